@@ -1,0 +1,339 @@
+//! The settings, read once and validated together.
+//!
+//! The variables are the article's (`BEDROCK_REGION`, `BEDROCK_MODEL_ID`, `MAX_TOKENS`,
+//! `TEMPERATURE`) and, for what it takes from the Lambda's role, those of the AWS SDKs. Where
+//! they come from is the caller's business: a closure looks a name up.
+//!
+//! Out of scope: profiles, files, metadata services, any other credential provider.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::Uri;
+use http::uri::{Authority, InvalidUri, Scheme};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::log::Level;
+use crate::sign::Credentials;
+
+/// InvokeModel takes a body of 25,000,000 bytes at most, so a larger limit could not be used.
+///
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>
+const BEDROCK_MAX_BODY_BYTES: usize = 25_000_000;
+
+/// RFC 3986's unreserved characters stay; `:` and `/` in a model id must not.
+const MODEL_ID_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// All that the function is set to do.
+///
+/// ```
+/// use bedrock_edge::Config;
+///
+/// let config = Config::from_vars(|name| match name {
+///     "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
+///     "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
+///     _ => None,
+/// })?;
+/// assert_eq!(config.max_tokens, 100);
+/// assert_eq!(
+///     config.invoke_uri.to_string(),
+///     "https://bedrock-runtime.ap-northeast-1.amazonaws.com\
+///      /model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke",
+/// );
+/// # Ok::<(), bedrock_edge::ConfigError>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// `BEDROCK_REGION`: the region of the endpoint and of the credential scope.
+    pub region: String,
+    /// `BEDROCK_MODEL_ID`: a model id, an inference profile's id, or an ARN.
+    pub model_id: String,
+    /// `MAX_TOKENS`: what is sent when the caller names no number, and the most that it may name.
+    pub max_tokens: u32,
+    /// `TEMPERATURE`, 0 to 1: what is sent when the caller names none. `None`: not sent.
+    pub temperature: Option<f64>,
+    /// `MAX_BODY_BYTES`: the longest request body that is read.
+    pub max_body_bytes: usize,
+    /// `LOG_LEVEL`: the lowest level that is logged.
+    pub log_level: Level,
+    /// How a call to Bedrock proves who it is from.
+    pub authentication: Authentication,
+    /// Where InvokeModel is, with the model id percent-encoded once. Made here, because it is
+    /// the same for every request.
+    pub invoke_uri: Uri,
+}
+
+/// How a call to Bedrock proves who it is from.
+#[derive(Debug)]
+pub enum Authentication {
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`: Signature Version 4.
+    SigV4(Credentials),
+    /// `AWS_BEARER_TOKEN_BEDROCK`: a Bedrock API key. It wins over SigV4, as in the AWS SDKs.
+    ApiKey(Secret),
+}
+
+impl Authentication {
+    /// What must never reach a log or a client.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let (credentials, key) = match self {
+            Self::SigV4(credentials) => (Some(credentials), None),
+            Self::ApiKey(key) => (None, Some(key.expose())),
+        };
+        credentials.into_iter().flat_map(Credentials::secrets).chain(key)
+    }
+}
+
+/// A text that Debug does not print.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself. To be passed to what needs it, never to be stored or shown.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Every problem of a set of variables. It says which and why, and never repeats a value:
+/// a secret may have been put under the wrong name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", problems.join("; "))]
+pub struct ConfigError {
+    /// A sentence each, starting with the variable's name.
+    pub problems: Vec<String>,
+}
+
+impl Config {
+    /// Reads and validates all variables, with the article's defaults. White space around a value
+    /// is dropped; a variable set to nothing counts as not set, but for `TEMPERATURE`.
+    ///
+    /// # Errors
+    ///
+    /// Names every variable that is wrong, not only the first.
+    pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut vars = Variables { look_up: vars, problems: Vec::new() };
+        match Self::read(&mut vars) {
+            Some(config) if vars.problems.is_empty() => Ok(config),
+            _ => Err(ConfigError { problems: vars.problems }),
+        }
+    }
+
+    fn read(vars: &mut Variables<impl Fn(&str) -> Option<String>>) -> Option<Self> {
+        // Each is read before the first `?`, so that every problem is found.
+        let region = vars.read("BEDROCK_REGION", "ap-northeast-1", parse_region);
+        let model_id = vars.read(
+            "BEDROCK_MODEL_ID",
+            "apac.anthropic.claude-sonnet-4-20250514-v1:0",
+            parse_model_id,
+        );
+        let max_tokens = vars.read("MAX_TOKENS", "100", |text| match text.parse() {
+            Ok(0) | Err(_) => Err("must be a whole number from 1"),
+            Ok(number) => Ok(number),
+        });
+        let temperature = match vars.text("TEMPERATURE").as_deref() {
+            Some("") => Some(None),
+            _ => vars.read("TEMPERATURE", "0.7", parse_temperature).map(Some),
+        };
+        let max_body_bytes = vars.read("MAX_BODY_BYTES", "1048576", |text| match text.parse() {
+            Ok(bytes @ 1..=BEDROCK_MAX_BODY_BYTES) => Ok(bytes),
+            _ => Err("must be a whole number from 1 to 25000000, the most that Bedrock takes"),
+        });
+        let log_level = vars.read("LOG_LEVEL", "info", |text| {
+            text.parse().map_err(|()| "must be debug, info, warn or error")
+        });
+        let authentication = vars.authentication();
+        let endpoint = vars.read_optional("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", parse_endpoint);
+
+        let (region, model_id) = (region?, model_id?);
+        let invoke_uri = invoke_uri(endpoint?, &region, &model_id)
+            .map_err(|error| vars.problems.push(format!("the endpoint is not a URL: {error}")))
+            .ok()?;
+        Some(Self {
+            region,
+            model_id,
+            max_tokens: max_tokens?,
+            temperature: temperature?,
+            max_body_bytes: max_body_bytes?,
+            log_level: log_level?,
+            authentication: authentication?,
+            invoke_uri,
+        })
+    }
+}
+
+struct Variables<F> {
+    look_up: F,
+    problems: Vec<String>,
+}
+
+impl<F: Fn(&str) -> Option<String>> Variables<F> {
+    fn text(&self, name: &str) -> Option<String> {
+        // A secret that was piped into `wrangler secret put` often ends in a newline.
+        (self.look_up)(name).map(|text| text.trim().to_owned())
+    }
+
+    fn non_empty(&self, name: &str) -> Option<String> {
+        self.text(name).filter(|text| !text.is_empty())
+    }
+
+    /// The variable or its default, parsed; `None` where that was a problem.
+    fn read<T>(
+        &mut self,
+        name: &str,
+        default: &str,
+        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+    ) -> Option<T> {
+        let text = self.non_empty(name).unwrap_or_else(|| default.to_owned());
+        parse(&text).map_err(|problem| self.problems.push(format!("{name} {problem}"))).ok()
+    }
+
+    /// As [`read`](Self::read), for a variable without a default: `Some(None)` where it is not set.
+    fn read_optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+    ) -> Option<Option<T>> {
+        match self.non_empty(name) {
+            None => Some(None),
+            Some(text) => self.read(name, &text, parse).map(Some),
+        }
+    }
+
+    fn authentication(&mut self) -> Option<Authentication> {
+        let api_key = self.read_optional("AWS_BEARER_TOKEN_BEDROCK", parse_header_text)?;
+        if let Some(api_key) = api_key {
+            return Some(Authentication::ApiKey(Secret::new(api_key)));
+        }
+        let id = self.read_optional("AWS_ACCESS_KEY_ID", parse_header_text);
+        let secret = self.read_optional("AWS_SECRET_ACCESS_KEY", parse_header_text);
+        let token = self.read_optional("AWS_SESSION_TOKEN", parse_header_text);
+        let (id, secret, token) = (id?, secret?, token?);
+        if id.is_none() {
+            self.problems.push("AWS_ACCESS_KEY_ID is not set".to_owned());
+        }
+        if secret.is_none() {
+            self.problems.push("AWS_SECRET_ACCESS_KEY is not set".to_owned());
+        }
+        Some(Authentication::SigV4(Credentials::new(id?, secret?, token)))
+    }
+}
+
+fn parse_region(text: &str) -> Result<String, &'static str> {
+    // It becomes a part of the host name.
+    let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if text.bytes().all(is_label) && !text.starts_with('-') && !text.ends_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("must be the name of a region, such as ap-northeast-1")
+    }
+}
+
+fn parse_model_id(text: &str) -> Result<String, &'static str> {
+    let is_arn = text.starts_with("arn:");
+    // InvokeModel's pattern for modelId has these characters, `/` in ARNs only, and 2048 of them.
+    let is_allowed = |byte: u8| {
+        byte.is_ascii_alphanumeric() || b"-._:".contains(&byte) || (is_arn && byte == b'/')
+    };
+    if text.len() > 2048 || !text.bytes().all(is_allowed) {
+        return Err("must be a model id, an inference profile's id or an ARN");
+    }
+    // arn:partition:service:region:account:resource, of which region and account can be empty.
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    if is_arn && !matches!(*fields, [_, a, b, _, _, c] if ![a, b, c].contains(&"")) {
+        return Err("must be a whole ARN: arn:partition:service:region:account:resource");
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_temperature(text: &str) -> Result<f64, &'static str> {
+    match text.parse() {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
+        _ => Err("must be a number from 0 to 1, or empty"),
+    }
+}
+
+fn parse_header_text(text: &str) -> Result<String, &'static str> {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be printable ASCII without white space")
+    }
+}
+
+/// An endpoint to use in place of AWS's own.
+struct Endpoint {
+    scheme: Scheme,
+    authority: Authority,
+    /// What stands before `/model`: empty, or a path that starts with `/` and does not end in it.
+    base_path: String,
+}
+
+fn parse_endpoint(text: &str) -> Result<Endpoint, &'static str> {
+    const NOT_A_URL: &str = "must be an http or https URL with no user, query or fragment";
+    if text.contains(['#', '@', '?', '%']) {
+        return Err(NOT_A_URL);
+    }
+    // WHATWG's URL parser, through which fetch takes it, would lower the case of the host and
+    // drop a default port, and the signature covers what it then sends as Host.
+    let uri: Uri = text.to_ascii_lowercase().parse().map_err(|_| NOT_A_URL)?;
+    let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+        return Err(NOT_A_URL);
+    };
+    if *scheme != Scheme::HTTPS && *scheme != Scheme::HTTP {
+        return Err(NOT_A_URL);
+    }
+    if *scheme == Scheme::HTTP && !is_loopback(authority.host()) {
+        return Err("must be https: plain http is for a loopback address only");
+    }
+    let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    let authority = match authority.port_u16() {
+        Some(port) if port == default_port => authority.host().parse().map_err(|_| NOT_A_URL)?,
+        None if authority.as_str() != authority.host() => return Err(NOT_A_URL),
+        _ => authority.clone(),
+    };
+    let path = text.splitn(4, '/').nth(3).unwrap_or_default().trim_end_matches('/');
+    if path.split('/').any(|segment| segment == "." || segment == "..") || path.contains("//") {
+        return Err("must have a path without empty or dot segments");
+    }
+    let base_path = if path.is_empty() { String::new() } else { format!("/{path}") };
+    Ok(Endpoint { scheme: scheme.clone(), authority, base_path })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+fn invoke_uri(
+    endpoint: Option<Endpoint>,
+    region: &str,
+    model_id: &str,
+) -> Result<Uri, InvalidUri> {
+    let model_id = utf8_percent_encode(model_id, MODEL_ID_ESCAPES);
+    let uri = match endpoint {
+        None => format!("https://bedrock-runtime.{region}.amazonaws.com/model/{model_id}/invoke"),
+        Some(Endpoint { scheme, authority, base_path }) => {
+            format!("{scheme}://{authority}{base_path}/model/{model_id}/invoke")
+        }
+    };
+    uri.parse()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! What can go wrong, told twice: in plain words to the caller, in full to the log.
+//!
+//! Out of scope: how Bedrock's errors are told apart ([`invoke`](crate::invoke)).
+
+use std::fmt;
+
+use http::StatusCode;
+
+use crate::log::{Redacted, Token};
+
+/// Why a request was not answered with a generated text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// What went wrong, as the `x-error-code` header says it.
+    pub code: Code,
+    /// For the caller: what to change if it is the caller's fault, and nothing of ours if not.
+    pub message: String,
+    /// For the log. Never for the caller.
+    pub cause: Option<Redacted>,
+    /// The `allow` header of [`Code::MethodNotAllowed`].
+    pub allow: Option<&'static str>,
+    /// The `retry-after` header: Bedrock's, as it came.
+    pub retry_after: Option<Token>,
+}
+
+/// What went wrong, in one word: the value of `x-error-code`. The words are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Code {
+    /// `invalid_request`, 400: the body, or a field of it, is not as it must be.
+    InvalidRequest,
+    /// `not_found`, 404: there is nothing at this path.
+    NotFound,
+    /// `method_not_allowed`, 405: `allow` lists the methods of the path.
+    MethodNotAllowed,
+    /// `payload_too_large`, 413: the body is longer than `MAX_BODY_BYTES`.
+    PayloadTooLarge,
+    /// `unsupported_media_type`, 415: the body is declared to be something else than JSON.
+    UnsupportedMediaType,
+    /// `misconfigured`, 500: a variable is missing or wrong. The log names it.
+    Misconfigured,
+    /// `internal`, 500: a fault of this program.
+    Internal,
+    /// `throttled`, 500: Bedrock takes no more for now.
+    Throttled,
+    /// `timeout`, 500: the model took too long.
+    Timeout,
+    /// `unavailable`, 500: Bedrock could not be reached, or failed.
+    Unavailable,
+    /// `access_denied`, 500: Bedrock refused the credentials, the signature or the model.
+    AccessDenied,
+    /// `model_not_found`, 500: there is no such model in this region.
+    ModelNotFound,
+    /// `rejected`, 500: Bedrock refused the payload.
+    Rejected,
+    /// `invalid_response`, 500: Bedrock's answer could not be read.
+    InvalidResponse,
+}
+
+impl Code {
+    /// The value of `x-error-code`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Misconfigured => "misconfigured",
+            Self::Internal => "internal",
+            Self::Throttled => "throttled",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::AccessDenied => "access_denied",
+            Self::ModelNotFound => "model_not_found",
+            Self::Rejected => "rejected",
+            Self::InvalidResponse => "invalid_response",
+        }
+    }
+
+    /// The status of the answer. All that is not the caller's fault is 500, as in the article.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl Error {
+    /// The caller's fault, which needs no more than its message.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), cause: None, allow: None, retry_after: None }
+    }
+
+    pub(crate) fn because(mut self, cause: Redacted) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,188 @@
+//! What comes in: an HTTP request, or one of the three shapes of Lambda's JSON.
+//!
+//! Out of scope: what the body says ([`request`](crate::request)).
+
+use std::collections::BTreeMap;
+use std::future::{Future, ready};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::host::{Body, ReadError};
+use crate::log::Token;
+
+/// A call of the function. The body is not read yet.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Event<B> {
+    /// The method.
+    pub method: Method,
+    /// What the path asks for.
+    pub route: Route,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The id that the place in front has given the request, and writes into its own log.
+    pub request_id: Option<Token>,
+    /// JSON, or nothing.
+    pub body: B,
+}
+
+/// What a path asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `/`: the function.
+    Generate,
+    /// `/healthz`: whether it is configured.
+    Health,
+    /// There is nothing there.
+    Unknown,
+}
+
+impl Route {
+    fn of(path: &str) -> Self {
+        match path {
+            "/" => Self::Generate,
+            "/healthz" => Self::Health,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl<B> Event<B> {
+    /// An HTTP request to `path`, which has no query.
+    pub fn from_http(method: Method, path: &str, headers: HeaderMap, body: B) -> Self {
+        Self { method, route: Route::of(path), headers, request_id: None, body }
+    }
+}
+
+/// The body of a Lambda event: there, or not what `isBase64Encoded` says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LambdaBody(Result<Bytes, String>);
+
+impl Body for LambdaBody {
+    fn read(self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> {
+        ready(match self.0 {
+            Ok(bytes) if bytes.len() > limit => Err(ReadError::TooLong),
+            Ok(bytes) => Ok(bytes),
+            Err(message) => Err(ReadError::Malformed(message)),
+        })
+    }
+}
+
+/// The fields that tell the shapes apart.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape<'a> {
+    #[serde(borrow)]
+    request_context: Option<&'a RawValue>,
+}
+
+/// The fields of API Gateway's proxy events that matter here: format 1.0 (REST APIs, and
+/// load balancers in much the same form) and 2.0 (HTTP APIs and Function URLs).
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProxyEvent {
+    request_context: RequestContext,
+    http_method: Option<String>,
+    path: Option<String>,
+    raw_path: Option<String>,
+    headers: Option<BTreeMap<String, String>>,
+    /// What a load balancer sends in place of `headers` if it is so configured.
+    multi_value_headers: Option<BTreeMap<String, Vec<String>>>,
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext {
+    http: Option<HttpContext>,
+    request_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct HttpContext {
+    method: String,
+}
+
+impl Event<LambdaBody> {
+    /// A Lambda's event. One field decides the shape: with a `requestContext` it is a proxy event
+    /// (format 2.0 if that has `http`, else 1.0), without one it is itself the body, as the
+    /// article's test events and scheduled events are.
+    ///
+    /// Behind API Gateway and Function URLs any path but `…/healthz` is the function: which paths
+    /// lead here is said there.
+    ///
+    /// It never fails: what is wrong with the event is the answer's business, and is told when
+    /// the body is read.
+    ///
+    /// ```
+    /// use bedrock_edge::{Event, Route};
+    ///
+    /// let event = Event::from_lambda(br#"{"prompt": "Hello"}"#);
+    /// assert_eq!((event.method, event.route), (http::Method::POST, Route::Generate));
+    /// ```
+    pub fn from_lambda(event: &[u8]) -> Self {
+        match serde_json::from_slice(event) {
+            Ok(Shape { request_context: Some(_) }) => match serde_json::from_slice(event) {
+                Ok(event) => Self::from_proxy_event(event),
+                Err(error) => Self::direct(Err(format!("the proxy event is malformed: {error}"))),
+            },
+            // What is not an object is told apart when the body is parsed.
+            Ok(Shape { request_context: None }) | Err(_) => {
+                Self::direct(Ok(Bytes::copy_from_slice(event)))
+            }
+        }
+    }
+
+    fn direct(body: Result<Bytes, String>) -> Self {
+        Self {
+            method: Method::POST,
+            route: Route::Generate,
+            headers: HeaderMap::new(),
+            request_id: None,
+            body: LambdaBody(body),
+        }
+    }
+
+    fn from_proxy_event(event: ProxyEvent) -> Self {
+        let RequestContext { http, request_id } = event.request_context;
+        let method = http.map(|http| http.method).or(event.http_method).unwrap_or_default();
+        let path = event.raw_path.or(event.path).unwrap_or_default();
+        let headers = event.headers.unwrap_or_else(|| {
+            let many = event.multi_value_headers.into_iter().flatten();
+            many.map(|(name, values)| (name, values.join(", "))).collect()
+        });
+        let headers = headers.into_iter().filter_map(|(name, value)| {
+            Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(&value).ok()?))
+        });
+
+        let text = event.body.unwrap_or_default();
+        let body = if event.is_base64_encoded {
+            STANDARD
+                .decode(text)
+                .map(Bytes::from)
+                .map_err(|error| format!("the body is not base64, as isBase64Encoded says: {error}"))
+        } else {
+            Ok(Bytes::from(text))
+        };
+        Self {
+            // What is not a method is not POST either, and is told so.
+            method: method.parse().unwrap_or(Method::GET),
+            route: if path.ends_with("/healthz") { Route::Health } else { Route::Generate },
+            headers: headers.collect(),
+            request_id: request_id.as_deref().and_then(Token::new),
+            body: LambdaBody(body),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

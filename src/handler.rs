@@ -1,0 +1,186 @@
+//! The function itself.
+//!
+//! Out of scope: where the event comes from, and where the envelope and the record go.
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Method};
+
+use crate::config::{Config, ConfigError};
+use crate::envelope::{Envelope, build_response};
+use crate::error::{Code, Error};
+use crate::event::{Event, Route};
+use crate::host::{Body, Host, ReadError};
+use crate::invoke::invoke_bedrock;
+use crate::log::{Record, Redacted, Token};
+use crate::request::Request;
+
+/// The function: an event in, an envelope and the request's line for the log out.
+///
+/// It never fails: what goes wrong is an envelope too.
+///
+/// 1. The request gets an id, which every answer carries.
+/// 2. The configuration is right, or 500. What is wrong with it is in the record.
+/// 3. The path and the method are ours, or 404 and 405. `OPTIONS` and `/healthz` end here.
+/// 4. The headers announce JSON of a fair size, or 415 and 413; only then the body is read.
+/// 5. The body is a valid request, or 400.
+/// 6. Bedrock answers with a text, or 500.
+/// 7. The record and the answer's headers tell what is known of the call.
+pub async fn lambda_handler<H: Host, B: Body>(
+    event: Event<B>,
+    config: &Result<Config, ConfigError>,
+    host: &H,
+) -> (Envelope, Record) {
+    let started = host.now();
+    let without_body = event.method == Method::HEAD;
+    // 1.
+    let id = event.request_id.clone().unwrap_or_else(|| Token::random(host.random()));
+    let mut record = Record::new(id);
+    let result = match config {
+        Ok(config) => respond(event, config, host, &mut record).await,
+        // 2.
+        Err(error) => Err(misconfigured(error)),
+    };
+    let mut envelope = result.unwrap_or_else(|error| failure("", error, &mut record));
+    // 7.
+    record.total_time = host.now().duration_since(started).ok();
+    record.set_status(envelope.status_code);
+    describe(&record, &mut envelope);
+    if without_body {
+        envelope.body.clear();
+    }
+    (envelope, record)
+}
+
+async fn respond<H: Host, B: Body>(
+    event: Event<B>,
+    config: &Config,
+    host: &H,
+    record: &mut Record,
+) -> Result<Envelope, Error> {
+    record.model = Some(config.model_id.clone());
+    record.region = Some(config.region.clone());
+    // 3.
+    let allow = match event.route {
+        Route::Generate => "OPTIONS, POST",
+        Route::Health => "GET, HEAD, OPTIONS",
+        Route::Unknown => return Err(Error::new(Code::NotFound, "there is nothing at this path")),
+    };
+    match (event.route, &event.method) {
+        (_, &Method::OPTIONS) => {
+            let mut envelope = build_response("", "", 204);
+            envelope.body.clear();
+            envelope.set_header("allow", allow);
+            return Ok(envelope);
+        }
+        (Route::Health, &Method::GET | &Method::HEAD) => return Ok(build_response("", "ok", 200)),
+        (Route::Generate, &Method::POST) => {}
+        _ => {
+            let message = format!("the method must be one of {allow}");
+            return Err(Error { allow: Some(allow), ..Error::new(Code::MethodNotAllowed, message) });
+        }
+    }
+    // 4.
+    let body = read_body(event, config.max_body_bytes).await?;
+    // 5.
+    let request = Request::parse(&body, config)?;
+    // 6.
+    Ok(match invoke_bedrock(&request, config, host, record).await {
+        Ok(reply) => build_response(&request.prompt, &reply.text, 200),
+        Err(error) => failure(&request.prompt, error, record),
+    })
+}
+
+async fn read_body<B: Body>(event: Event<B>, limit: usize) -> Result<bytes::Bytes, Error> {
+    let too_large =
+        || Error::new(Code::PayloadTooLarge, format!("the body must have {limit} bytes at most"));
+    check_media_type(&event.headers)?;
+    if content_length(&event.headers).is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    event.body.read(limit).await.map_err(|error| match error {
+        ReadError::TooLong => too_large(),
+        ReadError::Malformed(message) => Error::new(Code::InvalidRequest, message),
+        ReadError::Transport(_) => Error::new(Code::InvalidRequest, "the body ended early"),
+    })
+}
+
+/// A body without a declared type is taken for JSON. That it is, is seen when it is parsed.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
+    let value = |name| match headers.get(name) {
+        None => Ok(None),
+        Some(value) => value.to_str().map(|text| Some(text.to_ascii_lowercase())),
+    };
+    let refuse = |message| Err(Error::new(Code::UnsupportedMediaType, message));
+
+    let Ok(content_type) = value(CONTENT_TYPE) else {
+        return refuse("the Content-Type must be application/json");
+    };
+    if let Some(content_type) = content_type {
+        let mut parts = content_type.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        let is_structured = essence.starts_with("application/") && essence.ends_with("+json");
+        if essence != "application/json" && !is_structured {
+            return refuse("the Content-Type must be application/json");
+        }
+        let charset = parts.find_map(|parameter| parameter.strip_prefix("charset="));
+        if charset.is_some_and(|charset| charset.trim_matches('"') != "utf-8") {
+            return refuse("the charset must be utf-8");
+        }
+    }
+    match value(CONTENT_ENCODING).as_ref().map(Option::as_deref) {
+        Ok(None | Some("identity" | "")) => Ok(()),
+        _ => refuse("the body must come without a Content-Encoding"),
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn misconfigured(error: &ConfigError) -> Error {
+    // The problems are in our own words: they name variables, and never repeat a value.
+    let cause = Redacted::new(&error.to_string(), []);
+    Error::new(Code::Misconfigured, "Internal server error").because(cause)
+}
+
+/// The envelope of an error, which goes to the caller, and what goes to the record instead.
+fn failure(prompt: &str, error: Error, record: &mut Record) -> Envelope {
+    let Error { code, message, cause, allow, retry_after } = error;
+    record.outcome = code.as_str();
+    record.error = cause;
+
+    let mut envelope =
+        build_response(prompt, &format!("Error: {message}"), code.status().as_u16());
+    envelope.set_header("x-error-code", code.as_str());
+    if let Some(allow) = allow {
+        envelope.set_header("allow", allow);
+    }
+    if let Some(seconds) = retry_after {
+        envelope.set_header("retry-after", seconds.as_str());
+    }
+    envelope
+}
+
+fn describe(record: &Record, envelope: &mut Envelope) {
+    envelope.set_header("x-request-id", record.request_id.as_str());
+    if let Some(id) = &record.upstream_request_id {
+        envelope.set_header("x-amzn-requestid", id.as_str());
+    }
+    if let Some(reason) = &record.stop_reason {
+        envelope.set_header("x-stop-reason", reason.as_str());
+    }
+    // The names are Bedrock's own.
+    if let Some(tokens) = record.input_tokens {
+        envelope.set_header("x-amzn-bedrock-input-token-count", tokens);
+    }
+    if let Some(tokens) = record.output_tokens {
+        envelope.set_header("x-amzn-bedrock-output-token-count", tokens);
+    }
+    if let (Some(upstream), Some(total)) = (record.upstream_time, record.total_time) {
+        let (upstream, total) = (upstream.as_millis(), total.as_millis());
+        envelope.set_header("server-timing", format!("bedrock;dur={upstream}, total;dur={total}"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

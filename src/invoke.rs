@@ -1,0 +1,202 @@
+//! One call of Bedrock's InvokeModel: build, sign, send, read.
+//!
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>
+//!
+//! Out of scope: repeating a call, other operations.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Deserialize;
+
+use crate::config::{Authentication, Config};
+use crate::error::{Code, Error};
+use crate::host::{Body, Host, ReadError, TransportError};
+use crate::log::{Record, Redacted, Token};
+use crate::model::{InvalidReply, Reply, build_payload, error_type};
+use crate::request::Request;
+use crate::sign::{Scope, SignError, sign};
+
+/// Far more than any model's longest answer, and little enough for an isolate's 128 MB.
+const MAX_REPLY_BYTES: usize = 8 << 20;
+
+/// Why Bedrock gave no answer: our fault, the network's or Bedrock's, never the caller's. Its
+/// texts are as they came, and become an [`Error`] before anybody sees them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvokeError {
+    /// The payload cannot be written as JSON.
+    #[error("cannot write the payload: {0}")]
+    Payload(#[from] serde_json::Error),
+    /// The request cannot be made.
+    #[error("cannot make the request: {0}")]
+    Request(#[from] http::Error),
+    /// The request cannot be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// Bedrock could not be reached.
+    #[error("no answer: {0}")]
+    Send(#[from] TransportError),
+    /// The answer's body could not be read to its end.
+    #[error("the answer broke off: {0}")]
+    Read(#[from] ReadError),
+    /// Bedrock answered with another status than 200.
+    #[error("{status} {}: {message}", kind.as_ref().map_or("without a type", Token::as_str))]
+    Refused {
+        /// The answer's status.
+        status: StatusCode,
+        /// The error's type, such as `ThrottlingException`.
+        kind: Option<Token>,
+        /// AWS's words. They can hold the canonical request, with the session token in it.
+        message: String,
+        /// The answer's `retry-after`.
+        retry_after: Option<Token>,
+    },
+    /// Bedrock answered with status 200 and something that is not an answer.
+    #[error(transparent)]
+    InvalidReply(#[from] InvalidReply),
+}
+
+/// Calls the configured model.
+///
+/// What is learnt on the way goes into the record, also where the call fails.
+///
+/// # Errors
+///
+/// Where there is no answer with a text in it. The error's private cause tells why.
+pub async fn invoke_bedrock<H: Host>(
+    request: &Request<'_>,
+    config: &Config,
+    host: &H,
+    record: &mut Record,
+) -> Result<Reply, Error> {
+    let started = host.now();
+    let result = call(request, config, host, record).await;
+    record.upstream_time = host.now().duration_since(started).ok();
+
+    let reply = result.map_err(|error| error.into_public(request, config))?;
+    record.stop_reason.clone_from(&reply.stop_reason);
+    record.input_tokens = reply.usage.input_tokens;
+    record.output_tokens = reply.usage.output_tokens;
+    Ok(reply)
+}
+
+async fn call<H: Host>(
+    request: &Request<'_>,
+    config: &Config,
+    host: &H,
+    record: &mut Record,
+) -> Result<Reply, InvokeError> {
+    // 1. Build. Only these headers: whatever the client sent stays with us.
+    let payload = serde_json::to_vec(&build_payload(request))?;
+    let json = HeaderValue::from_static("application/json");
+    let mut call = http::Request::post(config.invoke_uri.clone())
+        .header(CONTENT_TYPE, json.clone())
+        .header(ACCEPT, json)
+        .body(Bytes::from(payload))?;
+
+    // 2. Sign.
+    match &config.authentication {
+        Authentication::SigV4(credentials) => {
+            let scope = Scope { region: &config.region, service: "bedrock" };
+            sign(&mut call, credentials, scope, host.now())?;
+        }
+        Authentication::ApiKey(key) => {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+                .map_err(http::Error::from)?;
+            value.set_sensitive(true);
+            call.headers_mut().insert(AUTHORIZATION, value);
+        }
+    }
+
+    // 3. Send.
+    let (head, body) = host.send(call).await?.into_parts();
+    record.upstream_status = Some(head.status.as_u16());
+    record.upstream_request_id = token(&head.headers, "x-amzn-requestid");
+
+    // 4. Read.
+    let body = body.read(MAX_REPLY_BYTES).await?;
+    if head.status != StatusCode::OK {
+        return Err(InvokeError::refused(head.status, &head.headers, &body));
+    }
+    Ok(Reply::parse(&body)?)
+}
+
+fn token(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<Token> {
+    headers.get(name)?.to_str().ok().and_then(Token::new)
+}
+
+impl InvokeError {
+    /// AWS's REST JSON errors. A proxy in front of Bedrock can answer too, with whatever it likes.
+    fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        #[derive(Default, Deserialize)]
+        struct Body {
+            #[serde(rename = "__type", default)]
+            kind: String,
+            #[serde(alias = "Message", default)]
+            message: String,
+        }
+        let body: Body = serde_json::from_slice(body).unwrap_or_default();
+        Self::Refused {
+            status,
+            kind: headers
+                .get("x-amzn-errortype")
+                .and_then(|value| error_type(value.to_str().ok()?))
+                .or_else(|| error_type(&body.kind)),
+            message: body.message,
+            retry_after: token(headers, RETRY_AFTER),
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::Payload(_) | Self::Request(_) | Self::Sign(_) => Code::Internal,
+            Self::Send(_) | Self::Read(ReadError::Transport(_)) => Code::Unavailable,
+            Self::Read(_) | Self::InvalidReply(_) => Code::InvalidResponse,
+            // The type says more than the status, which several of them share.
+            Self::Refused { status, kind, .. } => {
+                match (kind.as_ref().map_or("", Token::as_str), status.as_u16()) {
+                    ("ThrottlingException" | "ServiceQuotaExceededException", _) => Code::Throttled,
+                    ("ModelTimeoutException", _) => Code::Timeout,
+                    ("ResourceNotFoundException", _) => Code::ModelNotFound,
+                    ("ValidationException", _) => Code::Rejected,
+                    ("ModelNotReadyException" | "ServiceUnavailableException", _) => {
+                        Code::Unavailable
+                    }
+                    (_, 429) => Code::Throttled,
+                    (_, 408 | 504) => Code::Timeout,
+                    (_, 401 | 403) => Code::AccessDenied,
+                    (_, 404) => Code::ModelNotFound,
+                    (_, 500..) => Code::Unavailable,
+                    (_, 400..) => Code::Rejected,
+                    // A success that is none, or a redirect, which Bedrock never sends.
+                    _ => Code::InvalidResponse,
+                }
+            }
+        }
+    }
+
+    fn into_public(self, request: &Request<'_>, config: &Config) -> Error {
+        let code = self.code();
+        let message = match code {
+            Code::InvalidResponse => "Invalid Bedrock response",
+            _ => "Bedrock invocation failed",
+        };
+        // AWS quotes what it was sent: of a payload that it refuses, a part of it.
+        let quotable = std::iter::once(&*request.prompt)
+            .chain(request.system.as_deref())
+            .chain(request.stop_sequences.iter().map(|text| &**text));
+        let cause = Redacted::new(
+            &self.to_string(),
+            config.authentication.secrets().chain(quotable),
+        );
+        let retry_after = match self {
+            Self::Refused { retry_after, .. } => retry_after,
+            _ => None,
+        };
+        Error { retry_after, ..Error::new(code, message).because(cause) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

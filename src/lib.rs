@@ -1,0 +1,103 @@
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![deny(missing_docs)]
+
+//! The AWS Lambda function that calls Claude on Amazon Bedrock, at the edge.
+//!
+//! A prompt comes in, one SigV4-signed `InvokeModel` call goes out, and a JSON envelope goes back.
+//! The same function runs as a Cloudflare Worker, as a Lambda, and in a route of another Worker:
+//! all that it needs from the place it runs in is a [`Host`].
+//!
+//! # The life of a request
+//!
+//! The modules are in the order in which a request passes through them.
+//!
+//! 1. [`config`]: the settings are read from variables, once, and validated together.
+//! 2. [`event`]: an HTTP request, or one of the three shapes of Lambda's JSON, becomes an [`Event`].
+//! 3. [`handler`]: [`lambda_handler`] takes the event through the rest.
+//! 4. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
+//! 5. [`model`]: [`build_payload`] puts it into Claude's JSON.
+//! 6. [`mod@sign`]: [`sign()`] adds a Signature Version 4.
+//! 7. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
+//! 8. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
+//! 9. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//! use bedrock_edge::{Config, Event, Host, TransportError, lambda_handler};
+//! use bytes::Bytes;
+//!
+//! /// A Host that has one answer to everything.
+//! struct Scripted;
+//!
+//! impl Host for Scripted {
+//!     type Body = Bytes;
+//!
+//!     fn now(&self) -> SystemTime {
+//!         UNIX_EPOCH + Duration::from_secs(1_767_323_045)
+//!     }
+//!
+//!     fn random(&self) -> u128 {
+//!         42
+//!     }
+//!
+//!     async fn send(
+//!         &self,
+//!         request: http::Request<Bytes>,
+//!     ) -> Result<http::Response<Bytes>, TransportError> {
+//!         assert_eq!(request.uri().host(), Some("bedrock-runtime.ap-northeast-1.amazonaws.com"));
+//!         let reply = r#"{"content": [{"type": "text", "text": "はい、元気です。"}]}"#;
+//!         Ok(http::Response::new(Bytes::from(reply)))
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let config = Config::from_vars(|name| match name {
+//!     "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
+//!     "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
+//!     _ => None,
+//! });
+//! let event = Event::from_lambda(r#"{"prompt": "お元気ですか"}"#.as_bytes());
+//! let (envelope, record) = lambda_handler(event, &config, &Scripted).await;
+//!
+//! assert_eq!(envelope.status_code, 200);
+//! assert_eq!(
+//!     envelope.body,
+//!     r#"{"input_prompt":"お元気ですか","generated_text":"はい、元気です。"}"#,
+//! );
+//! assert_eq!(record.outcome, "ok");
+//! # });
+//! ```
+//!
+//! # Features
+//!
+//! - none: the core. It builds for any target, and pulls in no JavaScript.
+//! - `worker`: the Host of Cloudflare Workers, [`worker::handle`](crate::worker).
+//! - `entry`: the Worker itself, `#[event(fetch)]`. A Worker with its own takes `worker` only.
+
+pub mod config;
+pub mod envelope;
+pub mod error;
+pub mod event;
+pub mod handler;
+pub mod host;
+pub mod invoke;
+pub mod log;
+pub mod model;
+pub mod request;
+pub mod sign;
+#[cfg(feature = "worker")]
+pub mod worker;
+
+pub use config::{Authentication, Config, ConfigError, Secret};
+pub use envelope::{Envelope, build_response};
+pub use error::{Code, Error};
+pub use event::{Event, LambdaBody, Route};
+pub use handler::lambda_handler;
+pub use host::{Body, Host, ReadError, TransportError};
+pub use invoke::invoke_bedrock;
+pub use log::{Level, Record, Redacted, Token};
+pub use model::{Payload, Reply, Usage, build_payload};
+pub use request::Request;
+pub use sign::{Credentials, Scope, SignError, sign};

@@ -1,0 +1,231 @@
+//! The one log line of a request.
+//!
+//! A [`Record`] is filled on the way and returned, never printed: where it goes is the Host's
+//! business. Its fields have types that cannot hold a prompt, an answer or a secret: numbers, our
+//! own words, identifiers of a checked form, and [`Redacted`].
+//!
+//! Out of scope: metrics, sampling, anything between the start and the end of a request.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::config::Config;
+
+/// How much a line matters, and, as `LOG_LEVEL`, the lowest that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As `LOG_LEVEL`: everything.
+    Debug,
+    /// The request was answered.
+    Info,
+    /// The caller's fault: 4xx.
+    Warn,
+    /// Ours or Bedrock's: 5xx.
+    Error,
+}
+
+impl FromStr for Level {
+    type Err = ();
+
+    /// In any case, with Python's `WARNING` and `CRITICAL` for those who come from the Lambda.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_ascii_lowercase().as_str() {
+            "debug" => Ok(Self::Debug),
+            "info" => Ok(Self::Info),
+            "warn" | "warning" => Ok(Self::Warn),
+            "error" | "critical" => Ok(Self::Error),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What happened to one request. It serializes to the log line, a JSON object; fields that are
+/// not known are left out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// From the answer's status.
+    pub level: Level,
+    /// `ok`, or the answer's `x-error-code`.
+    pub outcome: &'static str,
+    /// The answer's status.
+    pub status: u16,
+    /// The answer's `x-request-id`.
+    pub request_id: Token,
+    /// The configured model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The configured region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The status of Bedrock's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_status: Option<u16>,
+    /// Bedrock's `x-amzn-requestid`, by which AWS finds the call.
+    #[serde(rename = "x_amzn_requestid", skip_serializing_if = "Option::is_none")]
+    pub upstream_request_id: Option<Token>,
+    /// How often the call was repeated.
+    pub retries: u32,
+    /// Tokens of the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Tokens of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// Why the model stopped, such as `end_turn` or `max_tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_reason: Option<Token>,
+    /// From the call to the end of Bedrock's answer.
+    #[serde(rename = "upstream_ms", serialize_with = "as_ms")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_time: Option<Duration>,
+    /// From the event to the envelope.
+    #[serde(rename = "total_ms", serialize_with = "as_ms")]
+    pub total_time: Option<Duration>,
+    /// What went wrong, in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Redacted>,
+}
+
+impl Record {
+    /// Of a request that has just come in.
+    pub(crate) fn new(request_id: Token) -> Self {
+        Self {
+            level: Level::Info,
+            outcome: "ok",
+            status: 200,
+            request_id,
+            model: None,
+            region: None,
+            upstream_status: None,
+            upstream_request_id: None,
+            retries: 0,
+            input_tokens: None,
+            output_tokens: None,
+            stop_reason: None,
+            upstream_time: None,
+            total_time: None,
+            error: None,
+        }
+    }
+
+    pub(crate) fn set_status(&mut self, status: u16) {
+        self.status = status;
+        self.level = match status {
+            500.. => Level::Error,
+            400.. => Level::Warn,
+            _ => Level::Info,
+        };
+    }
+
+    /// The log line, or nothing where `LOG_LEVEL` says so. Without a configuration everything is
+    /// logged: what is wrong with it is in the line.
+    pub fn line(&self, config: Option<&Config>) -> Option<String> {
+        if config.is_some_and(|config| self.level < config.log_level) {
+            return None;
+        }
+        serde_json::to_string(self).ok()
+    }
+}
+
+fn as_ms<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    // Whole milliseconds: the clocks of the edge give no more.
+    time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
+}
+
+/// An identifier from outside: 1 to 128 letters, digits, `-`, `_`, `.`, `:`, `=` or `/`, so that
+/// it is a header's value and no text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Token(String);
+
+impl Token {
+    /// The identifier, or `None` if the text is none.
+    pub fn new(text: &str) -> Option<Self> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:=/".contains(&byte);
+        let is_token = (1..=128).contains(&text.len()) && text.bytes().all(is_allowed);
+        is_token.then(|| Self(text.to_owned()))
+    }
+
+    /// A random UUID.
+    pub(crate) fn random(bits: u128) -> Self {
+        let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
+        Self(id.hyphenated().to_string())
+    }
+
+    /// The identifier's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text from outside, such as AWS's message, without what must not be logged.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Redacted(String);
+
+impl Redacted {
+    /// More than any message of AWS's that carries a canonical request.
+    const MAX_CHARS: usize = 4000;
+
+    /// Takes out every `secret`, and what follows the name of a header that holds one: AWS quotes
+    /// the canonical request when it refuses a signature.
+    pub(crate) fn new<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        const MARK: &str = "[redacted]";
+        let mut secrets: Vec<&str> = secrets.into_iter().filter(|it| is_telling(it)).collect();
+        // A secret that is a part of another must not break it up before it is found.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let mut text = secrets.iter().fold(text.to_owned(), |text, it| text.replace(it, MARK));
+
+        for header in ["x-amz-security-token:", "authorization:"] {
+            let mut from = 0;
+            while let Some(at) = find_ignoring_case(&text, header, from) {
+                let start = at + header.len();
+                let tail = text.get(start..).unwrap_or_default();
+                // In JSON that was not decoded a line ends in `\n`, two characters.
+                let length = tail.find(['\n', '\\']).unwrap_or(tail.len());
+                text.replace_range(start..start + length, MARK);
+                from = start;
+            }
+        }
+        if let Some((end, _)) = text.char_indices().nth(Self::MAX_CHARS) {
+            text.truncate(end);
+            text.push('…');
+        }
+        Self(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether a text found in a message must have been quoted: a prompt such as "a" is in every one.
+fn is_telling(text: &str) -> bool {
+    text.len() >= 4 || !text.is_ascii()
+}
+
+fn find_ignoring_case(text: &str, name: &str, from: usize) -> Option<usize> {
+    let tail = text.as_bytes().get(from..)?;
+    tail.windows(name.len())
+        .position(|window| window.eq_ignore_ascii_case(name.as_bytes()))
+        .map(|at| from + at)
+}
+
+impl From<&'static str> for Redacted {
+    fn from(words: &'static str) -> Self {
+        Self(words.to_owned())
+    }
+}
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests;

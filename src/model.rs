@@ -1,0 +1,175 @@
+//! Claude's JSON on Bedrock, in both directions.
+//!
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html>
+//!
+//! Out of scope: other models' formats, tools, images, conversations.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
+
+use crate::log::Token;
+use crate::request::Request;
+
+/// The body of InvokeModel. Fields without a value are not sent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Payload<'a> {
+    /// The version of this format.
+    pub anthropic_version: &'static str,
+    /// One message, from the user.
+    pub messages: [Message<'a>; 1],
+    /// The most that may be generated, in tokens.
+    pub max_tokens: u32,
+    /// 0 is deterministic, 1 is varied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// The system prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<&'a str>,
+    /// Texts that end the answer.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub stop_sequences: &'a [Cow<'a, str>],
+}
+
+/// A turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Message<'a> {
+    /// `user`.
+    pub role: &'static str,
+    /// The prompt.
+    pub content: &'a str,
+}
+
+/// Puts a request into Claude's form.
+pub fn build_payload<'a>(request: &'a Request<'_>) -> Payload<'a> {
+    Payload {
+        anthropic_version: "bedrock-2023-05-31",
+        messages: [Message { role: "user", content: &request.prompt }],
+        max_tokens: request.max_tokens,
+        temperature: request.temperature,
+        system: request.system.as_deref(),
+        stop_sequences: &request.stop_sequences,
+    }
+}
+
+/// What of Claude's answer matters here.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Reply {
+    /// All text blocks, joined. Thinking, tool calls and block types to come are passed over.
+    pub text: String,
+    /// Why the model stopped.
+    pub stop_reason: Option<Token>,
+    /// What the call is billed by.
+    pub usage: Usage,
+}
+
+/// Numbers of tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Of the prompt.
+    pub input_tokens: Option<u64>,
+    /// Of the answer.
+    pub output_tokens: Option<u64>,
+}
+
+/// A body of status 200 that is not an answer of Claude's. It quotes nothing of the body, which
+/// may be an answer all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidReply {
+    /// It is empty, not JSON, cut off, or not of Claude's form.
+    #[error("the body of {length} bytes is not Claude's JSON: {fault} at byte {column}")]
+    NotJson {
+        /// Of the body, in bytes.
+        length: usize,
+        /// `syntax`, `data` (JSON of another form) or `end` (cut off).
+        fault: &'static str,
+        /// Where, counted from 1 in its line.
+        column: usize,
+    },
+    /// It is an error that Bedrock sent with status 200, as it does for an unknown operation.
+    #[error("an error with status 200: {}", .0.as_ref().map_or("?", Token::as_str))]
+    Error(Option<Token>),
+    /// It has no block of text.
+    #[error("no block of text among its {blocks}")]
+    NoText {
+        /// How many blocks there are.
+        blocks: usize,
+    },
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow, default)]
+    content: Vec<Block<'a>>,
+    stop_reason: Option<String>,
+    #[serde(default)]
+    usage: Usage,
+    #[serde(rename = "Output")]
+    output: Option<Output>,
+}
+
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    text: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    #[serde(rename = "__type", default)]
+    kind: String,
+}
+
+impl Reply {
+    /// Reads the body of an InvokeModel answer of status 200.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not Claude's JSON or has no text block. An empty text block is an answer: the
+    /// model may stop at once.
+    pub fn parse(body: &[u8]) -> Result<Self, InvalidReply> {
+        let Body { content, stop_reason, usage, output } =
+            serde_json::from_slice(body).map_err(|error| InvalidReply::not_json(body, &error))?;
+        if let Some(output) = output {
+            return Err(InvalidReply::Error(error_type(&output.kind)));
+        }
+        let blocks = content.len();
+        content
+            .into_iter()
+            .filter(|block| block.kind == "text")
+            .filter_map(|block| block.text)
+            .reduce(|text, next| text + &next)
+            .map(|text| Self { text, stop_reason: stop_reason.as_deref().and_then(Token::new), usage })
+            .ok_or(InvalidReply::NoText { blocks })
+    }
+}
+
+impl InvalidReply {
+    fn not_json(body: &[u8], error: &serde_json::Error) -> Self {
+        let fault = match error.classify() {
+            Category::Eof => "end",
+            Category::Data => "data",
+            Category::Syntax | Category::Io => "syntax",
+        };
+        Self::NotJson { length: body.len(), fault, column: error.column() }
+    }
+}
+
+/// The name of an AWS error: what stands between a namespace's `#` and a URL's `:` in
+/// `x-amzn-errortype` (`ThrottlingException:http://internal.amazon.com/…`) and in `__type`
+/// (`com.amazon.coral.service#ThrottlingException`).
+///
+/// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization>
+pub(crate) fn error_type(text: &str) -> Option<Token> {
+    let text = text.split_once(':').map_or(text, |(name, _)| name);
+    Token::new(text.rsplit_once('#').map_or(text, |(_, name)| name).trim())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Failing on purpose. The prompt chooses, so that a person under `npm run dev` and tests that run
+//! at once need no control plane: a last user message of `fault:NAME` or `fault:NAME:ARG`, and
+//! what follows after white space is ignored.
+//!
+//! A fault comes after the signature and the body were found good.
+//!
+//! Out of scope: faults below HTTP (slow connects, resets), and failing only some of the time.
+
+use std::io;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use crate::auth;
+use crate::error::AwsError;
+use crate::reply::Reply;
+use crate::server::unknown_operation;
+use crate::sigv4::{self, Authorization, PathEncoding, Received};
+
+/// A way to fail.
+#[derive(Debug)]
+pub struct Fault {
+    /// What stands after `fault:`.
+    pub name: &'static str,
+    act: fn(&Situation) -> Act,
+}
+
+/// What a fault may make its answer of.
+#[derive(Debug)]
+pub struct Situation<'a> {
+    /// The request.
+    pub received: &'a Received,
+    /// The text of the last user message.
+    pub prompt: &'a str,
+    /// What would have been answered.
+    pub reply: &'a Reply,
+}
+
+/// What comes of a fault.
+#[derive(Debug)]
+pub enum Act {
+    /// This instead of the reply.
+    Answer(Response),
+    /// The reply, after a while.
+    ReplyAfter(Duration),
+}
+
+use Act::{Answer, ReplyAfter};
+
+/// Every fault, in the order in which they are listed to who asks for one that is not here.
+pub const FAULTS: &[Fault] = &[
+    fault("throttled", |_| {
+        let error = too_many_requests();
+        Answer(([(header::RETRY_AFTER, "1")], error).into_response())
+    }),
+    fault("server_error", |_| {
+        error(500, "InternalServerException", "The system encountered an unexpected error during processing. Try your request again.")
+    }),
+    fault("unavailable", |_| {
+        error(503, "ServiceUnavailableException", "Bedrock is unable to process your request.")
+    }),
+    // A proxy between us and Bedrock, not Bedrock.
+    fault("overloaded", |_| {
+        Answer(html(StatusCode::SERVICE_UNAVAILABLE, "503 Service Temporarily Unavailable"))
+    }),
+    // Without the header the name is in the body, as in AWS's JSON 1.0 and 1.1 protocols.
+    fault("type_in_body", |_| {
+        let body = json!({
+            "__type": "com.amazon.bedrock#ThrottlingException",
+            "message": too_many_requests().message,
+        });
+        Answer(json_response(StatusCode::TOO_MANY_REQUESTS, &body))
+    }),
+    // `fault:slow:MILLISECONDS`, 2000 if not told.
+    fault("slow", |situation| {
+        let milliseconds = argument(situation.prompt).map_or(Ok(2000), str::parse);
+        match milliseconds {
+            Ok(milliseconds) => ReplyAfter(Duration::from_millis(milliseconds)),
+            Err(_) => Answer(AwsError::validation("fault:slow takes milliseconds.").into_response()),
+        }
+    }),
+    // The connection closes in the middle of the body.
+    fault("hang_up", |situation| {
+        let body = situation.reply.json().to_string().into_bytes();
+        let half = body[..body.len() / 2].to_vec();
+        Answer(breaking_off(situation.reply, body.len(), half))
+    }),
+    // The connection closes without an answer.
+    fault("hang_up_before", |situation| {
+        Answer(breaking_off(situation.reply, 1, Vec::new()))
+    }),
+    fault("not_json", |_| Answer(html(StatusCode::OK, "Welcome"))),
+    fault("empty", |situation| Answer(situation.reply.response(""))),
+    // HTTP is whole, the JSON in it is not.
+    fault("cut_off", |situation| {
+        let body = situation.reply.json().to_string().into_bytes();
+        Answer(situation.reply.response(body[..body.len() / 2].to_vec()))
+    }),
+    fault("no_text", |situation| content(situation, json!([]), "end_turn")),
+    fault("tool_only", |situation| {
+        let tool_use = json!({
+            "type": "tool_use",
+            "id": "toolu_bdrk_0123456789abcdef01234567",
+            "name": "get_weather",
+            "input": { "city": "Tokyo" },
+        });
+        content(situation, json!([tool_use]), "tool_use")
+    }),
+    fault("thinking_first", |situation| {
+        let blocks = json!([
+            { "type": "thinking", "thinking": "I should say it in two parts.", "signature": "c2lnbmF0dXJl" },
+            { "type": "redacted_thinking", "data": "cmVkYWN0ZWQ=" },
+            { "type": "text", "text": "The first part, " },
+            { "type": "text", "text": "and the second." },
+        ]);
+        content(situation, blocks, "end_turn")
+    }),
+    fault("unknown_operation", |_| Answer(unknown_operation())),
+    fault("unknown_stop_reason", |situation| {
+        let blocks = situation.reply.json()["content"].take();
+        content(situation, blocks, "ran_out_of_ink")
+    }),
+    fault("access_denied", |_| {
+        error(403, "AccessDeniedException", "You don't have access to the model with the specified model ID.")
+    }),
+    // As real as AWS's: the message quotes the canonical request, its security token too.
+    fault("bad_signature", |situation| Answer(bad_signature(situation.received).into_response())),
+    fault("expired_token", |_| {
+        Answer(AwsError::authentication("ExpiredTokenException", "The security token included in the request is expired").into_response())
+    }),
+    // The message quotes the prompt: it must not reach a log.
+    fault("validation", |situation| {
+        error(400, "ValidationException", &format!("messages.0.content: the prompt {:?} is not allowed", situation.prompt))
+    }),
+    fault("not_found", |_| {
+        error(404, "ResourceNotFoundException", "Could not resolve the foundation model from the provided model identifier.")
+    }),
+    fault("model_timeout", |_| {
+        error(408, "ModelTimeoutException", "Model has timed out in processing the request. Try your request again.")
+    }),
+    // To itself: who follows it does so for ever.
+    fault("redirect", |situation| {
+        Answer((StatusCode::FOUND, [(header::LOCATION, situation.received.target.as_str())]).into_response())
+    }),
+    // What must not become a header or a log line unchecked.
+    fault("garbage_headers", |situation| {
+        let mut body = situation.reply.json();
+        body["stop_reason"] = json!("end turn\", x=\"1\r\nx-injected: 1");
+        let mut response = situation.reply.response(body.to_string());
+        let headers = response.headers_mut();
+        let odd = HeaderValue::from_static("<b>\"not a uuid\"; a=1, \t%0d%0a</b>");
+        headers.insert("x-amzn-requestid", odd);
+        headers.insert(crate::reply::INPUT_TOKEN_COUNT, HeaderValue::from_static("-1"));
+        headers.insert(crate::reply::OUTPUT_TOKEN_COUNT, HeaderValue::from_static("many"));
+        Answer(response)
+    }),
+];
+
+const fn fault(name: &'static str, act: fn(&Situation) -> Act) -> Fault {
+    Fault { name, act }
+}
+
+impl Fault {
+    /// The fault that a prompt asks for, if it asks for one.
+    ///
+    /// # Errors
+    ///
+    /// 400 `ValidationException` with the names, if there is none of that name.
+    pub fn asked_for(prompt: &str) -> Result<Option<&'static Self>, AwsError> {
+        let Some(words) = words(prompt) else {
+            return Ok(None);
+        };
+        let name = words.split(':').next().unwrap_or_default();
+        if let Some(fault) = FAULTS.iter().find(|fault| fault.name == name) {
+            return Ok(Some(fault));
+        }
+        let names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+        Err(AwsError::validation(format!(
+            "No fault is named '{name}'. There are: {}.",
+            names.join(", ")
+        )))
+    }
+
+    /// What comes of it.
+    pub fn act(&self, situation: &Situation) -> Act {
+        (self.act)(situation)
+    }
+}
+
+/// `NAME:ARG` of a prompt that asks for a fault.
+fn words(prompt: &str) -> Option<&str> {
+    let rest = prompt.trim_start().strip_prefix("fault:")?;
+    rest.split_whitespace().next().or(Some(""))
+}
+
+fn argument(prompt: &str) -> Option<&str> {
+    words(prompt)?.split_once(':').map(|(_, argument)| argument)
+}
+
+fn error(status: u16, name: &'static str, message: &str) -> Act {
+    let status = StatusCode::from_u16(status).expect("the table has real statuses");
+    Answer(AwsError::bedrock(status, name, message).into_response())
+}
+
+fn too_many_requests() -> AwsError {
+    AwsError::bedrock(
+        StatusCode::TOO_MANY_REQUESTS,
+        "ThrottlingException",
+        "Too many requests, please wait before trying again.",
+    )
+}
+
+fn content(situation: &Situation, blocks: Value, stop_reason: &str) -> Act {
+    let mut body = situation.reply.json();
+    body["content"] = blocks;
+    body["stop_reason"] = json!(stop_reason);
+    Answer(situation.reply.response(body.to_string()))
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    let content_type = [(header::CONTENT_TYPE, "application/json")];
+    (status, content_type, body.to_string()).into_response()
+}
+
+fn html(status: StatusCode, title: &str) -> Response {
+    let body = format!("<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n");
+    (status, [(header::CONTENT_TYPE, "text/html")], body).into_response()
+}
+
+fn bad_signature(received: &Received) -> AwsError {
+    let authorization = received
+        .header("authorization")
+        .and_then(|value| Authorization::parse(value).ok());
+    // A call with an API key has none of this: only its host is quoted.
+    let signed_headers = authorization
+        .as_ref()
+        .map_or(vec!["host".to_owned()], |it| it.signed_headers.clone());
+    let canonical_request =
+        sigv4::canonical_request(received, &signed_headers, PathEncoding::Twice, true);
+    let string_to_sign = authorization.map_or(String::new(), |it| {
+        let time = received.header("x-amz-date").unwrap_or_default();
+        sigv4::string_to_sign(time, &it.scope, &canonical_request)
+    });
+    auth::mismatch(&canonical_request, &string_to_sign)
+}
+
+/// Promises `content_length` bytes, sends fewer, and closes the connection: hyper does when a body
+/// fails. It has not yet sent the head if the body fails at once, so then nothing is sent.
+fn breaking_off(reply: &Reply, content_length: usize, sent: Vec<u8>) -> Response {
+    let sent = stream::iter((!sent.is_empty()).then_some(Ok(sent)));
+    let failing = stream::once(async {
+        // Lets what was sent leave first.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Err(io::Error::other("hung up on request"))
+    });
+    let mut response = reply.response(Body::from_stream(sent.chain(failing)));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(content_length));
+    response
+}

@@ -1,0 +1,25 @@
+//! A stand-in for Amazon Bedrock's runtime endpoint: a real HTTP server for `npm run dev` (the
+//! binary) and for tests (this library, in the test's own process).
+//!
+//! The life of a request is the order of the modules:
+//!
+//! 1. [`server`] takes it as it came, and records it;
+//! 2. [`auth`] checks who signed it, with [`sigv4`]'s canonicalization, and refuses in AWS's words;
+//! 3. [`messages`] validates the body as Bedrock does for Claude;
+//! 4. [`faults`] fails on purpose when the prompt asks for it (`fault:throttled`);
+//! 5. [`reply`] answers in Claude's JSON, the same for the same request.
+//!
+//! Out of scope: every operation but `InvokeModel`, models other than Claude's, tools and images
+//! in a prompt, and judging whether a model exists in the region.
+
+pub mod auth;
+pub mod error;
+pub mod faults;
+pub mod messages;
+pub mod reply;
+pub mod server;
+pub mod sigv4;
+
+pub use auth::AccessKey;
+pub use server::{Settings, Stub};
+pub use sigv4::Received;

@@ -1,0 +1,312 @@
+//! The body of `InvokeModel` for Claude: Anthropic's Messages request, validated as Bedrock does.
+//!
+//! Out of scope: content blocks other than text, and limits that differ by model, such as the
+//! highest `max_tokens`. `tools`, `tool_choice`, `thinking`, `anthropic_beta` are taken unread.
+//!
+//! Source: Amazon Bedrock User Guide, "Anthropic Claude Messages API".
+
+use serde_json::{Map, Value};
+
+use crate::error::AwsError;
+
+/// The only version that Bedrock takes.
+pub const ANTHROPIC_VERSION: &str = "bedrock-2023-05-31";
+
+/// A body may be this large: "maximum length of 25000000".
+pub const MAX_BODY: usize = 25_000_000;
+
+const BODY_KEYS: &[&str] = &[
+    "anthropic_beta",
+    "anthropic_version",
+    "max_tokens",
+    "messages",
+    "stop_sequences",
+    "system",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
+];
+const MESSAGE_KEYS: &[&str] = &["content", "role"];
+const TEXT_BLOCK_KEYS: &[&str] = &["cache_control", "text", "type"];
+
+/// What the reply is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Messages {
+    /// The text of the last user message, its blocks joined.
+    pub prompt: String,
+    /// The system prompt, its blocks joined.
+    pub system: Option<String>,
+    /// At least 1.
+    pub max_tokens: u64,
+    /// In the order given.
+    pub stop_sequences: Vec<String>,
+    /// Every text that the model would read, the system prompt first.
+    pub texts: Vec<String>,
+}
+
+/// Validates the model ID of the path, already percent-decoded: a foundation model, an inference
+/// profile, or an ARN.
+///
+/// # Errors
+///
+/// 400 `ValidationException`.
+pub fn check_model_id(model_id: &str) -> Result<(), AwsError> {
+    let well_formed = !model_id.is_empty()
+        && model_id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte));
+    if well_formed && (model_id.starts_with("arn:") || model_id.contains("anthropic")) {
+        Ok(())
+    } else {
+        Err(AwsError::validation(
+            "The provided model identifier is invalid.",
+        ))
+    }
+}
+
+impl Messages {
+    /// Validates a body and its `content-type`.
+    ///
+    /// # Errors
+    ///
+    /// 400 `ValidationException`, for the first thing that is wrong.
+    pub fn parse(content_type: Option<&str>, body: &[u8]) -> Result<Self, AwsError> {
+        let media_type = content_type.and_then(|value| value.split(';').next());
+        if !media_type.is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json")) {
+            return Err(AwsError::validation(
+                "The provided content type is invalid. It must be application/json.",
+            ));
+        }
+        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+            return Err(AwsError::validation(
+                "Malformed input request, please reformat your input and try again.",
+            ));
+        };
+        check_keys(&body, BODY_KEYS, "")?;
+        check_version(required(&body, "anthropic_version", "")?)?;
+        let max_tokens = max_tokens(required(&body, "max_tokens", "")?)?;
+        check_unit_interval(&body, "temperature")?;
+        check_unit_interval(&body, "top_p")?;
+        let stop_sequences = stop_sequences(&body)?;
+        let system = body
+            .get("system")
+            .map(|system| text_of(system, "system"))
+            .transpose()?;
+        let conversation = conversation(required(&body, "messages", "")?)?;
+
+        let prompt = conversation
+            .iter()
+            .rfind(|(role, _)| *role == Role::User)
+            .map(|(_, text)| text.clone())
+            .unwrap_or_default();
+        let texts = system
+            .iter()
+            .cloned()
+            .chain(conversation.into_iter().map(|(_, text)| text))
+            .collect();
+        Ok(Self {
+            prompt,
+            system,
+            max_tokens,
+            stop_sequences,
+            texts,
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    User,
+    Assistant,
+}
+
+fn conversation(messages: &Value) -> Result<Vec<(Role, String)>, AwsError> {
+    let Value::Array(messages) = messages else {
+        return Err(wrong_type("messages", "JSONArray"));
+    };
+    if messages.is_empty() {
+        return Err(AwsError::validation(
+            "messages: at least one message is required",
+        ));
+    }
+    let conversation: Vec<(Role, String)> = messages
+        .iter()
+        .enumerate()
+        .map(|(index, message)| self::message(message, index))
+        .collect::<Result<_, _>>()?;
+    match conversation.first() {
+        Some((Role::User, _)) => Ok(conversation),
+        _ => Err(AwsError::validation(
+            "messages: first message must use the \"user\" role",
+        )),
+    }
+}
+
+fn message(message: &Value, index: usize) -> Result<(Role, String), AwsError> {
+    let Value::Object(message) = message else {
+        return Err(wrong_type(&format!("messages/{index}"), "JSONObject"));
+    };
+    let at = format!("/messages/{index}");
+    check_keys(message, MESSAGE_KEYS, &at)?;
+    let role = match required(message, "role", &at)?.as_str() {
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        _ => {
+            return Err(AwsError::validation(format!(
+                "messages.{index}.role: Input should be 'user' or 'assistant'"
+            )));
+        }
+    };
+    let content = required(message, "content", &at)?;
+    let text = text_of(content, &format!("messages.{index}.content"))?;
+    if text.is_empty() {
+        return Err(AwsError::validation(format!(
+            "messages.{index}: all messages must have non-empty content"
+        )));
+    }
+    if text.trim().is_empty() {
+        return Err(AwsError::validation(
+            "messages: text content blocks must contain non-whitespace text",
+        ));
+    }
+    Ok((role, text))
+}
+
+/// A string, or an array of text blocks.
+fn text_of(content: &Value, at: &str) -> Result<String, AwsError> {
+    match content {
+        Value::String(text) => Ok(text.clone()),
+        Value::Array(blocks) => blocks
+            .iter()
+            .enumerate()
+            .map(|(index, block)| text_of_block(block, &format!("{at}.{index}")))
+            .collect(),
+        _ => Err(AwsError::validation(format!(
+            "{at}: Input should be a valid string or a valid list"
+        ))),
+    }
+}
+
+fn text_of_block<'a>(block: &'a Value, at: &str) -> Result<&'a str, AwsError> {
+    if block.get("type").and_then(Value::as_str) != Some("text") {
+        return Err(AwsError::validation(format!(
+            "{at}: Input tag found using 'type' does not match any of the expected tags: 'text'"
+        )));
+    }
+    if let Some(key) = block
+        .as_object()
+        .and_then(|block| extraneous(block, TEXT_BLOCK_KEYS))
+    {
+        return Err(AwsError::validation(format!(
+            "{at}.text.{key}: Extra inputs are not permitted"
+        )));
+    }
+    match block.get("text").and_then(Value::as_str) {
+        Some("") => Err(AwsError::validation(
+            "messages: text content blocks must be non-empty",
+        )),
+        Some(text) => Ok(text),
+        None => Err(AwsError::validation(format!(
+            "{at}.text.text: Field required"
+        ))),
+    }
+}
+
+fn check_version(version: &Value) -> Result<(), AwsError> {
+    if version == ANTHROPIC_VERSION {
+        Ok(())
+    } else {
+        Err(AwsError::validation("anthropic_version: Invalid API version"))
+    }
+}
+
+fn max_tokens(value: &Value) -> Result<u64, AwsError> {
+    match value {
+        Value::Number(number) if !number.is_f64() => number
+            .as_u64()
+            .filter(|max_tokens| *max_tokens >= 1)
+            .ok_or_else(|| malformed(&format!("#/max_tokens: {number} is not greater or equal to 1"))),
+        _ => Err(wrong_type("max_tokens", "Integer")),
+    }
+}
+
+fn check_unit_interval(body: &Map<String, Value>, key: &str) -> Result<(), AwsError> {
+    let Some(value) = body.get(key) else {
+        return Ok(());
+    };
+    match value.as_f64() {
+        Some(number) if number < 0.0 => Err(malformed(&format!(
+            "#/{key}: {value} is not greater or equal to 0"
+        ))),
+        Some(number) if number > 1.0 => Err(malformed(&format!(
+            "#/{key}: {value} is not less or equal to 1"
+        ))),
+        Some(_) => Ok(()),
+        None => Err(wrong_type(key, "Number")),
+    }
+}
+
+fn stop_sequences(body: &Map<String, Value>) -> Result<Vec<String>, AwsError> {
+    let Some(value) = body.get("stop_sequences") else {
+        return Ok(Vec::new());
+    };
+    let Value::Array(sequences) = value else {
+        return Err(wrong_type("stop_sequences", "JSONArray"));
+    };
+    sequences
+        .iter()
+        .enumerate()
+        .map(|(index, sequence)| match sequence {
+            Value::String(sequence) if sequence.trim().is_empty() => Err(AwsError::validation(
+                "stop_sequences: each stop sequence must contain non-whitespace",
+            )),
+            Value::String(sequence) => Ok(sequence.clone()),
+            _ => Err(wrong_type(&format!("stop_sequences/{index}"), "String")),
+        })
+        .collect()
+}
+
+fn required<'a>(
+    object: &'a Map<String, Value>,
+    key: &str,
+    at: &str,
+) -> Result<&'a Value, AwsError> {
+    object
+        .get(key)
+        .ok_or_else(|| malformed(&format!("#{at}: required key [{key}] not found")))
+}
+
+fn check_keys(object: &Map<String, Value>, known: &[&str], at: &str) -> Result<(), AwsError> {
+    let Some(key) = extraneous(object, known) else {
+        return Ok(());
+    };
+    // Bedrock names the place only below the top level.
+    let place = if at.is_empty() {
+        String::new()
+    } else {
+        format!("#{at}: ")
+    };
+    Err(malformed(&format!(
+        "{place}extraneous key [{key}] is not permitted"
+    )))
+}
+
+fn extraneous<'a>(object: &'a Map<String, Value>, known: &[&str]) -> Option<&'a str> {
+    object
+        .keys()
+        .map(String::as_str)
+        .find(|key| !known.contains(key))
+}
+
+fn wrong_type(key: &str, expected: &str) -> AwsError {
+    malformed(&format!("#/{key}: expected type: {expected}"))
+}
+
+fn malformed(what: &str) -> AwsError {
+    AwsError::validation(format!(
+        "Malformed input request: {what}, please reformat your input and try again."
+    ))
+}

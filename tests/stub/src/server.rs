@@ -1,0 +1,256 @@
+//! The HTTP server: takes each request as it came, records it, and routes it.
+//!
+//! Out of scope: TLS, HTTP/2.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::serve::ListenerExt;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::auth::{self, AccessKey};
+use crate::error::AwsError;
+use crate::faults::{Act, Fault, Situation};
+use crate::messages::{MAX_BODY, Messages, check_model_id};
+use crate::reply::{OUTPUT_TOKEN_COUNT, Reply};
+use crate::sigv4::Received;
+
+/// The service in a Bedrock request's credential scope. Not `bedrock-runtime`, its host's name.
+pub const SERVICE: &str = "bedrock";
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const INVOCATION_LATENCY: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-invocation-latency");
+
+/// How a stand-in is to be. No `Debug`: it holds keys.
+#[derive(Clone)]
+pub struct Settings {
+    /// The port on 127.0.0.1; 0 for any free one.
+    pub port: u16,
+    /// The only region that a credential scope may have.
+    pub region: String,
+    /// The keys that may sign.
+    pub keys: Vec<AccessKey>,
+    /// The Bedrock API keys that are known (`Authorization: Bearer …`).
+    pub api_keys: Vec<String>,
+    /// Keep every request for [`Stub::requests`]. It grows without end.
+    pub record: bool,
+    /// Print one line a request: status, model, fault, time taken. Never a prompt.
+    pub log: bool,
+}
+
+impl Default for Settings {
+    /// Any port, ap-northeast-1, the example key of AWS's documentation, no API key; it records and
+    /// does not print.
+    fn default() -> Self {
+        Self {
+            port: 0,
+            region: "ap-northeast-1".to_owned(),
+            keys: vec![AccessKey::example()],
+            api_keys: Vec::new(),
+            record: true,
+            log: false,
+        }
+    }
+}
+
+/// A running stand-in. Dropping it stops it: no new connections, and open ones end with their
+/// current answer.
+pub struct Stub {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    /// The server waits for this to be dropped.
+    _running: oneshot::Sender<()>,
+}
+
+struct Shared {
+    settings: Settings,
+    requests: Mutex<Vec<Received>>,
+    answered: AtomicU64,
+}
+
+/// For the log: what a response was about.
+#[derive(Clone)]
+struct Subject {
+    model_id: String,
+    fault: Option<&'static str>,
+}
+
+impl Stub {
+    /// Binds the port and serves, on the tokio runtime that calls.
+    ///
+    /// # Errors
+    ///
+    /// Those of binding, `AddrInUse` above all.
+    pub async fn start(settings: Settings) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            settings,
+            requests: Mutex::default(),
+            answered: AtomicU64::new(0),
+        });
+        let app = Router::new()
+            .route("/model/{model_id}/invoke", post(invoke_model))
+            .fallback(async || unknown_operation())
+            .method_not_allowed_fallback(async || unknown_operation())
+            .layer(middleware::from_fn_with_state(shared.clone(), receive))
+            .with_state(shared.clone());
+        // Without it, a head and a body written apart wait for each other's acknowledgement.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let (running, stopped) = oneshot::channel::<()>();
+        let server = axum::serve(listener, app).with_graceful_shutdown(async {
+            let _ = stopped.await;
+        });
+        tokio::spawn(server.into_future());
+        Ok(Self {
+            address,
+            shared,
+            _running: running,
+        })
+    }
+
+    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Everything received so far, refused or not, in order.
+    pub fn requests(&self) -> Vec<Received> {
+        self.shared
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// What Bedrock answers to a path or a method that it does not have: a 200, and no signature is
+/// asked for.
+pub(crate) fn unknown_operation() -> Response {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        r#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#,
+    )
+        .into_response()
+}
+
+/// Around every route: keeps what was received, and adds what every response has.
+async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return AwsError::bedrock(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLargeException",
+            "The request body is larger than 25000000 bytes, or did not come whole.",
+        )
+        .into_response();
+    };
+    let received = Arc::new(Received {
+        method: parts.method.to_string(),
+        target: parts
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str())
+            .to_owned(),
+        headers: parts
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                (name.as_str().to_owned(), value)
+            })
+            .collect(),
+        body: body.into(),
+    });
+    if shared.settings.record {
+        shared
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Received::clone(&received));
+    }
+    let mut request = Request::from_parts(parts, Body::empty());
+    request.extensions_mut().insert(received.clone());
+    let mut response = next.run(request).await;
+
+    let elapsed = started.elapsed().as_millis();
+    let number = shared.answered.fetch_add(1, Ordering::Relaxed);
+    let headers = response.headers_mut();
+    if headers.contains_key(OUTPUT_TOKEN_COUNT) {
+        headers.insert(INVOCATION_LATENCY, text_header(&elapsed.to_string()));
+    }
+    headers
+        .entry(REQUEST_ID)
+        .or_insert_with(|| text_header(&format!("00000000-0000-4000-8000-{number:012x}")));
+    if shared.settings.log {
+        let status = response.status().as_u16();
+        match response.extensions().get::<Subject>() {
+            Some(Subject { model_id, fault }) => {
+                let fault = fault.unwrap_or("none");
+                println!("{status} {model_id} fault={fault} {elapsed}ms");
+            }
+            None => println!("{status} {} (not a model)", received.method),
+        }
+    }
+    response
+}
+
+fn text_header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("digits and dashes are a header value")
+}
+
+/// `InvokeModel`. Axum decodes the path's model ID once, as Bedrock does.
+async fn invoke_model(
+    State(shared): State<Arc<Shared>>,
+    Path(model_id): Path<String>,
+    Extension(received): Extension<Arc<Received>>,
+) -> Response {
+    let mut subject = Subject {
+        model_id,
+        fault: None,
+    };
+    let mut response = answer(&shared.settings, &mut subject, &received)
+        .await
+        .unwrap_or_else(IntoResponse::into_response);
+    response.extensions_mut().insert(subject);
+    response
+}
+
+async fn answer(
+    settings: &Settings,
+    subject: &mut Subject,
+    received: &Received,
+) -> Result<Response, AwsError> {
+    auth::verify(received, SERVICE, settings, SystemTime::now())?;
+    check_model_id(&subject.model_id)?;
+    let messages = Messages::parse(received.header("content-type"), &received.body)?;
+    let reply = Reply::new(&subject.model_id, &messages, &received.body);
+    if let Some(fault) = Fault::asked_for(&messages.prompt)? {
+        subject.fault = Some(fault.name);
+        let situation = Situation {
+            received,
+            prompt: &messages.prompt,
+            reply: &reply,
+        };
+        match fault.act(&situation) {
+            Act::Answer(response) => return Ok(response),
+            Act::ReplyAfter(wait) => tokio::time::sleep(wait).await,
+        }
+    }
+    Ok(reply.response(reply.json().to_string()))
+}
