@@ -22,11 +22,8 @@ use crate::sign::Credentials;
 const BEDROCK_MAX_BODY_BYTES: usize = 25_000_000;
 
 /// RFC 3986's unreserved characters stay; `:` and `/` in a model id must not.
-const MODEL_ID_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const MODEL_ID_ESCAPES: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// All that the function is set to do.
 ///
@@ -320,11 +317,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-fn invoke_uri(
-    endpoint: Option<Endpoint>,
-    region: &str,
-    model_id: &str,
-) -> Result<Uri, InvalidUri> {
+fn invoke_uri(endpoint: Option<Endpoint>, region: &str, model_id: &str) -> Result<Uri, InvalidUri> {
     let model_id = utf8_percent_encode(model_id, MODEL_ID_ESCAPES);
     let uri = match endpoint {
         None => format!("https://bedrock-runtime.{region}.amazonaws.com/model/{model_id}/invoke"),

@@ -166,10 +166,9 @@ impl Event<LambdaBody> {
 
         let text = event.body.unwrap_or_default();
         let body = if event.is_base64_encoded {
-            STANDARD
-                .decode(text)
-                .map(Bytes::from)
-                .map_err(|error| format!("the body is not base64, as isBase64Encoded says: {error}"))
+            STANDARD.decode(text).map(Bytes::from).map_err(|error| {
+                format!("the body is not base64, as isBase64Encoded says: {error}")
+            })
         } else {
             Ok(Bytes::from(text))
         };

@@ -76,7 +76,10 @@ async fn respond<H: Host, B: Body>(
         (Route::Generate, &Method::POST) => {}
         _ => {
             let message = format!("the method must be one of {allow}");
-            return Err(Error { allow: Some(allow), ..Error::new(Code::MethodNotAllowed, message) });
+            return Err(Error {
+                allow: Some(allow),
+                ..Error::new(Code::MethodNotAllowed, message)
+            });
         }
     }
     // 4.
@@ -149,8 +152,7 @@ fn failure(prompt: &str, error: Error, record: &mut Record) -> Envelope {
     record.outcome = code.as_str();
     record.error = cause;
 
-    let mut envelope =
-        build_response(prompt, &format!("Error: {message}"), code.status().as_u16());
+    let mut envelope = build_response(prompt, &format!("Error: {message}"), code.status().as_u16());
     envelope.set_header("x-error-code", code.as_str());
     if let Some(allow) = allow {
         envelope.set_header("allow", allow);

@@ -186,10 +186,8 @@ impl InvokeError {
         let quotable = std::iter::once(&*request.prompt)
             .chain(request.system.as_deref())
             .chain(request.stop_sequences.iter().map(|text| &**text));
-        let cause = Redacted::new(
-            &self.to_string(),
-            config.authentication.secrets().chain(quotable),
-        );
+        let cause =
+            Redacted::new(&self.to_string(), config.authentication.secrets().chain(quotable));
         let retry_after = match self {
             Self::Refused { retry_after, .. } => retry_after,
             _ => None,

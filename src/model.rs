@@ -145,7 +145,11 @@ impl Reply {
             .filter(|block| block.kind == "text")
             .filter_map(|block| block.text)
             .reduce(|text, next| text + &next)
-            .map(|text| Self { text, stop_reason: stop_reason.as_deref().and_then(Token::new), usage })
+            .map(|text| Self {
+                text,
+                stop_reason: stop_reason.as_deref().and_then(Token::new),
+                usage,
+            })
             .ok_or(InvalidReply::NoText { blocks })
     }
 }
