@@ -16,7 +16,8 @@ use crate::sigv4::{self, Authorization, PathEncoding, Received};
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// `x-amz-date`: ISO 8601, basic format, UTC.
-const AMZ_DATE: &[FormatItem<'_>] = format_description!("[year][month][day]T[hour][minute][second]Z");
+const AMZ_DATE: &[FormatItem<'_>] =
+    format_description!("[year][month][day]T[hour][minute][second]Z");
 
 /// A key that the stand-in accepts. No `Debug`: a developer may have put a real one here.
 #[derive(Clone)]
@@ -128,10 +129,7 @@ fn check_signed_headers(
     received: &Received,
 ) -> Result<(), AwsError> {
     let is_signed = |name: &str| {
-        authorization
-            .signed_headers
-            .iter()
-            .any(|signed| signed.eq_ignore_ascii_case(name))
+        authorization.signed_headers.iter().any(|signed| signed.eq_ignore_ascii_case(name))
     };
     if !is_signed("host") {
         return Err(invalid(
@@ -185,8 +183,7 @@ fn check_time(amz_date: &str, now: SystemTime) -> Result<(), AwsError> {
     let signed = signed.assume_utc();
     let now = OffsetDateTime::from(now);
     let written = |at: OffsetDateTime| {
-        at.format(AMZ_DATE)
-            .expect("a UTC time has every component of the format")
+        at.format(AMZ_DATE).expect("a UTC time has every component of the format")
     };
     let (earliest, latest) = (now - CLOCK_SKEW, now + CLOCK_SKEW);
     if signed < earliest {

@@ -24,12 +24,7 @@ pub struct AwsError {
 impl AwsError {
     /// An error of Bedrock's own.
     pub fn bedrock(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            name,
-            namespace: "com.amazon.bedrock",
-            message: message.into(),
-        }
+        Self { status, name, namespace: "com.amazon.bedrock", message: message.into() }
     }
 
     /// 400 `ValidationException`.
@@ -50,19 +45,11 @@ impl AwsError {
 
 impl IntoResponse for AwsError {
     fn into_response(self) -> Response {
-        let Self {
-            status,
-            name,
-            namespace,
-            message,
-        } = self;
+        let Self { status, name, namespace, message } = self;
         let error_type = format!("{name}:http://internal.amazon.com/coral/{namespace}/");
         (
             status,
-            [
-                (header::CONTENT_TYPE, "application/json"),
-                (ERROR_TYPE, error_type.as_str()),
-            ],
+            [(header::CONTENT_TYPE, "application/json"), (ERROR_TYPE, error_type.as_str())],
             json!({ "message": message }).to_string(),
         )
             .into_response()

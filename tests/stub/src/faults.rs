@@ -58,7 +58,11 @@ pub const FAULTS: &[Fault] = &[
         Answer(([(header::RETRY_AFTER, "1")], error).into_response())
     }),
     fault("server_error", |_| {
-        error(500, "InternalServerException", "The system encountered an unexpected error during processing. Try your request again.")
+        error(
+            500,
+            "InternalServerException",
+            "The system encountered an unexpected error during processing. Try your request again.",
+        )
     }),
     fault("unavailable", |_| {
         error(503, "ServiceUnavailableException", "Bedrock is unable to process your request.")
@@ -80,7 +84,9 @@ pub const FAULTS: &[Fault] = &[
         let milliseconds = argument(situation.prompt).map_or(Ok(2000), str::parse);
         match milliseconds {
             Ok(milliseconds) => ReplyAfter(Duration::from_millis(milliseconds)),
-            Err(_) => Answer(AwsError::validation("fault:slow takes milliseconds.").into_response()),
+            Err(_) => {
+                Answer(AwsError::validation("fault:slow takes milliseconds.").into_response())
+            }
         }
     }),
     // The connection closes in the middle of the body.
@@ -90,9 +96,7 @@ pub const FAULTS: &[Fault] = &[
         Answer(breaking_off(situation.reply, body.len(), half))
     }),
     // The connection closes without an answer.
-    fault("hang_up_before", |situation| {
-        Answer(breaking_off(situation.reply, 1, Vec::new()))
-    }),
+    fault("hang_up_before", |situation| Answer(breaking_off(situation.reply, 1, Vec::new()))),
     fault("not_json", |_| Answer(html(StatusCode::OK, "Welcome"))),
     fault("empty", |situation| Answer(situation.reply.response(""))),
     // HTTP is whole, the JSON in it is not.
@@ -125,26 +129,51 @@ pub const FAULTS: &[Fault] = &[
         content(situation, blocks, "ran_out_of_ink")
     }),
     fault("access_denied", |_| {
-        error(403, "AccessDeniedException", "You don't have access to the model with the specified model ID.")
+        error(
+            403,
+            "AccessDeniedException",
+            "You don't have access to the model with the specified model ID.",
+        )
     }),
     // As real as AWS's: the message quotes the canonical request, its security token too.
     fault("bad_signature", |situation| Answer(bad_signature(situation.received).into_response())),
     fault("expired_token", |_| {
-        Answer(AwsError::authentication("ExpiredTokenException", "The security token included in the request is expired").into_response())
+        Answer(
+            AwsError::authentication(
+                "ExpiredTokenException",
+                "The security token included in the request is expired",
+            )
+            .into_response(),
+        )
     }),
     // The message quotes the prompt: it must not reach a log.
     fault("validation", |situation| {
-        error(400, "ValidationException", &format!("messages.0.content: the prompt {:?} is not allowed", situation.prompt))
+        error(
+            400,
+            "ValidationException",
+            &format!("messages.0.content: the prompt {:?} is not allowed", situation.prompt),
+        )
     }),
     fault("not_found", |_| {
-        error(404, "ResourceNotFoundException", "Could not resolve the foundation model from the provided model identifier.")
+        error(
+            404,
+            "ResourceNotFoundException",
+            "Could not resolve the foundation model from the provided model identifier.",
+        )
     }),
     fault("model_timeout", |_| {
-        error(408, "ModelTimeoutException", "Model has timed out in processing the request. Try your request again.")
+        error(
+            408,
+            "ModelTimeoutException",
+            "Model has timed out in processing the request. Try your request again.",
+        )
     }),
-    // To itself: who follows it does so for ever.
+    // To itself. Who follows it asks with GET, as clients do, and gets the 200 of an unknown operation.
     fault("redirect", |situation| {
-        Answer((StatusCode::FOUND, [(header::LOCATION, situation.received.target.as_str())]).into_response())
+        Answer(
+            (StatusCode::FOUND, [(header::LOCATION, situation.received.target.as_str())])
+                .into_response(),
+        )
     }),
     // What must not become a header or a log line unchecked.
     fault("garbage_headers", |situation| {
@@ -227,18 +256,17 @@ fn json_response(status: StatusCode, body: &Value) -> Response {
 }
 
 fn html(status: StatusCode, title: &str) -> Response {
-    let body = format!("<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n");
+    let body =
+        format!("<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n");
     (status, [(header::CONTENT_TYPE, "text/html")], body).into_response()
 }
 
 fn bad_signature(received: &Received) -> AwsError {
-    let authorization = received
-        .header("authorization")
-        .and_then(|value| Authorization::parse(value).ok());
+    let authorization =
+        received.header("authorization").and_then(|value| Authorization::parse(value).ok());
     // A call with an API key has none of this: only its host is quoted.
-    let signed_headers = authorization
-        .as_ref()
-        .map_or(vec!["host".to_owned()], |it| it.signed_headers.clone());
+    let signed_headers =
+        authorization.as_ref().map_or(vec!["host".to_owned()], |it| it.signed_headers.clone());
     let canonical_request =
         sigv4::canonical_request(received, &signed_headers, PathEncoding::Twice, true);
     let string_to_sign = authorization.map_or(String::new(), |it| {
@@ -251,15 +279,17 @@ fn bad_signature(received: &Received) -> AwsError {
 /// Promises `content_length` bytes, sends fewer, and closes the connection: hyper does when a body
 /// fails. It has not yet sent the head if the body fails at once, so then nothing is sent.
 fn breaking_off(reply: &Reply, content_length: usize, sent: Vec<u8>) -> Response {
-    let sent = stream::iter((!sent.is_empty()).then_some(Ok(sent)));
-    let failing = stream::once(async {
-        // Lets what was sent leave first.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        Err(io::Error::other("hung up on request"))
+    let at_once = sent.is_empty();
+    let failure = Err(io::Error::other("hung up on request"));
+    let items = if at_once { vec![failure] } else { vec![Ok(sent), failure] };
+    let items = stream::iter(items).then(move |item| async move {
+        if item.is_err() && !at_once {
+            // Lets what was sent leave first.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        item
     });
-    let mut response = reply.response(Body::from_stream(sent.chain(failing)));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(content_length));
+    let mut response = reply.response(Body::from_stream(items));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(content_length));
     response
 }

@@ -48,9 +48,10 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let asked_to_end = asked_to_end();
     println!("Bedrock stand-in on {}", stub.url());
     tokio::select! {
-        () = asked_to_end() => {}
+        () = asked_to_end => {}
         () = end_of_input(), if exit_with_parent => {}
     }
     ExitCode::SUCCESS
@@ -71,33 +72,21 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, Strin
             _ => return Err(format!("unknown argument '{argument}'")),
         }
     }
-    Ok(Arguments {
-        port: port.ok_or("--port is missing")?,
-        region,
-        exit_with_parent,
-    })
+    Ok(Arguments { port: port.ok_or("--port is missing")?, region, exit_with_parent })
 }
 
 fn settings(arguments: Arguments) -> Settings {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let defaults = Settings::default();
-    let keys = match [
-        variable("AWS_ACCESS_KEY_ID"),
-        variable("AWS_SECRET_ACCESS_KEY"),
-    ] {
-        [Some(id), Some(secret)] => vec![AccessKey {
-            id,
-            secret,
-            session_token: variable("AWS_SESSION_TOKEN"),
-        }],
+    let keys = match [variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")] {
+        [Some(id), Some(secret)] => {
+            vec![AccessKey { id, secret, session_token: variable("AWS_SESSION_TOKEN") }]
+        }
         _ => defaults.keys,
     };
     Settings {
         port: arguments.port,
-        region: arguments
-            .region
-            .or_else(|| variable("BEDROCK_REGION"))
-            .unwrap_or(defaults.region),
+        region: arguments.region.or_else(|| variable("BEDROCK_REGION")).unwrap_or(defaults.region),
         keys,
         api_keys: variable("AWS_BEARER_TOKEN_BEDROCK").into_iter().collect(),
         record: false,
@@ -105,13 +94,18 @@ fn settings(arguments: Arguments) -> Settings {
     }
 }
 
+/// Listens from this call on, not only from the first await: who read the line may signal at once.
 #[cfg(unix)]
-async fn asked_to_end() {
+fn asked_to_end() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened to");
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+    let listen = |kind| signal(kind).expect("a signal can be listened to");
+    let mut interrupt = listen(SignalKind::interrupt());
+    let mut terminate = listen(SignalKind::terminate());
+    async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 

@@ -55,15 +55,11 @@ pub struct Messages {
 /// 400 `ValidationException`.
 pub fn check_model_id(model_id: &str) -> Result<(), AwsError> {
     let well_formed = !model_id.is_empty()
-        && model_id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte));
+        && model_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte));
     if well_formed && (model_id.starts_with("arn:") || model_id.contains("anthropic")) {
         Ok(())
     } else {
-        Err(AwsError::validation(
-            "The provided model identifier is invalid.",
-        ))
+        Err(AwsError::validation("The provided model identifier is invalid."))
     }
 }
 
@@ -91,10 +87,7 @@ impl Messages {
         check_unit_interval(&body, "temperature")?;
         check_unit_interval(&body, "top_p")?;
         let stop_sequences = stop_sequences(&body)?;
-        let system = body
-            .get("system")
-            .map(|system| text_of(system, "system"))
-            .transpose()?;
+        let system = body.get("system").map(|system| text_of(system, "system")).transpose()?;
         let conversation = conversation(required(&body, "messages", "")?)?;
 
         let prompt = conversation
@@ -102,18 +95,9 @@ impl Messages {
             .rfind(|(role, _)| *role == Role::User)
             .map(|(_, text)| text.clone())
             .unwrap_or_default();
-        let texts = system
-            .iter()
-            .cloned()
-            .chain(conversation.into_iter().map(|(_, text)| text))
-            .collect();
-        Ok(Self {
-            prompt,
-            system,
-            max_tokens,
-            stop_sequences,
-            texts,
-        })
+        let texts =
+            system.iter().cloned().chain(conversation.into_iter().map(|(_, text)| text)).collect();
+        Ok(Self { prompt, system, max_tokens, stop_sequences, texts })
     }
 }
 
@@ -128,9 +112,7 @@ fn conversation(messages: &Value) -> Result<Vec<(Role, String)>, AwsError> {
         return Err(wrong_type("messages", "JSONArray"));
     };
     if messages.is_empty() {
-        return Err(AwsError::validation(
-            "messages: at least one message is required",
-        ));
+        return Err(AwsError::validation("messages: at least one message is required"));
     }
     let conversation: Vec<(Role, String)> = messages
         .iter()
@@ -139,9 +121,7 @@ fn conversation(messages: &Value) -> Result<Vec<(Role, String)>, AwsError> {
         .collect::<Result<_, _>>()?;
     match conversation.first() {
         Some((Role::User, _)) => Ok(conversation),
-        _ => Err(AwsError::validation(
-            "messages: first message must use the \"user\" role",
-        )),
+        _ => Err(AwsError::validation("messages: first message must use the \"user\" role")),
     }
 }
 
@@ -196,22 +176,15 @@ fn text_of_block<'a>(block: &'a Value, at: &str) -> Result<&'a str, AwsError> {
             "{at}: Input tag found using 'type' does not match any of the expected tags: 'text'"
         )));
     }
-    if let Some(key) = block
-        .as_object()
-        .and_then(|block| extraneous(block, TEXT_BLOCK_KEYS))
-    {
+    if let Some(key) = block.as_object().and_then(|block| extraneous(block, TEXT_BLOCK_KEYS)) {
         return Err(AwsError::validation(format!(
             "{at}.text.{key}: Extra inputs are not permitted"
         )));
     }
     match block.get("text").and_then(Value::as_str) {
-        Some("") => Err(AwsError::validation(
-            "messages: text content blocks must be non-empty",
-        )),
+        Some("") => Err(AwsError::validation("messages: text content blocks must be non-empty")),
         Some(text) => Ok(text),
-        None => Err(AwsError::validation(format!(
-            "{at}.text.text: Field required"
-        ))),
+        None => Err(AwsError::validation(format!("{at}.text.text: Field required"))),
     }
 }
 
@@ -225,10 +198,11 @@ fn check_version(version: &Value) -> Result<(), AwsError> {
 
 fn max_tokens(value: &Value) -> Result<u64, AwsError> {
     match value {
-        Value::Number(number) if !number.is_f64() => number
-            .as_u64()
-            .filter(|max_tokens| *max_tokens >= 1)
-            .ok_or_else(|| malformed(&format!("#/max_tokens: {number} is not greater or equal to 1"))),
+        Value::Number(number) if !number.is_f64() => {
+            number.as_u64().filter(|max_tokens| *max_tokens >= 1).ok_or_else(|| {
+                malformed(&format!("#/max_tokens: {number} is not greater or equal to 1"))
+            })
+        }
         _ => Err(wrong_type("max_tokens", "Integer")),
     }
 }
@@ -238,12 +212,12 @@ fn check_unit_interval(body: &Map<String, Value>, key: &str) -> Result<(), AwsEr
         return Ok(());
     };
     match value.as_f64() {
-        Some(number) if number < 0.0 => Err(malformed(&format!(
-            "#/{key}: {value} is not greater or equal to 0"
-        ))),
-        Some(number) if number > 1.0 => Err(malformed(&format!(
-            "#/{key}: {value} is not less or equal to 1"
-        ))),
+        Some(number) if number < 0.0 => {
+            Err(malformed(&format!("#/{key}: {value} is not greater or equal to 0")))
+        }
+        Some(number) if number > 1.0 => {
+            Err(malformed(&format!("#/{key}: {value} is not less or equal to 1")))
+        }
         Some(_) => Ok(()),
         None => Err(wrong_type(key, "Number")),
     }
@@ -274,9 +248,7 @@ fn required<'a>(
     key: &str,
     at: &str,
 ) -> Result<&'a Value, AwsError> {
-    object
-        .get(key)
-        .ok_or_else(|| malformed(&format!("#{at}: required key [{key}] not found")))
+    object.get(key).ok_or_else(|| malformed(&format!("#{at}: required key [{key}] not found")))
 }
 
 fn check_keys(object: &Map<String, Value>, known: &[&str], at: &str) -> Result<(), AwsError> {
@@ -284,21 +256,12 @@ fn check_keys(object: &Map<String, Value>, known: &[&str], at: &str) -> Result<(
         return Ok(());
     };
     // Bedrock names the place only below the top level.
-    let place = if at.is_empty() {
-        String::new()
-    } else {
-        format!("#{at}: ")
-    };
-    Err(malformed(&format!(
-        "{place}extraneous key [{key}] is not permitted"
-    )))
+    let place = if at.is_empty() { String::new() } else { format!("#{at}: ") };
+    Err(malformed(&format!("{place}extraneous key [{key}] is not permitted")))
 }
 
 fn extraneous<'a>(object: &'a Map<String, Value>, known: &[&str]) -> Option<&'a str> {
-    object
-        .keys()
-        .map(String::as_str)
-        .find(|key| !known.contains(key))
+    object.keys().map(String::as_str).find(|key| !known.contains(key))
 }
 
 fn wrong_type(key: &str, expected: &str) -> AwsError {

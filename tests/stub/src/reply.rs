@@ -47,11 +47,8 @@ impl Reply {
     pub fn new(model_id: &str, messages: &Messages, body: &[u8]) -> Self {
         let mut id = hex::encode(Sha256::digest(body));
         id.truncate(24);
-        let (text, stop_reason, stop_sequence) = stopped(
-            &full_text(messages),
-            messages.max_tokens,
-            &messages.stop_sequences,
-        );
+        let (text, stop_reason, stop_sequence) =
+            stopped(&full_text(messages), messages.max_tokens, &messages.stop_sequences);
         Self {
             id: format!("msg_bdrk_{id}"),
             model: model_name(model_id),
@@ -119,18 +116,14 @@ pub fn tokens(text: &str) -> Vec<&str> {
         *last = text.len();
     }
     let mut start = 0;
-    ends.into_iter()
-        .map(|end| &text[std::mem::replace(&mut start, end)..end])
-        .collect()
+    ends.into_iter().map(|end| &text[std::mem::replace(&mut start, end)..end]).collect()
 }
 
 fn full_text(messages: &Messages) -> String {
     let echo = shortened(&messages.prompt, ECHOED);
     let characters = messages.prompt.chars().count();
-    let system = messages
-        .system
-        .as_deref()
-        .map(|system| shortened(system.trim(), ECHOED_OF_SYSTEM));
+    let system =
+        messages.system.as_deref().map(|system| shortened(system.trim(), ECHOED_OF_SYSTEM));
     if messages.prompt.chars().any(is_japanese) {
         let system = system.map_or(String::new(), |system| format!("システム: 「{system}」。"));
         format!(
@@ -176,11 +169,7 @@ fn stopped(
     match tokens.get(..max_tokens) {
         Some(kept) if kept.len() < tokens.len() => (kept.concat(), "max_tokens", None),
         _ => match stop {
-            Some((_, sequence)) => (
-                until_stop.to_owned(),
-                "stop_sequence",
-                Some(sequence.clone()),
-            ),
+            Some((_, sequence)) => (until_stop.to_owned(), "stop_sequence", Some(sequence.clone())),
             None => (text.to_owned(), "end_turn", None),
         },
     }
@@ -190,9 +179,7 @@ fn stopped(
 /// application inference profile's ARN does not tell the model: its last part stands.
 fn model_name(model_id: &str) -> String {
     let last = model_id.rsplit('/').next().unwrap_or(model_id);
-    let name = last
-        .split_once("anthropic.")
-        .map_or(last, |(_, name)| name);
+    let name = last.split_once("anthropic.").map_or(last, |(_, name)| name);
     match name.rsplit_once("-v") {
         Some((model, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => {
             model.to_owned()
@@ -226,22 +213,32 @@ mod tests {
 
     #[test]
     fn a_text_stops_where_a_model_would() {
-        let text = "one two, three";
-        let cases: &[(&str, u64, &[&str], &str, &str, Option<&str>)] = &[
-            ("enough tokens", 4, &[], text, "end_turn", None),
+        /// Case, `max_tokens`, stop sequences, and what comes of it: text, reason, sequence.
+        type Row = (
+            &'static str,
+            u64,
+            &'static [&'static str],
+            &'static str,
+            &'static str,
+            Option<&'static str>,
+        );
+        const TEXT: &str = "one two, three";
+        let cases: &[Row] = &[
+            ("enough tokens", 4, &[], TEXT, "end_turn", None),
             ("one too few", 3, &[], "one two,", "max_tokens", None),
             ("one", 1, &[], "one", "max_tokens", None),
-            ("more than fits", u64::MAX, &[], text, "end_turn", None),
+            ("more than fits", u64::MAX, &[], TEXT, "end_turn", None),
             ("stop", 9, &[","], "one two", "stop_sequence", Some(",")),
             ("first stop wins", 9, &["three", "two"], "one ", "stop_sequence", Some("two")),
             ("stop at the start", 9, &["one"], "", "stop_sequence", Some("one")),
             ("stop beyond the limit", 1, &["three"], "one", "max_tokens", None),
-            ("stop that is not there", 9, &["four"], text, "end_turn", None),
+            ("stop that is not there", 9, &["four"], TEXT, "end_turn", None),
         ];
         for (case, max_tokens, stop_sequences, expected, reason, sequence) in cases {
-            let stop_sequences: Vec<String> = stop_sequences.iter().map(ToString::to_string).collect();
+            let stop_sequences: Vec<String> =
+                stop_sequences.iter().map(ToString::to_string).collect();
             assert_eq!(
-                stopped(text, *max_tokens, &stop_sequences),
+                stopped(TEXT, *max_tokens, &stop_sequences),
                 ((*expected).to_owned(), *reason, sequence.map(str::to_owned)),
                 "{case}"
             );
@@ -251,11 +248,29 @@ mod tests {
     #[test]
     fn the_prompt_is_echoed_in_its_language() {
         let long = "あ".repeat(61);
-        let echoed = format!("「{}…」と受け取りました(61 文字)。これは Bedrock の代役です。", "あ".repeat(60));
+        let echoed = format!(
+            "「{}…」と受け取りました(61 文字)。これは Bedrock の代役です。",
+            "あ".repeat(60)
+        );
         let cases: &[(&str, &str, Option<&str>, &str)] = &[
-            ("english", "Hi", None, "You said: \"Hi\" (2 characters). This is the Bedrock stand-in."),
-            ("with a system prompt", "Hi", Some("Be brief."), "You said: \"Hi\" (2 characters). System: \"Be brief.\". This is the Bedrock stand-in."),
-            ("japanese", "今日は", Some("簡潔に"), "「今日は」と受け取りました(3 文字)。システム: 「簡潔に」。これは Bedrock の代役です。"),
+            (
+                "english",
+                "Hi",
+                None,
+                "You said: \"Hi\" (2 characters). This is the Bedrock stand-in.",
+            ),
+            (
+                "with a system prompt",
+                "Hi",
+                Some("Be brief."),
+                "You said: \"Hi\" (2 characters). System: \"Be brief.\". This is the Bedrock stand-in.",
+            ),
+            (
+                "japanese",
+                "今日は",
+                Some("簡潔に"),
+                "「今日は」と受け取りました(3 文字)。システム: 「簡潔に」。これは Bedrock の代役です。",
+            ),
             ("long", &long, None, &echoed),
         ];
         for (case, prompt, system, expected) in cases {
@@ -276,8 +291,14 @@ mod tests {
             ("anthropic.claude-3-haiku-20240307-v1:0", "claude-3-haiku-20240307"),
             ("apac.anthropic.claude-sonnet-4-20250514-v1:0", "claude-sonnet-4-20250514"),
             ("global.anthropic.claude-sonnet-4-6", "claude-sonnet-4-6"),
-            ("arn:aws:bedrock:ap-northeast-1:123456789012:inference-profile/apac.anthropic.claude-sonnet-4-20250514-v1:0", "claude-sonnet-4-20250514"),
-            ("arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/abc123", "abc123"),
+            (
+                "arn:aws:bedrock:ap-northeast-1:123456789012:inference-profile/apac.anthropic.claude-sonnet-4-20250514-v1:0",
+                "claude-sonnet-4-20250514",
+            ),
+            (
+                "arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/abc123",
+                "abc123",
+            ),
         ];
         for (model_id, expected) in cases {
             assert_eq!(model_name(model_id), expected, "{model_id}");

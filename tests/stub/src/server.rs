@@ -2,12 +2,13 @@
 //!
 //! Out of scope: TLS, HTTP/2.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -15,7 +16,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt;
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -30,8 +30,7 @@ use crate::sigv4::Received;
 pub const SERVICE: &str = "bedrock";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const INVOCATION_LATENCY: HeaderName =
-    HeaderName::from_static("x-amzn-bedrock-invocation-latency");
+const INVOCATION_LATENCY: HeaderName = HeaderName::from_static("x-amzn-bedrock-invocation-latency");
 
 /// How a stand-in is to be. No `Debug`: it holds keys.
 #[derive(Clone)]
@@ -96,11 +95,8 @@ impl Stub {
     pub async fn start(settings: Settings) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            settings,
-            requests: Mutex::default(),
-            answered: AtomicU64::new(0),
-        });
+        let shared =
+            Arc::new(Shared { settings, requests: Mutex::default(), answered: AtomicU64::new(0) });
         let app = Router::new()
             .route("/model/{model_id}/invoke", post(invoke_model))
             .fallback(async || unknown_operation())
@@ -116,11 +112,7 @@ impl Stub {
             let _ = stopped.await;
         });
         tokio::spawn(server.into_future());
-        Ok(Self {
-            address,
-            shared,
-            _running: running,
-        })
+        Ok(Self { address, shared, _running: running })
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -128,13 +120,9 @@ impl Stub {
         format!("http://{}", self.address)
     }
 
-    /// Everything received so far, refused or not, in order.
+    /// Everything received so far, refused or not, in order. Not what was over the size limit.
     pub fn requests(&self) -> Vec<Received> {
-        self.shared
-            .requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -162,11 +150,7 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
     };
     let received = Arc::new(Received {
         method: parts.method.to_string(),
-        target: parts
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str())
-            .to_owned(),
+        target: parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
         headers: parts
             .headers
             .iter()
@@ -199,13 +183,17 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
         .or_insert_with(|| text_header(&format!("00000000-0000-4000-8000-{number:012x}")));
     if shared.settings.log {
         let status = response.status().as_u16();
-        match response.extensions().get::<Subject>() {
-            Some(Subject { model_id, fault }) => {
-                let fault = fault.unwrap_or("none");
-                println!("{status} {model_id} fault={fault} {elapsed}ms");
-            }
-            None => println!("{status} {} (not a model)", received.method),
-        }
+        let line = match response.extensions().get::<Subject>() {
+            // Escaped: a path may decode to line ends.
+            Some(Subject { model_id, fault }) => format!(
+                "{status} {} fault={} {elapsed}ms",
+                model_id.escape_debug(),
+                fault.unwrap_or("none"),
+            ),
+            None => format!("{status} - fault=none {elapsed}ms"),
+        };
+        // Who no longer reads the log still wants answers.
+        let _ = writeln!(io::stdout(), "{line}");
     }
     response
 }
@@ -220,10 +208,7 @@ async fn invoke_model(
     Path(model_id): Path<String>,
     Extension(received): Extension<Arc<Received>>,
 ) -> Response {
-    let mut subject = Subject {
-        model_id,
-        fault: None,
-    };
+    let mut subject = Subject { model_id, fault: None };
     let mut response = answer(&shared.settings, &mut subject, &received)
         .await
         .unwrap_or_else(IntoResponse::into_response);
@@ -242,11 +227,7 @@ async fn answer(
     let reply = Reply::new(&subject.model_id, &messages, &received.body);
     if let Some(fault) = Fault::asked_for(&messages.prompt)? {
         subject.fault = Some(fault.name);
-        let situation = Situation {
-            received,
-            prompt: &messages.prompt,
-            reply: &reply,
-        };
+        let situation = Situation { received, prompt: &messages.prompt, reply: &reply };
         match fault.act(&situation) {
             Act::Answer(response) => return Ok(response),
             Act::ReplyAfter(wait) => tokio::time::sleep(wait).await,

@@ -20,11 +20,7 @@ pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const TERMINATOR: &str = "aws4_request";
 
 /// "UriEncode every byte except the unreserved characters" (RFC 3986).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// In a path the separator stays.
 const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
@@ -46,17 +42,14 @@ impl Received {
     /// Reads the text of an HTTP/1.1 request. `None` if its first line is not a request line.
     ///
     /// Accepts what AWS's test suite has and a server would refuse: a space or non-ASCII in the
-    /// target, header values continued on the next line, lines that end in a bare LF, and a
-    /// request line without a version.
+    /// target, header values continued on the next line, and a request line without a version. Lines
+    /// end in a bare LF, as there.
     pub fn from_text(text: &str) -> Option<Self> {
-        let text = text.replace("\r\n", "\n");
-        let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
         let mut lines = head.lines();
         let request_line = lines.next()?;
-        let (method, target) = request_line
-            .strip_suffix(" HTTP/1.1")
-            .unwrap_or(request_line)
-            .split_once(' ')?;
+        let (method, target) =
+            request_line.strip_suffix(" HTTP/1.1").unwrap_or(request_line).split_once(' ')?;
         let mut headers: Vec<(String, String)> = Vec::new();
         for line in lines {
             if line.starts_with([' ', '\t']) {
@@ -81,7 +74,7 @@ impl Received {
         self.values(name).next().map(str::trim)
     }
 
-    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.headers
             .iter()
             .filter(move |(received, _)| received.eq_ignore_ascii_case(name))
@@ -112,11 +105,7 @@ pub struct Scope {
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            date,
-            region,
-            service,
-        } = self;
+        let Self { date, region, service } = self;
         write!(f, "{date}/{region}/{service}/{TERMINATOR}")
     }
 }
@@ -188,20 +177,13 @@ pub fn canonical_request(
     path_encoding: PathEncoding,
     normalize: bool,
 ) -> String {
-    let (path, query) = received
-        .target
-        .split_once('?')
-        .unwrap_or((&received.target, ""));
-    let mut names: Vec<String> = signed_headers
-        .iter()
-        .map(|name| name.to_ascii_lowercase())
-        .collect();
+    let (path, query) = received.target.split_once('?').unwrap_or((&received.target, ""));
+    let mut names: Vec<String> =
+        signed_headers.iter().map(|name| name.to_ascii_lowercase()).collect();
     names.sort();
     names.dedup();
-    let headers: String = names
-        .iter()
-        .map(|name| format!("{name}:{}\n", canonical_value(received, name)))
-        .collect();
+    let headers: String =
+        names.iter().map(|name| format!("{name}:{}\n", canonical_value(received, name))).collect();
     [
         received.method.as_str(),
         &canonical_path(path, path_encoding, normalize),
@@ -235,17 +217,9 @@ fn hmac(key: &[u8], message: &str) -> Vec<u8> {
 }
 
 fn canonical_path(path: &str, encoding: PathEncoding, normalize: bool) -> String {
-    let path = if normalize {
-        normalized(path)
-    } else {
-        path.to_owned()
-    };
+    let path = if normalize { normalized(path) } else { path.to_owned() };
     match encoding {
-        PathEncoding::Once => path
-            .split('/')
-            .map(encoded_once)
-            .collect::<Vec<_>>()
-            .join("/"),
+        PathEncoding::Once => path.split('/').map(encoded_once).collect::<Vec<_>>().join("/"),
         PathEncoding::Twice => percent_encode(path.as_bytes(), PATH).to_string(),
     }
 }
@@ -262,11 +236,7 @@ fn normalized(path: &str) -> String {
             _ => segments.push(segment),
         }
     }
-    let end = if path.ends_with('/') && !segments.is_empty() {
-        "/"
-    } else {
-        ""
-    };
+    let end = if path.ends_with('/') && !segments.is_empty() { "/" } else { "" };
     format!("/{}{end}", segments.join("/"))
 }
 
@@ -279,11 +249,7 @@ fn canonical_query(query: &str) -> String {
         .collect();
     // "Sort after encoding": by the encoded name, then by the encoded value.
     pairs.sort();
-    pairs
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect::<Vec<_>>()
-        .join("&")
+    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
 /// Decoding first makes `ሴ` and `%E1%88%B4`, ` ` and `%20`, the same.
@@ -296,12 +262,7 @@ fn encoded_once(text: &str) -> String {
 fn canonical_value(received: &Received, name: &str) -> String {
     received
         .values(name)
-        .map(|value| {
-            value
-                .split_ascii_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ")
-        })
+        .map(|value| value.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
         .collect::<Vec<_>>()
         .join(",")
 }

@@ -1,0 +1,268 @@
+//! Which body and model ID Bedrock takes, and its words for the others.
+
+use bedrock_stub::messages::{Messages, check_model_id};
+use serde_json::{Value, json};
+
+fn good() -> Value {
+    json!({
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 16,
+        "messages": [{ "role": "user", "content": "Hello" }],
+    })
+}
+
+/// The good body with some keys set; `null` removes one.
+fn with(changes: &Value) -> Vec<u8> {
+    let mut body = good();
+    for (key, value) in changes.as_object().unwrap() {
+        if value.is_null() {
+            body.as_object_mut().unwrap().remove(key);
+        } else {
+            body[key] = value.clone();
+        }
+    }
+    body.to_string().into_bytes()
+}
+
+fn user(content: Value) -> Value {
+    json!({ "messages": [{ "role": "user", "content": content }] })
+}
+
+#[test]
+fn good_bodies() {
+    let conversation = json!([
+        { "role": "user", "content": "One" },
+        { "role": "user", "content": [{ "type": "text", "text": "Two, " }, { "type": "text", "text": "three" }] },
+        { "role": "assistant", "content": "Four" },
+    ]);
+    let cases = [
+        ("the least", json!({}), "Hello", None),
+        (
+            "the last user message is the prompt",
+            json!({ "messages": conversation }),
+            "Two, three",
+            None,
+        ),
+        ("a system prompt", json!({ "system": "Be brief." }), "Hello", Some("Be brief.")),
+        (
+            "a system prompt in blocks",
+            json!({ "system": [{ "type": "text", "text": "Be brief.", "cache_control": { "type": "ephemeral" } }] }),
+            "Hello",
+            Some("Be brief."),
+        ),
+        (
+            "every number at its least",
+            json!({ "max_tokens": 1, "temperature": 0, "top_p": 0 }),
+            "Hello",
+            None,
+        ),
+        (
+            "every number at its most",
+            json!({ "max_tokens": 64000, "temperature": 1.0, "top_p": 1 }),
+            "Hello",
+            None,
+        ),
+        (
+            "taken unread",
+            json!({ "tools": [], "tool_choice": { "type": "auto" }, "thinking": { "type": "disabled" }, "anthropic_beta": [], "top_k": 5 }),
+            "Hello",
+            None,
+        ),
+    ];
+    for (case, changes, prompt, system) in cases {
+        let messages = Messages::parse(Some("application/json; charset=utf-8"), &with(&changes))
+            .unwrap_or_else(|error| panic!("{case}: {}", error.message));
+        assert_eq!(messages.prompt, prompt, "{case}");
+        assert_eq!(messages.system.as_deref(), system, "{case}");
+    }
+}
+
+#[test]
+fn refused_bodies() {
+    let cases = [
+        (
+            "an unknown key",
+            json!({ "stream": true }),
+            "Malformed input request: extraneous key [stream] is not permitted, please reformat your input and try again.",
+        ),
+        (
+            "an unknown key in a message",
+            json!({ "messages": [{ "role": "user", "content": "a", "name": "b" }] }),
+            "Malformed input request: #/messages/0: extraneous key [name] is not permitted, please reformat your input and try again.",
+        ),
+        (
+            "no version",
+            json!({ "anthropic_version": null }),
+            "Malformed input request: #: required key [anthropic_version] not found, please reformat your input and try again.",
+        ),
+        (
+            "another version",
+            json!({ "anthropic_version": "2023-06-01" }),
+            "anthropic_version: Invalid API version",
+        ),
+        ("no max_tokens", json!({ "max_tokens": null }), "required key [max_tokens] not found"),
+        (
+            "max_tokens of 0",
+            json!({ "max_tokens": 0 }),
+            "#/max_tokens: 0 is not greater or equal to 1",
+        ),
+        (
+            "max_tokens below 0",
+            json!({ "max_tokens": -1 }),
+            "#/max_tokens: -1 is not greater or equal to 1",
+        ),
+        (
+            "max_tokens with a fraction",
+            json!({ "max_tokens": 1.5 }),
+            "#/max_tokens: expected type: Integer",
+        ),
+        (
+            "max_tokens as text",
+            json!({ "max_tokens": "16" }),
+            "#/max_tokens: expected type: Integer",
+        ),
+        (
+            "temperature above 1",
+            json!({ "temperature": 1.1 }),
+            "#/temperature: 1.1 is not less or equal to 1",
+        ),
+        (
+            "temperature below 0",
+            json!({ "temperature": -0.1 }),
+            "#/temperature: -0.1 is not greater or equal to 0",
+        ),
+        (
+            "temperature as text",
+            json!({ "temperature": "1" }),
+            "#/temperature: expected type: Number",
+        ),
+        ("no messages", json!({ "messages": null }), "required key [messages] not found"),
+        (
+            "messages that are none",
+            json!({ "messages": [] }),
+            "messages: at least one message is required",
+        ),
+        (
+            "messages as text",
+            json!({ "messages": "Hello" }),
+            "#/messages: expected type: JSONArray",
+        ),
+        (
+            "a message as text",
+            json!({ "messages": ["Hello"] }),
+            "#/messages/0: expected type: JSONObject",
+        ),
+        (
+            "the assistant first",
+            json!({ "messages": [{ "role": "assistant", "content": "Hello" }] }),
+            "messages: first message must use the \"user\" role",
+        ),
+        (
+            "another role",
+            json!({ "messages": [{ "role": "system", "content": "Hello" }] }),
+            "messages.0.role: Input should be 'user' or 'assistant'",
+        ),
+        (
+            "a message without content",
+            json!({ "messages": [{ "role": "user" }] }),
+            "#/messages/0: required key [content] not found",
+        ),
+        (
+            "content that is empty",
+            user(json!("")),
+            "messages.0: all messages must have non-empty content",
+        ),
+        (
+            "content without blocks",
+            user(json!([])),
+            "messages.0: all messages must have non-empty content",
+        ),
+        (
+            "blank content",
+            user(json!(" \u{3000}\n")),
+            "messages: text content blocks must contain non-whitespace text",
+        ),
+        (
+            "an empty block",
+            user(json!([{ "type": "text", "text": "" }])),
+            "messages: text content blocks must be non-empty",
+        ),
+        (
+            "a block without text",
+            user(json!([{ "type": "text" }])),
+            "messages.0.content.0.text.text: Field required",
+        ),
+        (
+            "an image block",
+            user(json!([{ "type": "image" }])),
+            "does not match any of the expected tags: 'text'",
+        ),
+        (
+            "an unknown key in a block",
+            user(json!([{ "type": "text", "text": "a", "id": 1 }])),
+            "messages.0.content.0.text.id: Extra inputs are not permitted",
+        ),
+        (
+            "content as a number",
+            user(json!(1)),
+            "messages.0.content: Input should be a valid string or a valid list",
+        ),
+        (
+            "system as a number",
+            json!({ "system": 1 }),
+            "system: Input should be a valid string or a valid list",
+        ),
+        (
+            "a blank stop sequence",
+            json!({ "stop_sequences": [" "] }),
+            "stop_sequences: each stop sequence must contain non-whitespace",
+        ),
+        (
+            "a stop sequence as a number",
+            json!({ "stop_sequences": ["a", 1] }),
+            "#/stop_sequences/1: expected type: String",
+        ),
+    ];
+    for (case, changes, message) in cases {
+        let error = Messages::parse(Some("application/json"), &with(&changes)).expect_err(case);
+        assert_eq!(error.name, "ValidationException", "{case}");
+        assert_eq!(error.status, 400, "{case}");
+        assert!(error.message.contains(message), "{case}: {}", error.message);
+    }
+}
+
+#[test]
+fn what_is_not_a_json_object_is_refused() {
+    let good = with(&json!({}));
+    let cases: [(&str, Option<&str>, &[u8], &str); 6] = [
+        ("no content type", None, &good, "content type"),
+        ("another content type", Some("text/plain"), &good, "content type"),
+        ("an empty body", Some("application/json"), b"", "Malformed input request"),
+        ("an array", Some("application/json"), b"[]", "Malformed input request"),
+        ("cut off", Some("application/json"), &good[..9], "Malformed input request"),
+        ("not UTF-8", Some("application/json"), b"{\"a\":\"\xff\"}", "Malformed input request"),
+    ];
+    for (case, content_type, body, message) in cases {
+        let error = Messages::parse(content_type, body).expect_err(case);
+        assert_eq!(error.name, "ValidationException", "{case}");
+        assert!(error.message.contains(message), "{case}: {}", error.message);
+    }
+}
+
+#[test]
+fn model_ids() {
+    let cases = [
+        ("anthropic.claude-3-haiku-20240307-v1:0", true),
+        ("apac.anthropic.claude-sonnet-4-20250514-v1:0", true),
+        ("arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/abc123", true),
+        ("", false),
+        ("amazon.titan-text-express-v1", false),
+        ("anthropic.claude v1", false),
+        ("anthropic.claude\n", false),
+        // Encoded twice on the wire.
+        ("apac.anthropic.claude-sonnet-4-20250514-v1%3A0", false),
+    ];
+    for (model_id, good) in cases {
+        assert_eq!(check_model_id(model_id).is_ok(), good, "{model_id:?}");
+    }
+}
