@@ -7,10 +7,10 @@
 //! Out of scope: profiles, files, metadata services, any other credential provider.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
-use http::uri::{Authority, InvalidUri, Scheme};
+use http::uri::InvalidUri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::log::Level;
@@ -217,17 +217,18 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         if let Some(api_key) = api_key {
             return Some(Authentication::ApiKey(Secret::new(api_key)));
         }
-        let id = self.read_optional("AWS_ACCESS_KEY_ID", parse_header_text);
-        let secret = self.read_optional("AWS_SECRET_ACCESS_KEY", parse_header_text);
+        let id = self.read_required("AWS_ACCESS_KEY_ID");
+        let secret = self.read_required("AWS_SECRET_ACCESS_KEY");
         let token = self.read_optional("AWS_SESSION_TOKEN", parse_header_text);
-        let (id, secret, token) = (id?, secret?, token?);
-        if id.is_none() {
-            self.problems.push("AWS_ACCESS_KEY_ID is not set".to_owned());
+        Some(Authentication::SigV4(Credentials::new(id?, secret?, token?)))
+    }
+
+    fn read_required(&mut self, name: &str) -> Option<String> {
+        let text = self.read_optional(name, parse_header_text)?;
+        if text.is_none() {
+            self.problems.push(format!("{name} is not set"));
         }
-        if secret.is_none() {
-            self.problems.push("AWS_SECRET_ACCESS_KEY is not set".to_owned());
-        }
-        Some(Authentication::SigV4(Credentials::new(id?, secret?, token)))
+        text
     }
 }
 
@@ -247,7 +248,8 @@ fn parse_model_id(text: &str) -> Result<String, &'static str> {
     let is_allowed = |byte: u8| {
         byte.is_ascii_alphanumeric() || b"-._:".contains(&byte) || (is_arn && byte == b'/')
     };
-    if text.len() > 2048 || !text.bytes().all(is_allowed) {
+    // A segment of dots would be taken out of the path.
+    if text.len() > 2048 || !text.bytes().all(is_allowed) || [".", ".."].contains(&text) {
         return Err("must be a model id, an inference profile's id or an ARN");
     }
     // arn:partition:service:region:account:resource, of which region and account can be empty.
@@ -273,43 +275,72 @@ fn parse_header_text(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// An endpoint to use in place of AWS's own.
-struct Endpoint {
-    scheme: Scheme,
-    authority: Authority,
-    /// What stands before `/model`: empty, or a path that starts with `/` and does not end in it.
-    base_path: String,
-}
-
-fn parse_endpoint(text: &str) -> Result<Endpoint, &'static str> {
+/// An endpoint in place of AWS's own, as a URL without a `/` at its end.
+///
+/// The signature covers the host and the path that go over the wire, and `fetch` takes them
+/// through WHATWG's URL parser. So this takes only what that parser leaves as it is, or what it
+/// changes in a known way: the case of the host, a default port.
+fn parse_endpoint(text: &str) -> Result<String, &'static str> {
     const NOT_A_URL: &str = "must be an http or https URL with no user, query or fragment";
-    if text.contains(['#', '@', '?', '%']) {
+    const NOT_A_PATH: &str =
+        "must have a path of letters, digits, -, ., _ and ~ only, with no empty or dot segments";
+
+    if text.contains(['?', '#']) {
         return Err(NOT_A_URL);
     }
-    // WHATWG's URL parser, through which fetch takes it, would lower the case of the host and
-    // drop a default port, and the signature covers what it then sends as Host.
-    let uri: Uri = text.to_ascii_lowercase().parse().map_err(|_| NOT_A_URL)?;
-    let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-        return Err(NOT_A_URL);
+    let (scheme, rest) = text.split_once("://").ok_or(NOT_A_URL)?;
+    let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
+        "https" => ("https", 443),
+        "http" => ("http", 80),
+        _ => return Err(NOT_A_URL),
     };
-    if *scheme != Scheme::HTTPS && *scheme != Scheme::HTTP {
-        return Err(NOT_A_URL);
-    }
-    if *scheme == Scheme::HTTP && !is_loopback(authority.host()) {
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            let number: u16 = port.parse().map_err(|_| NOT_A_URL)?;
+            // Not `+80` or `080`.
+            if number.to_string() != port {
+                return Err(NOT_A_URL);
+            }
+            (host, Some(number))
+        }
+        _ => (authority, None),
+    };
+    let host = parse_host(host).ok_or(NOT_A_URL)?;
+    if scheme == "http" && !is_loopback(&host) {
         return Err("must be https: plain http is for a loopback address only");
     }
-    let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
-    let authority = match authority.port_u16() {
-        Some(port) if port == default_port => authority.host().parse().map_err(|_| NOT_A_URL)?,
-        None if authority.as_str() != authority.host() => return Err(NOT_A_URL),
-        _ => authority.clone(),
+    let port = match port {
+        Some(port) if port != default_port => format!(":{port}"),
+        _ => String::new(),
     };
-    let path = text.splitn(4, '/').nth(3).unwrap_or_default().trim_end_matches('/');
-    if path.split('/').any(|segment| segment == "." || segment == "..") || path.contains("//") {
-        return Err("must have a path without empty or dot segments");
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    if path.is_empty() {
+        return Ok(format!("{scheme}://{host}{port}"));
     }
-    let base_path = if path.is_empty() { String::new() } else { format!("/{path}") };
-    Ok(Endpoint { scheme: scheme.clone(), authority, base_path })
+    if !path.bytes().all(is_allowed) || path.split('/').any(|part| ["", ".", ".."].contains(&part))
+    {
+        return Err(NOT_A_PATH);
+    }
+    Ok(format!("{scheme}://{host}{port}/{path}"))
+}
+
+/// The host as a URL has it.
+fn parse_host(text: &str) -> Option<String> {
+    if let Some(address) = text.strip_prefix('[') {
+        let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+        return Some(format!("[{address}]"));
+    }
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    // WHATWG takes a host that ends in a number for an IPv4 address.
+    let last = text.rsplit('.').next()?;
+    let is_address = last.starts_with(|c: char| c.is_ascii_digit());
+    let is_host =
+        if is_address { text.parse::<Ipv4Addr>().is_ok() } else { text.split('.').all(is_label) };
+    is_host.then(|| text.to_ascii_lowercase())
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -317,15 +348,11 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-fn invoke_uri(endpoint: Option<Endpoint>, region: &str, model_id: &str) -> Result<Uri, InvalidUri> {
+fn invoke_uri(endpoint: Option<String>, region: &str, model_id: &str) -> Result<Uri, InvalidUri> {
+    let endpoint =
+        endpoint.unwrap_or_else(|| format!("https://bedrock-runtime.{region}.amazonaws.com"));
     let model_id = utf8_percent_encode(model_id, MODEL_ID_ESCAPES);
-    let uri = match endpoint {
-        None => format!("https://bedrock-runtime.{region}.amazonaws.com/model/{model_id}/invoke"),
-        Some(Endpoint { scheme, authority, base_path }) => {
-            format!("{scheme}://{authority}{base_path}/model/{model_id}/invoke")
-        }
-    };
-    uri.parse()
+    format!("{endpoint}/model/{model_id}/invoke").parse()
 }
 
 #[cfg(test)]

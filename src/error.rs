@@ -53,6 +53,8 @@ pub enum Code {
     ModelNotFound,
     /// `rejected`, 500: Bedrock refused the payload.
     Rejected,
+    /// `model_error`, 500: the model failed.
+    ModelError,
     /// `invalid_response`, 500: Bedrock's answer could not be read.
     InvalidResponse,
 }
@@ -74,6 +76,7 @@ impl Code {
             Self::AccessDenied => "access_denied",
             Self::ModelNotFound => "model_not_found",
             Self::Rejected => "rejected",
+            Self::ModelError => "model_error",
             Self::InvalidResponse => "invalid_response",
         }
     }

@@ -81,8 +81,8 @@ struct Shape<'a> {
     request_context: Option<&'a RawValue>,
 }
 
-/// The fields of API Gateway's proxy events that matter here: format 1.0 (REST APIs, and
-/// load balancers in much the same form) and 2.0 (HTTP APIs and Function URLs).
+/// The fields of API Gateway's proxy events that matter here: format 1.0 (REST APIs) and 2.0 (HTTP
+/// APIs and Function URLs).
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 #[derive(Deserialize)]
@@ -92,12 +92,9 @@ struct ProxyEvent {
     http_method: Option<String>,
     path: Option<String>,
     raw_path: Option<String>,
-    headers: Option<BTreeMap<String, String>>,
-    /// What a load balancer sends in place of `headers` if it is so configured.
-    multi_value_headers: Option<BTreeMap<String, Vec<String>>>,
+    headers: Option<BTreeMap<String, Option<String>>>,
     body: Option<String>,
-    #[serde(default)]
-    is_base64_encoded: bool,
+    is_base64_encoded: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -130,15 +127,19 @@ impl Event<LambdaBody> {
     /// assert_eq!((event.method, event.route), (http::Method::POST, Route::Generate));
     /// ```
     pub fn from_lambda(event: &[u8]) -> Self {
+        // serde takes an array for a struct too.
+        let is_object = event.trim_ascii_start().starts_with(b"{");
         match serde_json::from_slice(event) {
-            Ok(Shape { request_context: Some(_) }) => match serde_json::from_slice(event) {
-                Ok(event) => Self::from_proxy_event(event),
-                Err(error) => Self::direct(Err(format!("the proxy event is malformed: {error}"))),
-            },
-            // What is not an object is told apart when the body is parsed.
-            Ok(Shape { request_context: None }) | Err(_) => {
-                Self::direct(Ok(Bytes::copy_from_slice(event)))
+            Ok(Shape { request_context: Some(_) }) if is_object => {
+                match serde_json::from_slice(event) {
+                    Ok(event) => Self::from_proxy_event(event),
+                    Err(error) => {
+                        Self::direct(Err(format!("the proxy event is malformed: {error}")))
+                    }
+                }
             }
+            // What is not an object is told so when the body is parsed.
+            _ => Self::direct(Ok(Bytes::copy_from_slice(event))),
         }
     }
 
@@ -156,16 +157,12 @@ impl Event<LambdaBody> {
         let RequestContext { http, request_id } = event.request_context;
         let method = http.map(|http| http.method).or(event.http_method).unwrap_or_default();
         let path = event.raw_path.or(event.path).unwrap_or_default();
-        let headers = event.headers.unwrap_or_else(|| {
-            let many = event.multi_value_headers.into_iter().flatten();
-            many.map(|(name, values)| (name, values.join(", "))).collect()
-        });
-        let headers = headers.into_iter().filter_map(|(name, value)| {
-            Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(&value).ok()?))
+        let headers = event.headers.unwrap_or_default().into_iter().filter_map(|(name, value)| {
+            Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(&value?).ok()?))
         });
 
         let text = event.body.unwrap_or_default();
-        let body = if event.is_base64_encoded {
+        let body = if event.is_base64_encoded == Some(true) {
             STANDARD.decode(text).map(Bytes::from).map_err(|error| {
                 format!("the body is not base64, as isBase64Encoded says: {error}")
             })

@@ -97,7 +97,7 @@ async fn read_body<B: Body>(event: Event<B>, limit: usize) -> Result<bytes::Byte
     let too_large =
         || Error::new(Code::PayloadTooLarge, format!("the body must have {limit} bytes at most"));
     check_media_type(&event.headers)?;
-    if content_length(&event.headers).is_some_and(|length| length > limit) {
+    if content_length(&event.headers).is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
     event.body.read(limit).await.map_err(|error| match error {
@@ -126,7 +126,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
             return refuse("the Content-Type must be application/json");
         }
         let charset = parts.find_map(|parameter| parameter.strip_prefix("charset="));
-        if charset.is_some_and(|charset| charset.trim_matches('"') != "utf-8") {
+        if charset.is_some_and(|charset| !["utf-8", "utf8"].contains(&charset.trim_matches('"'))) {
             return refuse("the charset must be utf-8");
         }
     }
@@ -136,13 +136,15 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
+    // One that no number holds is too long all the same.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 fn misconfigured(error: &ConfigError) -> Error {
     // The problems are in our own words: they name variables, and never repeat a value.
-    let cause = Redacted::new(&error.to_string(), []);
+    let cause = Redacted::new(&error.to_string(), [], []);
     Error::new(Code::Misconfigured, "Internal server error").because(cause)
 }
 

@@ -62,3 +62,6 @@ impl Body for Bytes {
         ready(if self.len() > limit { Err(ReadError::TooLong) } else { Ok(self) })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod scripted;

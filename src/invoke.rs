@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::config::{Authentication, Config};
 use crate::error::{Code, Error};
@@ -115,35 +115,66 @@ async fn call<H: Host>(
     record.upstream_request_id = token(&head.headers, "x-amzn-requestid");
 
     // 4. Read.
-    let body = body.read(MAX_REPLY_BYTES).await?;
+    let body = body.read(MAX_REPLY_BYTES).await;
     if head.status != StatusCode::OK {
+        // The head says what matters, even if the body breaks off.
+        let body = body.unwrap_or_default();
         return Err(InvokeError::refused(head.status, &head.headers, &body));
     }
-    Ok(Reply::parse(&body)?)
+    Ok(Reply::parse(&body?)?)
 }
 
 fn token(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<Token> {
     headers.get(name)?.to_str().ok().and_then(Token::new)
 }
 
+/// The type says more than the status, which several types share.
+///
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>
+fn code_of(kind: &str, status: u16) -> Code {
+    match (kind, status) {
+        ("ThrottlingException" | "ServiceQuotaExceededException", _) => Code::Throttled,
+        ("ModelTimeoutException", _) => Code::Timeout,
+        ("ResourceNotFoundException", _) => Code::ModelNotFound,
+        ("ValidationException", _) => Code::Rejected,
+        ("ModelErrorException", _) => Code::ModelError,
+        ("ModelNotReadyException" | "ServiceUnavailableException", _) => Code::Unavailable,
+        // Several of these come with 400 as well as with 403.
+        (
+            "AccessDeniedException"
+            | "ExpiredTokenException"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException"
+            | "InvalidSignatureException"
+            | "MissingAuthenticationTokenException"
+            | "NotAuthorized"
+            | "UnrecognizedClientException",
+            _,
+        ) => Code::AccessDenied,
+        (_, 429) => Code::Throttled,
+        (_, 408 | 504) => Code::Timeout,
+        (_, 401 | 403) => Code::AccessDenied,
+        (_, 404) => Code::ModelNotFound,
+        (_, 424) => Code::ModelError,
+        (_, 500..) => Code::Unavailable,
+        (_, 400..) => Code::Rejected,
+        // A success that is none, or a redirect, which Bedrock never sends.
+        _ => Code::InvalidResponse,
+    }
+}
+
 impl InvokeError {
     /// AWS's REST JSON errors. A proxy in front of Bedrock can answer too, with whatever it likes.
     fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
-        #[derive(Default, Deserialize)]
-        struct Body {
-            #[serde(rename = "__type", default)]
-            kind: String,
-            #[serde(alias = "Message", default)]
-            message: String,
-        }
-        let body: Body = serde_json::from_slice(body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = |name| body.get(name).and_then(Value::as_str);
         Self::Refused {
             status,
             kind: headers
                 .get("x-amzn-errortype")
                 .and_then(|value| error_type(value.to_str().ok()?))
-                .or_else(|| error_type(&body.kind)),
-            message: body.message,
+                .or_else(|| error_type(text("__type")?)),
+            message: text("message").or_else(|| text("Message")).unwrap_or_default().to_owned(),
             retry_after: token(headers, RETRY_AFTER),
         }
     }
@@ -153,25 +184,8 @@ impl InvokeError {
             Self::Payload(_) | Self::Request(_) | Self::Sign(_) => Code::Internal,
             Self::Send(_) | Self::Read(ReadError::Transport(_)) => Code::Unavailable,
             Self::Read(_) | Self::InvalidReply(_) => Code::InvalidResponse,
-            // The type says more than the status, which several of them share.
             Self::Refused { status, kind, .. } => {
-                match (kind.as_ref().map_or("", Token::as_str), status.as_u16()) {
-                    ("ThrottlingException" | "ServiceQuotaExceededException", _) => Code::Throttled,
-                    ("ModelTimeoutException", _) => Code::Timeout,
-                    ("ResourceNotFoundException", _) => Code::ModelNotFound,
-                    ("ValidationException", _) => Code::Rejected,
-                    ("ModelNotReadyException" | "ServiceUnavailableException", _) => {
-                        Code::Unavailable
-                    }
-                    (_, 429) => Code::Throttled,
-                    (_, 408 | 504) => Code::Timeout,
-                    (_, 401 | 403) => Code::AccessDenied,
-                    (_, 404) => Code::ModelNotFound,
-                    (_, 500..) => Code::Unavailable,
-                    (_, 400..) => Code::Rejected,
-                    // A success that is none, or a redirect, which Bedrock never sends.
-                    _ => Code::InvalidResponse,
-                }
+                code_of(kind.as_ref().map_or("", Token::as_str), status.as_u16())
             }
         }
     }
@@ -186,8 +200,8 @@ impl InvokeError {
         let quotable = std::iter::once(&*request.prompt)
             .chain(request.system.as_deref())
             .chain(request.stop_sequences.iter().map(|text| &**text));
-        let cause =
-            Redacted::new(&self.to_string(), config.authentication.secrets().chain(quotable));
+        let secrets = config.authentication.secrets();
+        let cause = Redacted::new(&self.to_string(), secrets, quotable);
         let retry_after = match self {
             Self::Refused { retry_after, .. } => retry_after,
             _ => None,

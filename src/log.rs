@@ -6,6 +6,8 @@
 //!
 //! Out of scope: metrics, sampling, anything between the start and the end of a request.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -85,6 +87,7 @@ pub struct Record {
     pub upstream_time: Option<Duration>,
     /// From the event to the envelope.
     #[serde(rename = "total_ms", serialize_with = "as_ms")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub total_time: Option<Duration>,
     /// What went wrong, in full.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,33 +170,47 @@ impl Token {
 pub struct Redacted(String);
 
 impl Redacted {
-    /// More than any message of AWS's that carries a canonical request.
+    /// More than any message of AWS's that carries a canonical request. What is behind it is cut.
     const MAX_CHARS: usize = 4000;
 
-    /// Takes out every `secret`, and what follows the name of a header that holds one: AWS quotes
-    /// the canonical request when it refuses a signature.
-    pub(crate) fn new<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        const MARK: &str = "[redacted]";
-        let mut secrets: Vec<&str> = secrets.into_iter().filter(|it| is_telling(it)).collect();
-        // A secret that is a part of another must not break it up before it is found.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        let mut text = secrets.iter().fold(text.to_owned(), |text, it| text.replace(it, MARK));
-
+    /// Takes out every secret, what follows the name of a header that holds one (AWS quotes the
+    /// canonical request when it refuses a signature), and all that is quoted from `quotable`,
+    /// such as a prompt: whole, in part, or as JSON.
+    pub(crate) fn new<'a>(
+        text: &str,
+        secrets: impl IntoIterator<Item = &'a str>,
+        quotable: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let mut text = text.to_owned();
+        // The headers first, while their names are whole.
         for header in ["x-amz-security-token:", "authorization:"] {
             let mut from = 0;
             while let Some(at) = find_ignoring_case(&text, header, from) {
-                let start = at + header.len();
-                let tail = text.get(start..).unwrap_or_default();
-                // In JSON that was not decoded a line ends in `\n`, two characters.
-                let length = tail.find(['\n', '\\']).unwrap_or(tail.len());
-                text.replace_range(start..start + length, MARK);
-                from = start;
+                from = at + header.len();
+                let tail = text.get(from..).unwrap_or_default();
+                // In JSON that was not decoded a line ends in a backslash and an `n`.
+                let ends = [tail.find('\n'), tail.find("\\n")];
+                let length = ends.into_iter().flatten().min().unwrap_or(tail.len());
+                text.replace_range(from..from + length, MARK);
             }
         }
-        if let Some((end, _)) = text.char_indices().nth(Self::MAX_CHARS) {
-            text.truncate(end);
-            text.push('…');
+        let mut secrets: Vec<&str> = secrets.into_iter().filter(|it| is_telling(it)).collect();
+        // A secret that is a part of another must not break it up before it is found.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        for secret in secrets {
+            text = text.replace(secret, MARK);
         }
+        // A quote that is cut could not be told from chance, so the cut is behind a margin.
+        truncate(&mut text, Self::MAX_CHARS + QUOTE_BYTES);
+        for source in quotable {
+            text = without_quotes(&text, source);
+            let json = serde_json::to_string(source).unwrap_or_default();
+            let json = json.trim_matches('"');
+            if json != source {
+                text = without_quotes(&text, json);
+            }
+        }
+        truncate(&mut text, Self::MAX_CHARS);
         Self(text)
     }
 
@@ -202,6 +219,47 @@ impl Redacted {
         &self.0
     }
 }
+
+const MARK: &str = "[redacted]";
+
+/// The text without what it has in common with `source`: [`QUOTE_BYTES`] in a row, or all of a
+/// shorter source.
+fn without_quotes(text: &str, source: &str) -> String {
+    if source.len() < QUOTE_BYTES {
+        return if is_telling(source) { text.replace(source, MARK) } else { text.to_owned() };
+    }
+    // One pass over the source, which may be long; the text is short. What was found once need not
+    // be found again, or a source of one repeated letter would take for ever.
+    let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (at, window) in text.as_bytes().windows(QUOTE_BYTES).enumerate() {
+        places.entry(window).or_default().push(at);
+    }
+    let mut quoted = BTreeSet::new();
+    for window in source.as_bytes().windows(QUOTE_BYTES) {
+        for at in places.remove(window).unwrap_or_default() {
+            quoted.extend(at..at + QUOTE_BYTES);
+        }
+    }
+    let mut result = String::with_capacity(text.len());
+    for (at, character) in text.char_indices() {
+        if !quoted.contains(&at) {
+            result.push(character);
+        } else if !result.ends_with(MARK) {
+            result.push_str(MARK);
+        }
+    }
+    result
+}
+
+fn truncate(text: &mut String, chars: usize) {
+    if let Some((end, _)) = text.char_indices().nth(chars) {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+/// So many bytes in a row are no coincidence. It is four or five characters of Japanese.
+const QUOTE_BYTES: usize = 16;
 
 /// Whether a text found in a message must have been quoted: a prompt such as "a" is in every one.
 fn is_telling(text: &str) -> bool {

@@ -82,13 +82,15 @@ pub struct Usage {
 #[non_exhaustive]
 pub enum InvalidReply {
     /// It is empty, not JSON, cut off, or not of Claude's form.
-    #[error("the body of {length} bytes is not Claude's JSON: {fault} at byte {column}")]
+    #[error("the body of {length} bytes is not Claude's JSON: {fault} at {line}:{column}")]
     NotJson {
         /// Of the body, in bytes.
         length: usize,
         /// `syntax`, `data` (JSON of another form) or `end` (cut off).
         fault: &'static str,
-        /// Where, counted from 1 in its line.
+        /// Where, counted from 1.
+        line: usize,
+        /// Where in the line, in bytes, counted from 1.
         column: usize,
     },
     /// It is an error that Bedrock sent with status 200, as it does for an unknown operation.
@@ -107,8 +109,7 @@ struct Body<'a> {
     #[serde(borrow, default)]
     content: Vec<Block<'a>>,
     stop_reason: Option<String>,
-    #[serde(default)]
-    usage: Usage,
+    usage: Option<Usage>,
     #[serde(rename = "Output")]
     output: Option<Output>,
 }
@@ -134,6 +135,10 @@ impl Reply {
     /// Where it is not Claude's JSON or has no text block. An empty text block is an answer: the
     /// model may stop at once.
     pub fn parse(body: &[u8]) -> Result<Self, InvalidReply> {
+        // serde takes an array for a struct too.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(InvalidReply::NoText { blocks: 0 });
+        }
         let Body { content, stop_reason, usage, output } =
             serde_json::from_slice(body).map_err(|error| InvalidReply::not_json(body, &error))?;
         if let Some(output) = output {
@@ -148,7 +153,7 @@ impl Reply {
             .map(|text| Self {
                 text,
                 stop_reason: stop_reason.as_deref().and_then(Token::new),
-                usage,
+                usage: usage.unwrap_or_default(),
             })
             .ok_or(InvalidReply::NoText { blocks })
     }
@@ -161,7 +166,7 @@ impl InvalidReply {
             Category::Data => "data",
             Category::Syntax | Category::Io => "syntax",
         };
-        Self::NotJson { length: body.len(), fault, column: error.column() }
+        Self::NotJson { length: body.len(), fault, line: error.line(), column: error.column() }
     }
 }
 

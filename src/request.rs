@@ -86,6 +86,7 @@ impl<'a> Fields<'a> {
         let mut fields = Self::default();
         for (name, value) in members {
             if depth(value.get()) > MAX_DEPTH {
+                let name: String = name.chars().take(64).collect();
                 return Err(invalid(format!("{name} is nested too deeply")));
             }
             let field = match &*name {
@@ -147,12 +148,11 @@ fn text<'a>(field: impl fmt::Display, json: &'a RawValue) -> Result<Cow<'a, str>
     #[derive(serde::Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-    let Text(text) = serde_json::from_str(json.get()).map_err(|error| {
-        invalid(match error.classify() {
-            Category::Data => format!("{field} must be a string"),
-            _ => format!("{field} is not a valid string: {}", plain(&error)),
-        })
-    })?;
+    if !json.get().starts_with('"') {
+        return Err(invalid(format!("{field} must be a string")));
+    }
+    let Text(text) = serde_json::from_str(json.get())
+        .map_err(|error| invalid(format!("{field} is not a valid string: {}", plain(&error))))?;
     if text.trim().is_empty() {
         return Err(invalid(format!("{field} must not be blank")));
     }

@@ -6,7 +6,7 @@
 //! Out of scope: presigned URLs, chunked and unsigned payloads, S3's path rule, verification.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sigv4::http_request::{
     SignableBody, SignableRequest, SigningSettings, sign as sign_request,
@@ -16,6 +16,9 @@ use aws_smithy_runtime_api::client::identity::Identity;
 use http::{HeaderName, HeaderValue, Request};
 
 use crate::config::Secret;
+
+/// In seconds since the epoch. SigV4 writes a year with four digits.
+const YEAR_10000: u64 = 253_402_300_800;
 
 /// An access key, and the session token that belongs to it if it is a temporary one.
 #[derive(Clone)]
@@ -75,7 +78,7 @@ pub struct Scope<'a> {
     pub service: &'a str,
 }
 
-/// The request cannot be signed: its URI is not absolute, or a header's value is not ASCII.
+/// The request cannot be signed: its URI, its time or one of its headers is not as it must be.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot sign the request: {0}")]
 pub struct SignError(String);
@@ -107,7 +110,8 @@ pub struct SignError(String);
 ///
 /// # Errors
 ///
-/// Where the URI has no host, or a header's value is not visible ASCII.
+/// Where the URI has no scheme or no host, the time is not between the years 1970 and 9999, or a
+/// header's value is not visible ASCII. Then the request has no signature.
 pub fn sign<B: AsRef<[u8]>>(
     request: &mut Request<B>,
     credentials: &Credentials,
@@ -125,8 +129,16 @@ fn sign_with<B: AsRef<[u8]>>(
     now: SystemTime,
     settings: SigningSettings,
 ) -> Result<(), SignError> {
-    if request.uri().authority().is_none() {
+    // Of these two `aws-sigv4` takes for granted that they are right.
+    if request.uri().scheme().is_none() || request.uri().host().is_none_or(str::is_empty) {
         return Err(SignError("its URI is not absolute".to_owned()));
+    }
+    if now.duration_since(UNIX_EPOCH).map_or(true, |time| time.as_secs() >= YEAR_10000) {
+        return Err(SignError("its time is out of range".to_owned()));
+    }
+    // Of an earlier signature.
+    for name in ["authorization", "x-amz-date", "x-amz-security-token"] {
+        request.headers_mut().remove(name);
     }
     let headers = request
         .headers()
@@ -152,11 +164,13 @@ fn sign_with<B: AsRef<[u8]>>(
     let (instructions, _) =
         sign_request(signable, &params).map_err(SignError::from_any)?.into_parts();
 
-    for header in instructions.into_parts().0 {
+    let headers = instructions.into_parts().0.into_iter().map(|header| {
         let mut value = HeaderValue::from_str(header.value()).map_err(SignError::from_any)?;
         value.set_sensitive(true);
-        request.headers_mut().insert(HeaderName::from_static(header.name()), value);
-    }
+        Ok((HeaderName::from_static(header.name()), value))
+    });
+    let headers = headers.collect::<Result<Vec<_>, SignError>>()?;
+    request.headers_mut().extend(headers);
     Ok(())
 }
 

@@ -1,1 +1,351 @@
+use super::*;
 
+const ID: &str = "AKIAIOSFODNN7EXAMPLE";
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ID), ("AWS_SECRET_ACCESS_KEY", SECRET)];
+
+fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_vars(|name| {
+        vars.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned())
+    })
+}
+
+/// With a key, which every case needs and few are about.
+fn with_keys(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    config(&[vars, &KEYS].concat())
+}
+
+#[test]
+fn defaults() {
+    let config = with_keys(&[]).unwrap();
+    assert_eq!(config.region, "ap-northeast-1");
+    assert_eq!(config.model_id, "apac.anthropic.claude-sonnet-4-20250514-v1:0");
+    assert_eq!(config.max_tokens, 100);
+    assert_eq!(config.temperature, Some(0.7));
+    assert_eq!(config.max_body_bytes, 1_048_576);
+    assert_eq!(config.log_level, Level::Info);
+    assert!(config.authentication.secrets().eq([ID, SECRET]));
+    assert_eq!(
+        config.invoke_uri.to_string(),
+        "https://bedrock-runtime.ap-northeast-1.amazonaws.com\
+         /model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"
+    );
+}
+
+#[test]
+fn what_is_set_is_taken() {
+    let max = "m".repeat(2048);
+    let cases: &[(&str, &str, &str, &str)] = &[
+        ("region", "BEDROCK_REGION", "us-east-1", r#"region: "us-east-1""#),
+        ("region set to nothing", "BEDROCK_REGION", "", r#"region: "ap-northeast-1""#),
+        ("region of white space", "BEDROCK_REGION", " \n", r#"region: "ap-northeast-1""#),
+        ("region with a newline", "BEDROCK_REGION", "us-east-1\n", r#"region: "us-east-1""#),
+        ("longest model id", "BEDROCK_MODEL_ID", &max, &format!("model_id: {max:?}")),
+        ("max tokens, least", "MAX_TOKENS", "1", "max_tokens: 1,"),
+        ("max tokens, most", "MAX_TOKENS", "4294967295", "max_tokens: 4294967295,"),
+        ("temperature, least", "TEMPERATURE", "0", "temperature: Some(0.0)"),
+        ("temperature, most", "TEMPERATURE", "1.0", "temperature: Some(1.0)"),
+        ("temperature not sent", "TEMPERATURE", "", "temperature: None"),
+        ("temperature of white space", "TEMPERATURE", " ", "temperature: None"),
+        ("body, least", "MAX_BODY_BYTES", "1", "max_body_bytes: 1,"),
+        ("body, most", "MAX_BODY_BYTES", "25000000", "max_body_bytes: 25000000,"),
+        ("level", "LOG_LEVEL", "DEBUG", "log_level: Debug"),
+    ];
+    for (name, variable, value, expected) in cases {
+        let config =
+            with_keys(&[(variable, value)]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(format!("{config:?}").contains(expected), "{name}: {config:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    const REGION: &str = "must be the name of a region, such as ap-northeast-1";
+    const MODEL: &str = "must be a model id, an inference profile's id or an ARN";
+    const ARN: &str = "must be a whole ARN: arn:partition:service:region:account:resource";
+    const TOKENS: &str = "must be a whole number from 1";
+    const TEMPERATURE: &str = "must be a number from 0 to 1, or empty";
+    const BYTES: &str = "must be a whole number from 1 to 25000000, the most that Bedrock takes";
+    const LEVEL: &str = "must be debug, info, warn or error";
+    const GRAPHIC: &str = "must be printable ASCII without white space";
+    const URL: &str = "must be an http or https URL with no user, query or fragment";
+    const HTTPS: &str = "must be https: plain http is for a loopback address only";
+    const PATH: &str =
+        "must have a path of letters, digits, -, ., _ and ~ only, with no empty or dot segments";
+    const ENDPOINT: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
+    let too_long = "m".repeat(2049);
+    let cases: &[(&str, &str, &str, &str)] = &[
+        ("a slash", "BEDROCK_REGION", "us-east-1/x", REGION),
+        ("a dot", "BEDROCK_REGION", "us-east-1.example.com", REGION),
+        ("upper case", "BEDROCK_REGION", "US-EAST-1", REGION),
+        ("a user before the host", "BEDROCK_REGION", "x@us-east-1", REGION),
+        ("a fragment", "BEDROCK_REGION", "example#", REGION),
+        ("a hyphen first", "BEDROCK_REGION", "-us-east-1", REGION),
+        ("a hyphen last", "BEDROCK_REGION", "us-east-", REGION),
+        ("not ASCII", "BEDROCK_REGION", "東京", REGION),
+        ("a space", "BEDROCK_MODEL_ID", "anthropic claude", MODEL),
+        ("a query", "BEDROCK_MODEL_ID", "model?x", MODEL),
+        ("a fragment", "BEDROCK_MODEL_ID", "model#x", MODEL),
+        ("percent-encoded already", "BEDROCK_MODEL_ID", "model-v1%3A0", MODEL),
+        ("a slash outside an ARN", "BEDROCK_MODEL_ID", "model/x", MODEL),
+        ("not ASCII", "BEDROCK_MODEL_ID", "モデル", MODEL),
+        ("too long", "BEDROCK_MODEL_ID", &too_long, MODEL),
+        // WHATWG's URL parser takes both out of the path: the request would go to another one.
+        ("a dot segment", "BEDROCK_MODEL_ID", ".", MODEL),
+        ("a double dot segment", "BEDROCK_MODEL_ID", "..", MODEL),
+        ("an ARN's start", "BEDROCK_MODEL_ID", "arn:", ARN),
+        ("no resource", "BEDROCK_MODEL_ID", "arn:aws:bedrock:us-east-1:123456789012", ARN),
+        ("an empty resource", "BEDROCK_MODEL_ID", "arn:aws:bedrock:us-east-1:123456789012:", ARN),
+        ("no partition", "BEDROCK_MODEL_ID", "arn::bedrock:us-east-1::foundation-model/m", ARN),
+        ("no service", "BEDROCK_MODEL_ID", "arn:aws::us-east-1::foundation-model/m", ARN),
+        ("zero", "MAX_TOKENS", "0", TOKENS),
+        ("negative", "MAX_TOKENS", "-1", TOKENS),
+        ("a fraction", "MAX_TOKENS", "1.5", TOKENS),
+        ("a word", "MAX_TOKENS", "abc", TOKENS),
+        ("one too many", "MAX_TOKENS", "4294967296", TOKENS),
+        ("too low", "TEMPERATURE", "-0.1", TEMPERATURE),
+        ("too high", "TEMPERATURE", "1.1", TEMPERATURE),
+        ("not a number", "TEMPERATURE", "NaN", TEMPERATURE),
+        ("infinite", "TEMPERATURE", "inf", TEMPERATURE),
+        ("a word", "TEMPERATURE", "hot", TEMPERATURE),
+        ("a decimal comma", "TEMPERATURE", "0,7", TEMPERATURE),
+        ("zero", "MAX_BODY_BYTES", "0", BYTES),
+        ("one too many", "MAX_BODY_BYTES", "25000001", BYTES),
+        ("a unit", "MAX_BODY_BYTES", "1MB", BYTES),
+        ("unknown", "LOG_LEVEL", "verbose", LEVEL),
+        ("a number", "LOG_LEVEL", "20", LEVEL),
+        ("inner white space", "AWS_ACCESS_KEY_ID", "AKIA EXAMPLE", GRAPHIC),
+        ("not ASCII", "AWS_ACCESS_KEY_ID", "鍵", GRAPHIC),
+        ("an inner newline", "AWS_SECRET_ACCESS_KEY", "wJalr\nXUtn", GRAPHIC),
+        ("an inner tab", "AWS_SESSION_TOKEN", "AQoD\tYXdz", GRAPHIC),
+        ("inner white space", "AWS_BEARER_TOKEN_BEDROCK", "two keys", GRAPHIC),
+        ("no scheme", ENDPOINT, "example.com", URL),
+        ("a path only", ENDPOINT, "/v1", URL),
+        ("no host", ENDPOINT, "https:///v1", URL),
+        ("a port and no host", ENDPOINT, "https://:8443", URL),
+        ("ftp", ENDPOINT, "ftp://example.com", URL),
+        ("a user", ENDPOINT, "https://user:pw@example.com", URL),
+        ("a query", ENDPOINT, "https://example.com/?x=y", URL),
+        ("a fragment", ENDPOINT, "https://example.com/#x", URL),
+        ("percent-encoded", ENDPOINT, "https://example.com/a%20b", PATH),
+        ("a space", ENDPOINT, "https://example.com/a b", PATH),
+        ("a word for a port", ENDPOINT, "https://example.com:abc", URL),
+        ("a port too high", ENDPOINT, "https://example.com:65536", URL),
+        ("an empty port", ENDPOINT, "https://example.com:", URL),
+        ("a port with a sign", ENDPOINT, "https://example.com:+8443", URL),
+        ("half a bracket", ENDPOINT, "http://[::1", URL),
+        // WHATWG's URL parser would rewrite these, and the signature would not hold.
+        ("a port with a zero first", ENDPOINT, "https://example.com:08443", URL),
+        ("a backslash", ENDPOINT, r"https://example.com/a\b", PATH),
+        ("a brace", ENDPOINT, "https://example.com/{v1}", PATH),
+        ("a path that is not ASCII", ENDPOINT, "https://example.com/東京", PATH),
+        ("a host that is not ASCII", ENDPOINT, "https://東京.example.com", URL),
+        ("http to a public host", ENDPOINT, "http://example.com", HTTPS),
+        ("http to a private address", ENDPOINT, "http://192.168.0.1", HTTPS),
+        ("IPv4 in brackets", ENDPOINT, "http://[127.0.0.1]", URL),
+        ("http to all addresses", ENDPOINT, "http://0.0.0.0:8788", HTTPS),
+        ("a host that starts as loopback", ENDPOINT, "http://127.0.0.1.example.com", HTTPS),
+        ("a host that starts as localhost", ENDPOINT, "http://localhost.example.com", HTTPS),
+        ("a host that ends as localhost", ENDPOINT, "http://notlocalhost", HTTPS),
+        ("a dot segment", ENDPOINT, "https://example.com/./v1", PATH),
+        ("a double dot segment", ENDPOINT, "https://example.com/v1/..", PATH),
+        ("an empty segment", ENDPOINT, "https://example.com/v1//v2", PATH),
+        ("an empty segment first", ENDPOINT, "https://example.com//v1", PATH),
+    ];
+    let failures: Vec<String> = cases
+        .iter()
+        .filter_map(|(name, variable, value, problem)| {
+            let actual = with_keys(&[(variable, value)])
+                .map(|config| format!("is accepted: {}", config.invoke_uri))
+                .map_err(|error| error.problems);
+            let expected = Err(vec![format!("{variable} {problem}")]);
+            (actual != expected).then(|| format!("{variable}, {name}: {actual:?}"))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn all_problems_are_reported_in_order() {
+    let error = config(&[
+        ("LOG_LEVEL", "loud"),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "ftp://example.com"),
+        ("MAX_TOKENS", "0"),
+        ("BEDROCK_REGION", "Tokyo"),
+        ("TEMPERATURE", "2"),
+        ("BEDROCK_MODEL_ID", "a b"),
+        ("MAX_BODY_BYTES", "0"),
+    ])
+    .unwrap_err();
+    let problems = [
+        "BEDROCK_REGION must be the name of a region, such as ap-northeast-1",
+        "BEDROCK_MODEL_ID must be a model id, an inference profile's id or an ARN",
+        "MAX_TOKENS must be a whole number from 1",
+        "TEMPERATURE must be a number from 0 to 1, or empty",
+        "MAX_BODY_BYTES must be a whole number from 1 to 25000000, the most that Bedrock takes",
+        "LOG_LEVEL must be debug, info, warn or error",
+        "AWS_ACCESS_KEY_ID is not set",
+        "AWS_SECRET_ACCESS_KEY is not set",
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME must be an http or https URL with no user, query or \
+         fragment",
+    ];
+    assert_eq!(error.problems, problems);
+    assert_eq!(error.to_string(), problems.join("; "));
+}
+
+/// A secret may have been put under the wrong name.
+#[test]
+fn no_problem_repeats_the_value() {
+    for variable in [
+        "BEDROCK_REGION",
+        "BEDROCK_MODEL_ID",
+        "MAX_TOKENS",
+        "TEMPERATURE",
+        "MAX_BODY_BYTES",
+        "LOG_LEVEL",
+        "AWS_BEARER_TOKEN_BEDROCK",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+    ] {
+        // What begins as it should is the likelier to be quoted.
+        for value in ["hunter2 x", "arn:hunter2 x", "https://hunter2@x y", "hunter2é"] {
+            let error =
+                with_keys(&[(variable, value)]).expect_err(&format!("{variable} takes {value:?}"));
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{variable}: {error}");
+        }
+    }
+}
+
+#[test]
+fn credentials() {
+    const API_KEY: (&str, &str) = ("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key");
+    const NO_ID: &str = "AWS_ACCESS_KEY_ID is not set";
+    const NO_SECRET: &str = "AWS_SECRET_ACCESS_KEY is not set";
+    const GRAPHIC: &str = "AWS_ACCESS_KEY_ID must be printable ASCII without white space";
+    let [id, secret] = KEYS;
+    let token = ("AWS_SESSION_TOKEN", "AQoDYXdzEPT");
+    type Vars<'a> = &'a [(&'a str, &'a str)];
+    type Expected = Result<&'static [&'static str], &'static [&'static str]>;
+    let cases: &[(&str, Vars, Expected)] = &[
+        ("long-term", &[id, secret], Ok(&[ID, SECRET])),
+        ("temporary", &[id, secret, token], Ok(&[ID, SECRET, "AQoDYXdzEPT"])),
+        ("an empty token", &[id, secret, (token.0, "")], Ok(&[ID, SECRET])),
+        ("a newline at the end", &[id, (secret.0, "secret\n")], Ok(&[ID, "secret"])),
+        ("an API key", &[API_KEY], Ok(&["bedrock-api-key"])),
+        ("an API key and keys", &[id, secret, token, API_KEY], Ok(&["bedrock-api-key"])),
+        ("an API key and half a key", &[id, API_KEY], Ok(&["bedrock-api-key"])),
+        ("an empty API key", &[id, secret, (API_KEY.0, "")], Ok(&[ID, SECRET])),
+        ("an id only", &[id], Err(&[NO_SECRET])),
+        ("a secret only", &[secret], Err(&[NO_ID])),
+        ("a token only", &[token], Err(&[NO_ID, NO_SECRET])),
+        ("none", &[], Err(&[NO_ID, NO_SECRET])),
+        ("an id set to nothing", &[(id.0, " "), secret], Err(&[NO_ID])),
+        ("a bad id and no secret", &[(id.0, "a b")], Err(&[GRAPHIC, NO_SECRET])),
+    ];
+    let failures: Vec<String> = cases
+        .iter()
+        .filter_map(|(name, vars, expected)| {
+            let config = config(vars);
+            let actual = match &config {
+                Ok(config) => Ok(config.authentication.secrets().collect()),
+                Err(error) => Err(error.problems.iter().map(String::as_str).collect()),
+            };
+            let expected = expected.map(<[_]>::to_vec).map_err(<[_]>::to_vec);
+            (actual != expected).then(|| format!("{name}: {actual:?}"))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn model_ids_are_percent_encoded_once() {
+    for (name, model_id, expected) in [
+        ("plain", "anthropic.claude-v2", "anthropic.claude-v2"),
+        ("unreserved", "a-b.c_d", "a-b.c_d"),
+        (
+            "profile",
+            "us.anthropic.claude-sonnet-4-20250514-v1:0",
+            "us.anthropic.claude-sonnet-4-20250514-v1%3A0",
+        ),
+        (
+            "foundation model, whose ARN has no account",
+            "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-v2",
+            "arn%3Aaws%3Abedrock%3Aus-east-1%3A%3Afoundation-model%2Fanthropic.claude-v2",
+        ),
+        (
+            "inference profile",
+            "arn:aws:bedrock:ap-northeast-1:123456789012:inference-profile/apac.m-v1:0",
+            "arn%3Aaws%3Abedrock%3Aap-northeast-1%3A123456789012%3Ainference-profile%2Fapac.m-v1%3A0",
+        ),
+        (
+            "application inference profile",
+            "arn:aws-cn:bedrock:cn-north-1:123456789012:application-inference-profile/abc123",
+            "arn%3Aaws-cn%3Abedrock%3Acn-north-1%3A123456789012%3Aapplication-inference-profile\
+             %2Fabc123",
+        ),
+        (
+            "provisioned model",
+            "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc123",
+            "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aprovisioned-model%2Fabc123",
+        ),
+    ] {
+        let config = with_keys(&[("BEDROCK_MODEL_ID", model_id), ("BEDROCK_REGION", "us-east-1")])
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(config.model_id, model_id, "{name}");
+        assert_eq!(
+            config.invoke_uri.to_string(),
+            format!("https://bedrock-runtime.us-east-1.amazonaws.com/model/{expected}/invoke"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn endpoints() {
+    for (name, endpoint, expected) in [
+        ("https", "https://example.com", "https://example.com"),
+        ("a trailing slash", "https://example.com/", "https://example.com"),
+        ("a path", "https://example.com/v1/Acct/gw", "https://example.com/v1/Acct/gw"),
+        ("a path with a trailing slash", "https://example.com/v1/", "https://example.com/v1"),
+        ("dots within a segment", "https://example.com/..v1./x", "https://example.com/..v1./x"),
+        ("upper case", "HTTPS://Example.COM/V1", "https://example.com/V1"),
+        ("a port", "https://example.com:8443", "https://example.com:8443"),
+        ("https's port", "https://example.com:443/v1", "https://example.com/v1"),
+        ("http's port under https", "https://example.com:80", "https://example.com:80"),
+        ("loopback", "http://127.0.0.1:8788", "http://127.0.0.1:8788"),
+        ("loopback, http's port", "http://127.0.0.1:80", "http://127.0.0.1"),
+        ("another loopback", "http://127.9.9.9", "http://127.9.9.9"),
+        ("IPv6 loopback", "http://[::1]:8788", "http://[::1]:8788"),
+        ("IPv6 loopback, http's port", "http://[::1]:80/", "http://[::1]"),
+        ("localhost", "http://localhost:8788", "http://localhost:8788"),
+        ("LOCALHOST", "http://LOCALHOST", "http://localhost"),
+    ] {
+        let vars = [("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", endpoint), ("BEDROCK_MODEL_ID", "m:0")];
+        let config = with_keys(&vars).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(
+            config.invoke_uri.to_string(),
+            format!("{expected}/model/m%3A0/invoke"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let token = "AQoDYXdzEPT";
+    let api_key = "bedrock-api-key";
+    for (name, vars, expected) in [
+        ("keys", ("AWS_SESSION_TOKEN", token), "authentication: SigV4(Credentials([redacted]))"),
+        ("an API key", ("AWS_BEARER_TOKEN_BEDROCK", api_key), "authentication: ApiKey([redacted])"),
+    ] {
+        let printed = format!("{:?}", with_keys(&[vars]).unwrap());
+        assert!(printed.contains(expected), "{name}: {printed}");
+        for secret in [ID, SECRET, token, api_key] {
+            assert!(!printed.contains(secret), "{name}: {printed}");
+        }
+    }
+    assert_eq!(format!("{:?}", Secret::new("hunter2")), "[redacted]");
+    assert_eq!(format!("{:#?}", Secret::new("hunter2")), "[redacted]");
+}

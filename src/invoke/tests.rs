@@ -1,1 +1,383 @@
+use serde_json::json;
 
+use super::*;
+use crate::host::scripted::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Scripted, Watched, config};
+
+const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE/session+token==";
+const API_KEY: &str = "bedrock-api-key-YmVkcm9ja0V4YW1wbGU=";
+const PROMPT: &str = "himitsu の計画を要約してください。";
+const ANSWER: &str = r#"{"content": [{"type": "text", "text": "はい"}], "stop_reason": "end_turn", "usage": {"input_tokens": 3, "output_tokens": 2}}"#;
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+struct Outcome {
+    result: Result<Reply, Error>,
+    record: Record,
+    calls: Vec<http::Request<Bytes>>,
+}
+
+async fn invoke(vars: Pairs<'_>, body: &str, host: Scripted) -> Outcome {
+    let config = config(vars).unwrap();
+    let request = Request::parse(body.as_bytes(), &config).unwrap();
+    let mut record = Record::new(Token::random(0));
+    let result = invoke_bedrock(&request, &config, &host, &mut record).await;
+    Outcome { result, record, calls: host.requests.into_inner() }
+}
+
+/// The error, and its private cause, of a call with [`PROMPT`].
+async fn fail(host: Scripted) -> (Error, String) {
+    let body = json!({ "prompt": PROMPT, "system": "naisho!", "stop_sequences": ["kakushi"] });
+    let vars = [("AWS_SESSION_TOKEN", SESSION_TOKEN)];
+    let error = invoke(&vars, &body.to_string(), host).await.result.unwrap_err();
+    let cause = error.cause.as_ref().unwrap().as_str().to_owned();
+    (error, cause)
+}
+
+fn headers(call: &http::Request<Bytes>) -> Vec<(&str, &str)> {
+    let mut headers: Vec<_> = call
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .collect();
+    headers.sort_unstable();
+    headers
+}
+
+#[tokio::test]
+async fn the_call_is_pinned() {
+    const HOST: &str = "https://bedrock-runtime.ap-northeast-1.amazonaws.com";
+    let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6";
+    let cases: [(&str, Pairs, String, &[&str]); 5] = [
+        (
+            "SigV4",
+            &[],
+            format!("{HOST}/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"),
+            &["accept", "authorization", "content-type", "x-amz-date"],
+        ),
+        (
+            "SigV4 with a session token",
+            &[("AWS_SESSION_TOKEN", SESSION_TOKEN)],
+            format!("{HOST}/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"),
+            &["accept", "authorization", "content-type", "x-amz-date", "x-amz-security-token"],
+        ),
+        (
+            "SigV4 of an ARN",
+            &[("BEDROCK_MODEL_ID", arn), ("BEDROCK_REGION", "us-east-1")],
+            "https://bedrock-runtime.us-east-1.amazonaws.com/model/arn%3Aaws%3Abedrock%3Aus-east-1\
+             %3A123456789012%3Aapplication-inference-profile%2Fa1b2c3d4e5f6/invoke"
+                .to_owned(),
+            &["accept", "authorization", "content-type", "x-amz-date"],
+        ),
+        (
+            "API key",
+            &[("AWS_BEARER_TOKEN_BEDROCK", API_KEY), ("AWS_SESSION_TOKEN", SESSION_TOKEN)],
+            format!("{HOST}/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"),
+            &["accept", "authorization", "content-type"],
+        ),
+        (
+            "another endpoint",
+            &[("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://localhost:8080/base/")],
+            "http://localhost:8080/base/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"
+                .to_owned(),
+            &["accept", "authorization", "content-type", "x-amz-date"],
+        ),
+    ];
+    for (name, vars, uri, names) in cases {
+        let host = Scripted::new().then(200, &[], ANSWER);
+        let calls = invoke(vars, r#"{"prompt": "こんにちは"}"#, host).await.calls;
+        let [call] = &calls[..] else { panic!("{name}: {} calls", calls.len()) };
+        assert_eq!(call.method(), "POST", "{name}");
+        assert_eq!(call.uri().to_string(), uri, "{name}");
+        let headers = headers(call);
+        assert_eq!(headers.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "{name}");
+        assert_eq!(headers[0].1, "application/json", "{name}");
+        assert_eq!(headers[2].1, "application/json", "{name}");
+        assert_eq!(
+            std::str::from_utf8(call.body()).unwrap(),
+            r#"{"anthropic_version":"bedrock-2023-05-31","messages":[{"role":"user","content":"こんにちは"}],"max_tokens":100,"temperature":0.7}"#,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn authorization() {
+    let cases: [(&str, Pairs, &str); 3] = [
+        (
+            "SigV4",
+            &[],
+            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260102/ap-northeast-1/bedrock/aws4_request, SignedHeaders=accept;content-type;host;x-amz-date, Signature=",
+        ),
+        (
+            "SigV4 with a session token",
+            &[("AWS_SESSION_TOKEN", SESSION_TOKEN)],
+            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260102/ap-northeast-1/bedrock/aws4_request, SignedHeaders=accept;content-type;host;x-amz-date;x-amz-security-token, Signature=",
+        ),
+        (
+            "API key",
+            &[("AWS_BEARER_TOKEN_BEDROCK", API_KEY)],
+            "Bearer bedrock-api-key-YmVkcm9ja0V4YW1wbGU=",
+        ),
+    ];
+    for (name, vars, expected) in cases {
+        let host = Scripted::new().then(200, &[], ANSWER);
+        let calls = invoke(vars, "{}", host).await.calls;
+        let value = &calls[0].headers()[AUTHORIZATION];
+        assert!(
+            value.to_str().unwrap().starts_with(expected),
+            "{name}: {}",
+            value.to_str().unwrap()
+        );
+        let shown = format!("{calls:?}");
+        for secret in [SECRET_ACCESS_KEY, SESSION_TOKEN, API_KEY, ACCESS_KEY_ID] {
+            assert!(!shown.contains(secret), "{name}: {shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer() {
+    let host = Scripted::new().then(200, &[("x-amzn-requestid", "aws-1")], ANSWER);
+    let Outcome { result, record, .. } = invoke(&[], "{}", host).await;
+    assert_eq!(result.unwrap().text, "はい");
+    assert_eq!(record.upstream_status, Some(200));
+    assert_eq!(record.upstream_request_id, Token::new("aws-1"));
+    assert_eq!(record.upstream_time, Some(Scripted::STEP));
+    assert_eq!(record.stop_reason, Token::new("end_turn"));
+    assert_eq!((record.input_tokens, record.output_tokens), (Some(3), Some(2)));
+    assert_eq!(record.error, None);
+}
+
+/// Of InvokeModel's own page, the common errors, and Bedrock's troubleshooting page:
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>
+#[tokio::test]
+async fn aws_errors() {
+    use Code::*;
+    // The status, `x-amzn-errortype`, the body.
+    let cases = [
+        (
+            400,
+            "ValidationException:http://internal.amazon.com/coral/com.amazon.bedrock/",
+            "{}",
+            Rejected,
+        ),
+        (400, "ServiceQuotaExceededException", "{}", Throttled),
+        (400, "ThrottlingException", "{}", Throttled),
+        (403, "AccessDeniedException", "{}", AccessDenied),
+        (403, "InvalidSignatureException", "{}", AccessDenied),
+        (403, "UnrecognizedClientException", "{}", AccessDenied),
+        (403, "ExpiredTokenException", "{}", AccessDenied),
+        (403, "MissingAuthenticationTokenException", "{}", AccessDenied),
+        (404, "ResourceNotFoundException", "{}", ModelNotFound),
+        (408, "ModelTimeoutException", "{}", Timeout),
+        (413, "RequestEntityTooLargeException", "{}", Rejected),
+        (429, "ThrottlingException:", "{}", Throttled),
+        (429, "ModelNotReadyException", "{}", Unavailable),
+        (500, "InternalServerException", "{}", Unavailable),
+        (503, "ServiceUnavailableException", "{}", Unavailable),
+        (400, "", r#"{"__type": "com.amazon.coral.service#ThrottlingException"}"#, Throttled),
+        (400, "", r#"{"__type": "ResourceNotFoundException:", "Message": "m"}"#, ModelNotFound),
+        (400, "ValidationException", r#"{"__type": "ThrottlingException"}"#, Rejected),
+        (403, "<odd>", r#"{"__type": "ThrottlingException"}"#, Throttled),
+        // No type, as of a proxy in front.
+        (400, "", "", Rejected),
+        (401, "", "", AccessDenied),
+        (403, "", "<html>", AccessDenied),
+        (404, "", r#"{"message": null}"#, ModelNotFound),
+        (408, "", "", Timeout),
+        (418, "", "", Rejected),
+        (429, "", "[]", Throttled),
+        (500, "", "", Unavailable),
+        (502, "", "<html>", Unavailable),
+        (504, "", "", Timeout),
+        (599, "", "", Unavailable),
+        // Not a failure, and no answer either.
+        (201, "", ANSWER, InvalidResponse),
+        (202, "", ANSWER, InvalidResponse),
+        (204, "", "", InvalidResponse),
+        (302, "", "", InvalidResponse),
+        (304, "", "", InvalidResponse),
+        // The same page has these with status 400.
+        (400, "AccessDeniedException", "{}", AccessDenied),
+        (400, "IncompleteSignature", "{}", AccessDenied),
+        (400, "NotAuthorized", "{}", AccessDenied),
+        (400, "ExpiredTokenException", "{}", AccessDenied),
+        // The model failed, and the payload was right.
+        (424, "ModelErrorException", "{}", ModelError),
+        // A message of no use does not hide the type.
+        (400, "", r#"{"__type": "ThrottlingException", "message": null}"#, Throttled),
+        (
+            400,
+            "",
+            r#"{"__type": "ThrottlingException", "message": "m", "Message": "m"}"#,
+            Throttled,
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (status, kind, body, code) in cases {
+        let name = format!("{status} {kind} {body}");
+        let headers = [("x-amzn-errortype", kind), ("x-amzn-requestid", "aws-1")];
+        let host = Scripted::new().then(status, &headers, body);
+        let Outcome { result, record, calls } = invoke(&[], "{}", host).await;
+        let error = result.unwrap_err();
+        if error.code != code {
+            wrong.push(format!("{name}: {:?}, not {code:?}", error.code));
+            continue;
+        }
+        let message = match code {
+            InvalidResponse => "Invalid Bedrock response",
+            _ => "Bedrock invocation failed",
+        };
+        assert_eq!(error.message, message, "{name}");
+        assert_eq!(error.code.status(), 500, "{name}");
+        assert_eq!(error.allow, None, "{name}");
+        assert_eq!(calls.len(), 1, "{name}");
+        assert_eq!(record.upstream_status, Some(status), "{name}");
+        assert_eq!(record.upstream_request_id, Token::new("aws-1"), "{name}");
+        assert_eq!(record.upstream_time, Some(Scripted::STEP), "{name}");
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn retry_after() {
+    let cases = [
+        ("seconds", 429, "30", Some("30")),
+        ("of another status", 503, "0", Some("0")),
+        ("of a success that is none", 202, "1", Some("1")),
+        ("empty", 429, "", None),
+        ("not a token", 429, "1, 2", None),
+    ];
+    for (name, status, value, expected) in cases {
+        let (error, _) = fail(Scripted::new().then(status, &[("retry-after", value)], "{}")).await;
+        assert_eq!(error.retry_after.as_ref().map(Token::as_str), expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer() {
+    let long = vec![b' '; MAX_REPLY_BYTES + 1];
+    let odd = r#"{"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}}"#;
+    let cases = [
+        (
+            "no connection",
+            Scripted::new().then_fail("connection refused"),
+            Code::Unavailable,
+            "no answer: connection refused",
+        ),
+        (
+            "broken off",
+            Scripted::new().then(200, &[], Watched::broken("connection reset")),
+            Code::Unavailable,
+            "the answer broke off: connection reset",
+        ),
+        (
+            "too long",
+            Scripted::new().then(200, &[], long),
+            Code::InvalidResponse,
+            "the answer broke off: the body is too long",
+        ),
+        (
+            "an error with status 200",
+            Scripted::new().then(200, &[], odd),
+            Code::InvalidResponse,
+            "an error with status 200: UnknownOperationException",
+        ),
+        (
+            "no JSON",
+            Scripted::new().then(200, &[], "<html>"),
+            Code::InvalidResponse,
+            "the body of 6 bytes is not Claude's JSON: syntax at 1:1",
+        ),
+        (
+            "a redirect",
+            Scripted::new().then(302, &[("location", "https://example.com/")], ""),
+            Code::InvalidResponse,
+            "302 Found without a type: ",
+        ),
+        (
+            "a network's error with a secret in it",
+            Scripted::new().then_fail("bad header: IQoJb3JpZ2luX2VjEXAMPLE/session+token=="),
+            Code::Unavailable,
+            "no answer: bad header: [redacted]",
+        ),
+    ];
+    for (name, host, code, expected) in cases {
+        let (error, cause) = fail(host).await;
+        assert_eq!((error.code, &*cause), (code, expected), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_cause_has_the_words_of_aws() {
+    let canonical = format!(
+        "The request signature we calculated does not match the signature you provided.\n\n\
+         The Canonical String for this request should have been\n'POST\n/model/m%253A0/invoke\n\n\
+         accept:application/json\nhost:bedrock-runtime.ap-northeast-1.amazonaws.com\n\
+         x-amz-date:20260102T030405Z\nx-amz-security-token:{SESSION_TOKEN}\n\n\
+         accept;host;x-amz-date;x-amz-security-token\n9592210aec'\n"
+    );
+    let cases = [
+        ("plain", "Too many requests.".to_owned(), "400 Bad Request T: Too many requests."),
+        (
+            "the key's id",
+            format!("User {ACCESS_KEY_ID} is not authorized"),
+            "400 Bad Request T: User [redacted] is not authorized",
+        ),
+        (
+            "the prompt",
+            format!("odd input '{PROMPT}'"),
+            "400 Bad Request T: odd input '[redacted]'",
+        ),
+        (
+            "the system prompt and a stop sequence",
+            "odd: naisho!, kakushi.".to_owned(),
+            "400 Bad Request T: odd: [redacted], [redacted].",
+        ),
+        (
+            "a canonical request",
+            canonical.clone(),
+            "400 Bad Request T: The request signature we calculated does not match the signature \
+             you provided.\n\nThe Canonical String for this request should have been\n'POST\n\
+             /model/m%253A0/invoke\n\naccept:application/json\n\
+             host:bedrock-runtime.ap-northeast-1.amazonaws.com\nx-amz-date:20260102T030405Z\n\
+             x-amz-security-token:[redacted]\n\naccept;host;x-amz-date;x-amz-security-token\n\
+             9592210aec'\n",
+        ),
+        (
+            "a canonical request with another token",
+            "X-Amz-Security-Token:IQoJb3RoZXI=\nAuthorization:AWS4 a, b\nend".to_owned(),
+            "400 Bad Request T: X-Amz-Security-Token:[redacted]\nAuthorization:[redacted]\nend",
+        ),
+    ];
+    for (name, message, expected) in cases {
+        for key in ["message", "Message"] {
+            let body = json!({ key: message }).to_string();
+            let host = Scripted::new().then(400, &[("x-amzn-errortype", "T:http://a/")], body);
+            assert_eq!(fail(host).await.1, expected, "{name}, as {key}");
+        }
+    }
+}
+
+/// A body is quoted in part, or as the JSON that it was.
+#[tokio::test]
+async fn the_cause_has_no_part_of_the_prompt() {
+    let prompt = "himitsu one: the plan is\nhimitsu two: \"buy\"\nhimitsu three";
+    let cases = [
+        ("whole", format!("odd input: {prompt}")),
+        ("as JSON", format!("odd input: {}", json!({ "content": prompt }))),
+        ("cut off", format!("odd input: {}...", prompt.split_at(20).0)),
+        ("from its middle", format!("odd input near ...{}", prompt.split_at(20).1)),
+    ];
+    let mut wrong = Vec::new();
+    for (name, message) in cases {
+        let host = Scripted::new().then(400, &[], json!({ "message": message }).to_string());
+        let body = json!({ "prompt": prompt }).to_string();
+        let error = invoke(&[], &body, host).await.result.unwrap_err();
+        let cause = error.cause.unwrap();
+        if !cause.as_str().contains("odd input") || cause.as_str().contains("himitsu") {
+            wrong.push(format!("{name}: {cause:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -1,0 +1,122 @@
+//! The tests' Host: answers from a queue, every request recorded, time that is only virtual.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::{Body, Host, ReadError, TransportError};
+use crate::config::{Config, ConfigError};
+
+pub(crate) const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+pub(crate) const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+/// The UUID that [`Scripted::random`] makes.
+pub(crate) const RANDOM_ID: &str = "00000000-0000-4000-8000-00000000002a";
+
+/// A configuration with AWS's example key, and with `vars` set or, where empty, unset.
+pub(crate) fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_vars(|name| {
+        let set = vars.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+        set.or(match name {
+            "AWS_ACCESS_KEY_ID" => Some(ACCESS_KEY_ID),
+            "AWS_SECRET_ACCESS_KEY" => Some(SECRET_ACCESS_KEY),
+            _ => None,
+        })
+        .map(str::to_owned)
+    })
+}
+
+/// See the module. It starts at 2026-01-02T03:04:05Z.
+pub(crate) struct Scripted {
+    answers: RefCell<VecDeque<Result<Response<Watched>, TransportError>>>,
+    pub(crate) requests: RefCell<Vec<Request<Bytes>>>,
+    now: Cell<SystemTime>,
+}
+
+impl Scripted {
+    /// How long each answer takes.
+    pub(crate) const STEP: Duration = Duration::from_millis(250);
+
+    pub(crate) fn new() -> Self {
+        Self {
+            answers: RefCell::default(),
+            requests: RefCell::default(),
+            now: Cell::new(UNIX_EPOCH + Duration::from_secs(1_767_323_045)),
+        }
+    }
+
+    /// One more answer.
+    pub(crate) fn then(
+        self,
+        status: u16,
+        headers: &[(&str, &str)],
+        body: impl Into<Watched>,
+    ) -> Self {
+        let mut answer = Response::builder().status(status);
+        for (name, value) in headers {
+            answer = answer.header(*name, *value);
+        }
+        self.answers.borrow_mut().push_back(Ok(answer.body(body.into()).unwrap()));
+        self
+    }
+
+    /// One more call without an answer.
+    pub(crate) fn then_fail(self, error: &str) -> Self {
+        self.answers.borrow_mut().push_back(Err(TransportError(error.to_owned())));
+        self
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.now.set(self.now.get() + time);
+    }
+}
+
+impl Host for Scripted {
+    type Body = Watched;
+
+    fn now(&self) -> SystemTime {
+        self.now.get()
+    }
+
+    fn random(&self) -> u128 {
+        42
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Watched>, TransportError> {
+        self.requests.borrow_mut().push(request);
+        self.pass(Self::STEP);
+        self.answers.borrow_mut().pop_front().expect("a call that is not in the script")
+    }
+}
+
+/// A body that tells whether it was read.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    content: Result<Bytes, ReadError>,
+    pub(crate) was_read: Rc<Cell<bool>>,
+}
+
+impl Watched {
+    /// A body whose connection ends in its middle.
+    pub(crate) fn broken(error: &str) -> Self {
+        let error = TransportError(error.to_owned()).into();
+        Self { content: Err(error), was_read: Rc::default() }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Watched {
+    fn from(content: T) -> Self {
+        Self { content: Ok(content.into()), was_read: Rc::default() }
+    }
+}
+
+impl Body for Watched {
+    async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
+        self.was_read.set(true);
+        self.content?.read(limit).await
+    }
+}
