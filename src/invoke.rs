@@ -41,7 +41,7 @@ pub enum InvokeError {
     #[error("the answer broke off: {0}")]
     Read(#[from] ReadError),
     /// Bedrock answered with another status than 200.
-    #[error("{status} {}: {message}", kind.as_ref().map_or("without a type", Token::as_str))]
+    #[error("{status} {}{}", name(kind), after_colon(message))]
     Refused {
         /// The answer's status.
         status: StatusCode,
@@ -122,6 +122,14 @@ async fn call<H: Host>(
         return Err(InvokeError::refused(head.status, &head.headers, &body));
     }
     Ok(Reply::parse(&body?)?)
+}
+
+fn name(kind: &Option<Token>) -> &str {
+    kind.as_ref().map_or("without a type", Token::as_str)
+}
+
+fn after_colon(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
 fn token(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<Token> {

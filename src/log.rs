@@ -202,14 +202,7 @@ impl Redacted {
         }
         // A quote that is cut could not be told from chance, so the cut is behind a margin.
         truncate(&mut text, Self::MAX_CHARS + QUOTE_BYTES);
-        for source in quotable {
-            text = without_quotes(&text, source);
-            let json = serde_json::to_string(source).unwrap_or_default();
-            let json = json.trim_matches('"');
-            if json != source {
-                text = without_quotes(&text, json);
-            }
-        }
+        text = without_quotes(&text, quotable);
         truncate(&mut text, Self::MAX_CHARS);
         Self(text)
     }
@@ -222,22 +215,33 @@ impl Redacted {
 
 const MARK: &str = "[redacted]";
 
-/// The text without what it has in common with `source`: [`QUOTE_BYTES`] in a row, or all of a
-/// shorter source.
-fn without_quotes(text: &str, source: &str) -> String {
-    if source.len() < QUOTE_BYTES {
-        return if is_telling(source) { text.replace(source, MARK) } else { text.to_owned() };
-    }
-    // One pass over the source, which may be long; the text is short. What was found once need not
+/// The text without what it has in common with the sources, as they are or as JSON strings:
+/// [`QUOTE_BYTES`] in a row, or all of a shorter source.
+fn without_quotes<'a>(text: &str, sources: impl IntoIterator<Item = &'a str>) -> String {
+    // One pass over a source, which may be long; the text is short. What was found once need not
     // be found again, or a source of one repeated letter would take for ever.
     let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
     for (at, window) in text.as_bytes().windows(QUOTE_BYTES).enumerate() {
         places.entry(window).or_default().push(at);
     }
     let mut quoted = BTreeSet::new();
-    for window in source.as_bytes().windows(QUOTE_BYTES) {
-        for at in places.remove(window).unwrap_or_default() {
-            quoted.extend(at..at + QUOTE_BYTES);
+    let mut find = |source: &str| {
+        if source.len() < QUOTE_BYTES && is_telling(source) {
+            quoted.extend(text.match_indices(source).flat_map(|(at, it)| at..at + it.len()));
+        }
+        for window in source.as_bytes().windows(QUOTE_BYTES) {
+            for at in places.remove(window).unwrap_or_default() {
+                quoted.extend(at..at + QUOTE_BYTES);
+            }
+        }
+    };
+    for source in sources {
+        find(source);
+        let json = serde_json::to_string(source).unwrap_or_default();
+        // Without the quotation marks around it.
+        match json.get(1..json.len().saturating_sub(1)) {
+            Some(json) if json != source => find(json),
+            _ => {}
         }
     }
     let mut result = String::with_capacity(text.len());

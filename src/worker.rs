@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ::worker::{Env, console_log};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use js_sys::{Date, Reflect, Uint8Array};
+use js_sys::{Date, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::config::{Config, ConfigError};
@@ -30,6 +30,8 @@ mod glue {
 
     #[wasm_bindgen(module = "/src/worker/glue.js")]
     extern "C" {
+        pub fn variable(env: &JsValue, name: &str) -> Option<String>;
+
         pub fn head(message: &JsValue) -> String;
 
         #[wasm_bindgen(catch)]
@@ -76,19 +78,13 @@ pub async fn handle(request: ::worker::Request, env: &Env) -> ::worker::Result<:
 
 async fn serve(request: &web_sys::Request, env: &Env) -> ::worker::Result<web_sys::Response> {
     static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
-    let config = CONFIG.get_or_init(|| Config::from_vars(|name| variable(env, name)));
+    let config = CONFIG.get_or_init(|| Config::from_vars(|name| glue::variable(env, name)));
 
     let (envelope, record) = lambda_handler(event(request), config, &Worker).await;
     if let Some(line) = record.line(config.as_ref().ok()) {
         console_log!("{line}");
     }
     Ok(response(&envelope)?)
-}
-
-/// A variable or a secret. In `wrangler.toml` a number can stand without quotes.
-fn variable(env: &Env, name: &str) -> Option<String> {
-    let value = Reflect::get(env, &name.into()).ok()?;
-    value.as_string().or_else(|| value.as_f64().map(|number| number.to_string()))
 }
 
 fn event(request: &web_sys::Request) -> Event<JsBody> {
@@ -104,7 +100,7 @@ fn event(request: &web_sys::Request) -> Event<JsBody> {
     )
 }
 
-/// The path of a URL that a URL parser wrote: an origin, then a path that is never empty.
+/// The path of an absolute URL, as it came: workerd takes no dot segments out of it.
 fn path_of(url: &str) -> &str {
     let path = url.splitn(4, '/').nth(3).map_or("", |rest| &url[url.len() - rest.len() - 1..]);
     path.split(['?', '#']).next().unwrap_or_default()

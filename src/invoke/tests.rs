@@ -293,7 +293,7 @@ async fn no_answer() {
             "a redirect",
             Scripted::new().then(302, &[("location", "https://example.com/")], ""),
             Code::InvalidResponse,
-            "302 Found without a type: ",
+            "302 Found without a type",
         ),
         (
             "a network's error with a secret in it",

@@ -233,6 +233,18 @@ fn what_is_quoted_of_a_prompt_is_taken_out() {
     let cases = [
         ("whole", PROMPT, format!("bad: {PROMPT}!"), "bad: [redacted]!"),
         ("as JSON", PROMPT, format!("bad: {PROMPT:?}"), "bad: \"[redacted]\""),
+        (
+            "an escape early in it, as JSON",
+            r"fault:validation \ tellnoone",
+            r#""fault:validation \\ tellnoone""#.to_owned(),
+            r#""[redacted]""#,
+        ),
+        (
+            "a quotation mark at its end, as JSON",
+            "say \"a\"",
+            r#"bad: say \"a\"."#.to_owned(),
+            "bad: [redacted].",
+        ),
         ("its beginning", PROMPT, "bad: Tell me the secret…".to_owned(), "bad: [redacted]…"),
         ("its middle", PROMPT, "at 'the secret of the' x".to_owned(), "at '[redacted]' x"),
         (

@@ -1,6 +1,12 @@
 // The part of worker.rs that is JavaScript. Every call between wasm and JavaScript costs, and so
 // does every awaited promise: here a message's head, a body and an answer are one each.
 
+/** A variable or a secret. In wrangler.toml a number can stand without quotes. */
+export function variable(env, name) {
+  const value = env[name];
+  return value === undefined || value === null ? undefined : String(value);
+}
+
 /** The first line and the headers of a Request or a Response, a line each. */
 export function head(message) {
   let lines = message.method ? `${message.method} ${message.url}` : `${message.status}`;

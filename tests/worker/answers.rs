@@ -1,0 +1,214 @@
+//! A prompt comes in, Bedrock's text goes out.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::client::Answer;
+use crate::fixture::{Fixture, payload};
+
+const DEFAULT_PROMPT: &str = "Hello, how can I help you?";
+
+#[tokio::test]
+async fn the_envelope_is_exact() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let cases = [
+        (
+            "English",
+            r#"{"prompt": "Good morning"}"#,
+            r#"{"input_prompt":"Good morning","generated_text":"You said: \"Good morning\" (12 characters). This is the Bedrock stand-in."}"#,
+        ),
+        (
+            "Japanese",
+            r#"{"prompt": "東京の天気は?"}"#,
+            r#"{"input_prompt":"東京の天気は?","generated_text":"「東京の天気は?」と受け取りました(7 文字)。これは Bedrock の代役です。"}"#,
+        ),
+        (
+            "emoji of several characters",
+            r#"{"prompt": "👩‍👩‍👧‍👦 🇯🇵"}"#,
+            r#"{"input_prompt":"👩‍👩‍👧‍👦 🇯🇵","generated_text":"You said: \"👩‍👩‍👧‍👦 🇯🇵\" (10 characters). This is the Bedrock stand-in."}"#,
+        ),
+        (
+            "escaped on the way in",
+            r#"{"prompt": "\u6771\u4eac \ud83d\ude00"}"#,
+            r#"{"input_prompt":"東京 😀","generated_text":"「東京 😀」と受け取りました(4 文字)。これは Bedrock の代役です。"}"#,
+        ),
+        (
+            "what JSON must escape",
+            r#"{"prompt": "a \"b\" \\ \u002f \u0001\u0000\n"}"#,
+            r#"{"input_prompt":"a \"b\" \\ / \u0001\u0000\n","generated_text":"You said: \"a \"b\" \\ / \u0001\u0000\n\" (13 characters). This is the Bedrock stand-in."}"#,
+        ),
+        (
+            "markup, and line ends of JavaScript's",
+            "{\"prompt\": \"<b>&amp;\u{2028}\u{2029}\u{feff}</b>\"}",
+            "{\"input_prompt\":\"<b>&amp;\u{2028}\u{2029}\u{feff}</b>\",\"generated_text\":\"You said: \\\"<b>&amp;\u{2028}\u{2029}\u{feff}</b>\\\" (15 characters). This is the Bedrock stand-in.\"}",
+        ),
+        (
+            "a byte order mark, and keys that are not ours",
+            "\u{feff}{\"stream\": true, \"prompt\": \"BOM\", \"\": {}}",
+            r#"{"input_prompt":"BOM","generated_text":"You said: \"BOM\" (3 characters). This is the Bedrock stand-in."}"#,
+        ),
+    ];
+    for (case, body, expected) in cases {
+        let answer = worker.send(worker.request(Method::POST, "/").body(body)).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, expected), "{case}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_headers_tell_of_the_call() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let answer = worker.prompt("headers of an answer").await;
+
+    assert_eq!(
+        answer.header_names(),
+        [
+            "content-type",
+            "server-timing",
+            "x-amzn-bedrock-input-token-count",
+            "x-amzn-bedrock-output-token-count",
+            "x-amzn-requestid",
+            "x-request-id",
+            "x-stop-reason",
+        ],
+        "{answer}"
+    );
+    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"), "{answer}");
+    assert_eq!(answer.header("x-amzn-bedrock-input-token-count"), Some("4"), "{answer}");
+    assert_eq!(answer.header("x-amzn-bedrock-output-token-count"), Some("22"), "{answer}");
+    assert_eq!(answer.header("x-stop-reason"), Some("end_turn"), "{answer}");
+    let (bedrock, total) = timing(&answer).unwrap_or_else(|| panic!("server-timing: {answer}"));
+    assert!(bedrock <= total, "{answer}");
+
+    let line = worker.log_line(answer.request_id()).await;
+    let expected = json!({
+        "level": "info",
+        "outcome": "ok",
+        "status": 200,
+        "request_id": answer.request_id(),
+        "model": "apac.anthropic.claude-sonnet-4-20250514-v1:0",
+        "region": "ap-northeast-1",
+        "upstream_status": 200,
+        "x_amzn_requestid": answer.header("x-amzn-requestid"),
+        "retries": 0,
+        "input_tokens": 4,
+        "output_tokens": 22,
+        "stop_reason": "end_turn",
+        "upstream_ms": bedrock,
+        "total_ms": total,
+    });
+    assert_eq!(line, expected);
+}
+
+/// The numbers of `bedrock;dur=1, total;dur=2`.
+fn timing(answer: &Answer) -> Option<(u64, u64)> {
+    let (bedrock, total) = answer.header("server-timing")?.split_once(", ")?;
+    let bedrock = bedrock.strip_prefix("bedrock;dur=")?.parse().ok()?;
+    Some((bedrock, total.strip_prefix("total;dur=")?.parse().ok()?))
+}
+
+#[tokio::test]
+async fn the_request_id_of_bedrock_is_passed_on() {
+    // The only one that calls this stand-in, which counts: the first request has the number 0.
+    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
+    for number in 0..3 {
+        let answer = worker.prompt("whose id?").await;
+        let expected = format!("00000000-0000-4000-8000-{number:012x}");
+        assert_eq!(answer.header("x-amzn-requestid"), Some(expected.as_str()), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_prompt_it_is_the_articles() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let post = || worker.request(Method::POST, "/");
+    let json = "application/json";
+    let cases = [
+        ("no body", post()),
+        ("no body, but a type", post().header("content-type", json)),
+        ("an empty body", post().header("content-length", "0").body("")),
+        ("a blank body", post().body(" \r\n")),
+        ("an empty object", post().header("content-type", json).body("{}")),
+        ("other keys only", post().body(r#"{"max_tokens": 100}"#)),
+    ];
+    let generated =
+        format!("You said: \"{DEFAULT_PROMPT}\" (26 characters). This is the Bedrock stand-in.");
+    for (case, request) in cases {
+        worker.send(request).await.assert_envelope(case, 200, DEFAULT_PROMPT, &generated);
+    }
+}
+
+#[tokio::test]
+async fn what_the_caller_sets_reaches_bedrock() {
+    let fixture = Fixture::shared().await;
+    // What Bedrock is sent beside the version and the message.
+    let cases: [(&str, Value, Value); 7] = [
+        ("the defaults", json!({}), json!({ "max_tokens": 100, "temperature": 0.7 })),
+        (
+            "fewer tokens",
+            json!({ "max_tokens": 1 }),
+            json!({ "max_tokens": 1, "temperature": 0.7 }),
+        ),
+        (
+            "the coldest",
+            json!({ "temperature": 0 }),
+            json!({ "max_tokens": 100, "temperature": 0.0 }),
+        ),
+        (
+            "the hottest",
+            json!({ "temperature": 1.0 }),
+            json!({ "max_tokens": 100, "temperature": 1.0 }),
+        ),
+        (
+            "a system prompt",
+            json!({ "system": "簡潔に \"答えて\"" }),
+            json!({ "max_tokens": 100, "temperature": 0.7, "system": "簡潔に \"答えて\"" }),
+        ),
+        (
+            "stop sequences",
+            json!({ "stop_sequences": ["\n\nHuman:", "。"] }),
+            json!({ "max_tokens": 100, "temperature": 0.7, "stop_sequences": ["\n\nHuman:", "。"] }),
+        ),
+        (
+            "all of them, and one of nobody's",
+            json!({ "max_tokens": 7, "temperature": 0.25, "system": "S", "stop_sequences": ["x"], "top_p": 1 }),
+            json!({ "max_tokens": 7, "temperature": 0.25, "system": "S", "stop_sequences": ["x"] }),
+        ),
+    ];
+    for (case, mut body, mut expected) in cases {
+        let prompt = format!("to Bedrock: {case}");
+        body["prompt"] = json!(prompt);
+        expected["anthropic_version"] = json!("bedrock-2023-05-31");
+        expected["messages"] = json!([{ "role": "user", "content": prompt }]);
+        let answer = fixture.worker.post(body).await;
+        assert_eq!(answer.status, 200, "{case}: {answer}");
+        assert_eq!(payload(&fixture.received(&prompt)), expected, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn the_stop_reason_is_told() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let cases = [
+        (
+            "max_tokens",
+            json!({ "prompt": "日本", "max_tokens": 3 }),
+            "「日本",
+            Some("max_tokens"),
+            Some("3"),
+        ),
+        (
+            "a stop sequence",
+            json!({ "prompt": "日本", "stop_sequences": ["と受け"] }),
+            "「日本」",
+            Some("stop_sequence"),
+            Some("4"),
+        ),
+    ];
+    for (case, body, generated, stop_reason, tokens) in cases {
+        let answer = worker.post(body).await;
+        answer.assert_envelope(case, 200, "日本", generated);
+        assert_eq!(answer.header("x-stop-reason"), stop_reason, "{case}: {answer}");
+        let told = answer.header("x-amzn-bedrock-output-token-count");
+        assert_eq!(told, tokens, "{case}: {answer}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Who the Worker is to Bedrock: each kind of credentials, and each that Bedrock refuses.
+
+use bedrock_stub::{AccessKey, Settings};
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, SECRET_ACCESS_KEY};
+use crate::upstream::header_names;
+
+const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE//////////wEaDmFwLW5vcnRoZWFzdC0x+/=";
+const API_KEY: &str = "ABSKQmVkcm9ja0FQSUtleS1leGFtcGxl+/=";
+
+fn temporary_key() -> AccessKey {
+    AccessKey {
+        id: "ASIAIOSFODNN7EXAMPLE".to_owned(),
+        secret: SECRET_ACCESS_KEY.to_owned(),
+        session_token: Some(SESSION_TOKEN.to_owned()),
+    }
+}
+
+fn temporary_bindings() -> Value {
+    json!({ "AWS_ACCESS_KEY_ID": "ASIAIOSFODNN7EXAMPLE", "AWS_SESSION_TOKEN": SESSION_TOKEN })
+}
+
+#[tokio::test]
+async fn temporary_credentials() {
+    let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
+    let fixture = Fixture::with_stub(temporary_bindings(), settings).await;
+    let answer = fixture.worker.prompt("for an hour").await;
+    assert_eq!(answer.status, 200, "{answer}");
+
+    let received = fixture.received("for an hour");
+    assert_eq!(
+        header_names(&received),
+        [
+            "accept",
+            "authorization",
+            "content-length",
+            "content-type",
+            "host",
+            "x-amz-date",
+            "x-amz-security-token",
+        ]
+    );
+    assert_eq!(received.header("x-amz-security-token"), Some(SESSION_TOKEN));
+}
+
+/// AWS quotes the canonical request, and the token is a line of it.
+#[tokio::test]
+async fn a_refused_signature_is_logged_without_the_token() {
+    let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
+    let fixture = Fixture::with_stub(temporary_bindings(), settings).await;
+    let answer = fixture.worker.prompt("fault:bad_signature").await;
+    answer.assert_envelope(
+        "bad_signature",
+        500,
+        "fault:bad_signature",
+        "Error: Bedrock invocation failed",
+    );
+
+    let line = fixture.worker.log_line(answer.request_id()).await;
+    let error = line["error"].as_str().unwrap();
+    let received = fixture.received("fault:bad_signature");
+    let date = received.header("x-amz-date").unwrap();
+    // The rest is what one looks for: which headers, which path, which time.
+    let canonical = format!(
+        "POST\n/model/apac.anthropic.claude-sonnet-4-20250514-v1%253A0/invoke\n\n\
+         accept:application/json\ncontent-type:application/json\nhost:{}\nx-amz-date:{date}\n\
+         x-amz-security-token:[redacted]\n\n\
+         accept;content-type;host;x-amz-date;x-amz-security-token\n",
+        received.header("host").unwrap()
+    );
+    let start = "403 Forbidden InvalidSignatureException: The request signature we calculated";
+    assert!(error.starts_with(start) && error.contains(&canonical), "{error}");
+    assert!(!fixture.worker.output().contains(SESSION_TOKEN));
+}
+
+#[tokio::test]
+async fn an_api_key_wins_over_a_signature() {
+    let settings = Settings { api_keys: vec![API_KEY.to_owned()], ..Settings::default() };
+    let bindings = json!({ "AWS_BEARER_TOKEN_BEDROCK": API_KEY });
+    let fixture = Fixture::with_stub(bindings, settings).await;
+    let answer = fixture.worker.prompt("with a key").await;
+    assert_eq!(answer.status, 200, "{answer}");
+
+    let received = fixture.received("with a key");
+    assert_eq!(
+        header_names(&received),
+        ["accept", "authorization", "content-length", "content-type", "host"]
+    );
+    let expected = format!("Bearer {API_KEY}");
+    assert_eq!(received.header("authorization"), Some(expected.as_str()));
+}
+
+#[tokio::test]
+async fn what_bedrock_does_not_know_is_refused() {
+    let cases = [
+        (
+            "a wrong secret",
+            json!({ "AWS_SECRET_ACCESS_KEY": "wrongsecretwrongsecretwrongsecretwrongse" }),
+            "403 Forbidden InvalidSignatureException: The request signature we calculated does",
+        ),
+        (
+            "an unknown key",
+            json!({ "AWS_ACCESS_KEY_ID": "AKIAI44QH8DHBEXAMPLE" }),
+            "403 Forbidden UnrecognizedClientException: The security token included in the",
+        ),
+        (
+            "a token that does not belong there",
+            json!({ "AWS_SESSION_TOKEN": SESSION_TOKEN }),
+            "403 Forbidden UnrecognizedClientException: The security token included in the",
+        ),
+        (
+            "another region",
+            json!({ "BEDROCK_REGION": "us-east-1" }),
+            "403 Forbidden InvalidSignatureException: Credential should be scoped to a valid",
+        ),
+        (
+            "a wrong API key",
+            json!({ "AWS_BEARER_TOKEN_BEDROCK": API_KEY }),
+            "403 Forbidden AccessDeniedException: Authentication failed: Please make sure your",
+        ),
+    ];
+    for (case, bindings, error) in cases {
+        let Fixture { worker, stub: _stub } = Fixture::with(bindings.clone()).await;
+        let answer = worker.prompt("let me in").await;
+        answer.assert_envelope(case, 500, "let me in", "Error: Bedrock invocation failed");
+        assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{case}: {answer}");
+
+        let line = worker.log_line(answer.request_id()).await;
+        assert_eq!(
+            (&line["outcome"], &line["upstream_status"]),
+            (&json!("access_denied"), &json!(403)),
+            "{case}"
+        );
+        let logged = line["error"].as_str().unwrap_or_default();
+        assert!(logged.starts_with(error), "{case}: {logged}");
+        for name in ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"] {
+            let Some(secret) = bindings[name].as_str() else { continue };
+            assert!(!worker.output().contains(secret), "{case}: {}", worker.output());
+        }
+    }
+}

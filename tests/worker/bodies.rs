@@ -1,0 +1,171 @@
+//! How a body arrives: its length, its pieces, its end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::time::sleep;
+
+use crate::client::{Answer, Connection};
+use crate::fixture::Fixture;
+use crate::refusals::assert_refused;
+
+const LIMIT: usize = 100;
+const TOO_LARGE: (u16, &str) = (413, "payload_too_large");
+const TOO_LARGE_MESSAGE: &str = "the body must have 100 bytes at most";
+
+async fn fixture() -> &'static Fixture {
+    static FIXTURE: OnceCell<Fixture> = OnceCell::const_new();
+    FIXTURE.get_or_init(|| Fixture::with(json!({ "MAX_BODY_BYTES": LIMIT.to_string() }))).await
+}
+
+/// The head of a POST with this header beside the usual ones.
+fn head(header: &str) -> String {
+    format!("POST / HTTP/1.1\r\nhost: worker\r\ncontent-type: application/json\r\n{header}\r\n\r\n")
+}
+
+fn chunk(bytes: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}
+
+/// A body of so many bytes. Most of its characters have three, which the limit does not count.
+fn body_of(bytes: usize) -> Vec<u8> {
+    let around = r#"{"prompt":""}"#.len();
+    let prompt = "あ".repeat((bytes - around) / 3) + &"a".repeat((bytes - around) % 3);
+    let body = format!(r#"{{"prompt":"{prompt}"}}"#).into_bytes();
+    assert_eq!(body.len(), bytes);
+    body
+}
+
+/// With its length told.
+async fn send_whole(connection: &mut Connection<'_>, body: &[u8]) -> Answer {
+    connection.write(head(&format!("content-length: {}", body.len()))).await;
+    connection.write(body).await;
+    connection.answer().await
+}
+
+/// In chunks of one byte each.
+async fn send_chunked(connection: &mut Connection<'_>, body: &[u8]) -> Answer {
+    connection.write(head("transfer-encoding: chunked")).await;
+    for byte in body {
+        connection.write(chunk(&[*byte])).await;
+    }
+    connection.write("0\r\n\r\n").await;
+    connection.answer().await
+}
+
+#[tokio::test]
+async fn the_limit_is_the_last_length_that_is_taken() {
+    let Fixture { worker, .. } = fixture().await;
+    for chunked in [false, true] {
+        for length in [LIMIT - 1, LIMIT, LIMIT + 1] {
+            let case = format!("{length} bytes{}", if chunked { " in chunks" } else { "" });
+            let body = body_of(length);
+            let mut connection = worker.connect().await;
+            let answer = if chunked {
+                send_chunked(&mut connection, &body).await
+            } else {
+                send_whole(&mut connection, &body).await
+            };
+            if length > LIMIT {
+                assert_refused(&case, worker, &answer, TOO_LARGE, TOO_LARGE_MESSAGE).await;
+            } else {
+                assert_eq!(answer.status, 200, "{case}: {answer}");
+                let sent: Value = serde_json::from_slice(&body).unwrap();
+                let answered: Value = serde_json::from_str(&answer.body).unwrap();
+                assert_eq!(answered["input_prompt"], sent["prompt"], "{case}: {answer}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_not_waited_for() {
+    let Fixture { worker, .. } = fixture().await;
+    let too_long = "content-length: 101";
+    let far_too_long = "content-length: 1000000000000";
+    let chunked = "transfer-encoding: chunked";
+    let first_chunks = [chunk(&body_of(LIMIT)), chunk(b" ")].concat();
+    // None of these bodies ends.
+    let cases = [
+        ("one byte too long, none sent", too_long, Vec::new()),
+        ("a terabyte, none sent", far_too_long, Vec::new()),
+        ("a terabyte, some sent", far_too_long, vec![b' '; 5000]),
+        ("chunks, one byte too many", chunked, first_chunks),
+        ("a chunk of a terabyte", chunked, [&b"e8d4a51000\r\n"[..], &[b' '; 5000]].concat()),
+    ];
+    for (case, header, sent) in cases {
+        let mut connection = worker.connect().await;
+        connection.write(head(header)).await;
+        connection.write(sent).await;
+        let answer = connection.answer().await;
+        assert_refused(case, worker, &answer, TOO_LARGE, TOO_LARGE_MESSAGE).await;
+    }
+}
+
+/// A refusal by the headers needs no body either.
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_not_waited_for() {
+    let Fixture { worker, .. } = fixture().await;
+    let cases = [
+        ("another path", "POST /nowhere", "application/json", 404),
+        ("another method", "PUT /", "application/json", 405),
+        ("another type", "POST /", "text/plain", 415),
+    ];
+    for (case, line, content_type, status) in cases {
+        let mut connection = worker.connect().await;
+        let head = format!(
+            "{line} HTTP/1.1\r\nhost: worker\r\ncontent-type: {content_type}\r\n\
+             content-length: 50\r\n\r\n"
+        );
+        connection.write(head).await;
+        let answer = connection.answer().await;
+        assert_eq!(answer.status, status, "{case}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_in_pieces_is_put_together() {
+    let Fixture { worker, .. } = fixture().await;
+    // Cut inside a character of four bytes.
+    let body = r#"{"prompt":"絵文字😀です"}"#.as_bytes();
+    let (start, end) = body.split_at(body.len() - 10);
+    let mut connection = worker.connect().await;
+    connection.write(head(&format!("content-length: {}", body.len()))).await;
+    connection.write(start).await;
+    sleep(Duration::from_millis(50)).await;
+    connection.write(end).await;
+    let whole = connection.answer().await;
+    assert!(whole.status == 200 && whole.body.contains("\"絵文字😀です\""), "{whole}");
+    let chunked = send_chunked(&mut connection, body).await;
+    assert_eq!((chunked.status, &chunked.body), (200, &whole.body), "{chunked}");
+}
+
+/// The client goes away: nobody to answer, and nothing must break.
+#[tokio::test]
+async fn a_client_that_leaves_breaks_nothing() {
+    let Fixture { worker, .. } = fixture().await;
+    let slow = r#"{"prompt":"fault:slow:300"}"#;
+    let slow = head(&format!("content-length: {}", slow.len())) + slow;
+    let cases = [
+        ("in the head", "POST / HTT".to_owned()),
+        ("before the body", head("content-length: 20")),
+        ("in the body", head("content-length: 20") + r#"{"prompt":"#),
+        ("in a chunk", head("transfer-encoding: chunked") + "14\r\n{\"prompt\":"),
+        ("before the last chunk", head("transfer-encoding: chunked") + "2\r\n{}\r\n"),
+        ("while Bedrock thinks", slow),
+    ];
+    for (case, sent) in cases {
+        let mut connection = worker.connect().await;
+        connection.write(sent).await;
+        sleep(Duration::from_millis(50)).await;
+        drop(connection);
+        let answer = worker.prompt("still there?").await;
+        assert_eq!(answer.status, 200, "{case}: {answer}");
+    }
+    // Until Bedrock's answer to nobody has come.
+    sleep(Duration::from_millis(500)).await;
+    let answer = worker.prompt("and now?").await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(worker.unexpected_output(), Vec::<String>::new());
+}

@@ -1,0 +1,182 @@
+//! Those who call the Worker: reqwest, as most do, and bare TCP for what it would never send.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::workerd::Workerd;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the Worker answered. Its Display is for failing tests.
+pub struct Answer {
+    /// 0 where no answer came: then the body tells why, and the test that wants another status
+    /// tells which of its rows it was.
+    pub status: u16,
+    /// Names in lower case, sorted.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Of every header that the Worker sets itself.
+    pub fn header_names(&self) -> Vec<&str> {
+        let names = self.headers.iter().map(|(name, _)| name.as_str());
+        names.filter(|name| !["connection", "content-length"].contains(name)).collect()
+    }
+
+    /// `x-request-id`. Panics if it is not a UUID.
+    pub fn request_id(&self) -> &str {
+        let id = self.header("x-request-id").unwrap_or_else(|| panic!("no x-request-id: {self}"));
+        let groups: Vec<usize> = id.split('-').map(str::len).collect();
+        let is_hex = id.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+        assert!(groups == [8, 4, 4, 4, 12] && is_hex, "x-request-id is no UUID: {self}");
+        id
+    }
+
+    /// The body must be exactly this envelope, and of its type.
+    pub fn assert_envelope(&self, case: &str, status: u16, prompt: &str, generated: &str) {
+        let expected = format!(
+            r#"{{"input_prompt":{},"generated_text":{}}}"#,
+            Value::from(prompt),
+            Value::from(generated)
+        );
+        assert_eq!(self.status, status, "{case}: {self}");
+        assert_eq!(self.body, expected, "{case}: {self}");
+        let content_type = self.header("content-type");
+        assert_eq!(content_type, Some("application/json; charset=utf-8"), "{case}: {self}");
+        self.request_id();
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.status)?;
+        for (name, value) in &self.headers {
+            writeln!(f, "{name}: {value}")?;
+        }
+        // Enough of a long one.
+        write!(f, "\n{:.2000}", self.body)
+    }
+}
+
+impl Workerd {
+    /// A request to `path`, which begins with a slash.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        // A new client each, because it belongs to the runtime of one test. The environment may
+        // name a proxy, which does not know this address.
+        let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        client.request(method, format!("http://{}{path}", self.address))
+    }
+
+    /// Sends a request, and reads the whole answer.
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        match exchange(request).await {
+            Ok(answer) => answer,
+            Err(error) => self.no_answer(&format!("{error:?}")),
+        }
+    }
+
+    fn no_answer(&self, why: &str) -> Answer {
+        let output = self.output();
+        let lines: Vec<&str> = output.lines().collect();
+        let last = lines[lines.len().saturating_sub(5)..].join("\n");
+        let body = format!("no answer: {why}\nworkerd printed last:\n{last}");
+        Answer { status: 0, headers: Vec::new(), body }
+    }
+
+    /// A POST of JSON to the function.
+    pub async fn post(&self, body: Value) -> Answer {
+        self.send(self.request(Method::POST, "/").json(&body)).await
+    }
+
+    /// A POST of nothing but a prompt.
+    pub async fn prompt(&self, prompt: &str) -> Answer {
+        self.post(json!({ "prompt": prompt })).await
+    }
+
+    /// A connection on which everything is written by hand.
+    pub async fn connect(&self) -> Connection<'_> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection { worker: self, stream, received: Vec::new() }
+    }
+}
+
+async fn exchange(request: RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("an answer is UTF-8");
+    let headers = response.headers().iter();
+    let mut headers: Vec<_> =
+        headers.map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect();
+    headers.sort();
+    Ok(Answer { status, headers, body: text(&response.bytes().await?) })
+}
+
+/// A TCP connection to the Worker.
+pub struct Connection<'a> {
+    worker: &'a Workerd,
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Connection<'_> {
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        // Who answers early may close early: what came is the answer's business.
+        let _ = self.stream.write_all(bytes.as_ref()).await;
+    }
+
+    /// Reads one answer, whose body is as long as its `content-length` says.
+    pub async fn answer(&mut self) -> Answer {
+        match timeout(PATIENCE, self.read_answer()).await {
+            Ok(Some(answer)) => answer,
+            ended => {
+                let why = if ended.is_ok() { "the connection ended" } else { "it takes too long" };
+                let received = String::from_utf8_lossy(&self.received);
+                self.worker.no_answer(&format!("{why} after {received:?}"))
+            }
+        }
+    }
+
+    async fn read_answer(&mut self) -> Option<Answer> {
+        let end_of_head = loop {
+            match self.received.windows(4).position(|window| window == b"\r\n\r\n") {
+                Some(at) => break at,
+                None => self.read_more().await?,
+            }
+        };
+        let head = String::from_utf8(self.received[..end_of_head].to_vec()).unwrap();
+        let mut lines = head.lines();
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let mut headers: Vec<_> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        headers.sort();
+        let mut answer = Answer { status, headers, body: String::new() };
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let body = end_of_head + 4..end_of_head + 4 + length;
+        while self.received.len() < body.end {
+            self.read_more().await?;
+        }
+        answer.body = String::from_utf8(self.received[body.clone()].to_vec()).unwrap();
+        self.received.drain(..body.end);
+        Some(answer)
+    }
+
+    /// `None` at the end of the connection.
+    async fn read_more(&mut self) -> Option<()> {
+        let read = self.stream.read_buf(&mut self.received).await;
+        read.is_ok_and(|read| read > 0).then_some(())
+    }
+}

@@ -1,0 +1,289 @@
+//! Bedrock fails in every way that the stand-in knows, and the network too.
+
+use bedrock_stub::faults::FAULTS;
+use serde_json::{Value, json};
+use tokio::net::TcpSocket;
+
+use crate::client::Answer;
+use crate::fixture::Fixture;
+
+const FAILED: &str = "Error: Bedrock invocation failed";
+const INVALID: &str = "Error: Invalid Bedrock response";
+
+/// What is to come of a fault.
+struct Expected {
+    /// The fault's name.
+    fault: &'static str,
+    /// `generated_text`.
+    words: &'static str,
+    /// `x-error-code`, and `outcome` in the log.
+    code: &'static str,
+    /// `upstream_status` in the log: what Bedrock's head said, if one came.
+    upstream_status: Option<u16>,
+    /// `error` in the log.
+    error: &'static str,
+}
+
+const fn fails(
+    fault: &'static str,
+    words: &'static str,
+    code: &'static str,
+    upstream_status: Option<u16>,
+    error: &'static str,
+) -> Expected {
+    Expected { fault, words, code, upstream_status, error }
+}
+
+const FAILURES: &[Expected] = &[
+    fails(
+        "throttled",
+        FAILED,
+        "throttled",
+        Some(429),
+        "429 Too Many Requests ThrottlingException: Too many requests, please wait before trying again.",
+    ),
+    fails(
+        "type_in_body",
+        FAILED,
+        "throttled",
+        Some(429),
+        "429 Too Many Requests ThrottlingException: Too many requests, please wait before trying again.",
+    ),
+    fails(
+        "server_error",
+        FAILED,
+        "unavailable",
+        Some(500),
+        "500 Internal Server Error InternalServerException: The system encountered an unexpected error during processing. Try your request again.",
+    ),
+    fails(
+        "unavailable",
+        FAILED,
+        "unavailable",
+        Some(503),
+        "503 Service Unavailable ServiceUnavailableException: Bedrock is unable to process your request.",
+    ),
+    fails("overloaded", FAILED, "unavailable", Some(503), "503 Service Unavailable without a type"),
+    fails(
+        "hang_up",
+        FAILED,
+        "unavailable",
+        Some(200),
+        "the answer broke off: Network connection lost.",
+    ),
+    fails("hang_up_before", FAILED, "unavailable", None, "no answer: Network connection lost."),
+    fails(
+        "model_timeout",
+        FAILED,
+        "timeout",
+        Some(408),
+        "408 Request Timeout ModelTimeoutException: Model has timed out in processing the request. Try your request again.",
+    ),
+    fails(
+        "access_denied",
+        FAILED,
+        "access_denied",
+        Some(403),
+        "403 Forbidden AccessDeniedException: You don't have access to the model with the specified model ID.",
+    ),
+    fails(
+        "expired_token",
+        FAILED,
+        "access_denied",
+        Some(403),
+        "403 Forbidden ExpiredTokenException: The security token included in the request is expired",
+    ),
+    fails(
+        "not_found",
+        FAILED,
+        "model_not_found",
+        Some(404),
+        "404 Not Found ResourceNotFoundException: Could not resolve the foundation model from the provided model identifier.",
+    ),
+    // AWS quotes the prompt.
+    fails(
+        "validation",
+        FAILED,
+        "rejected",
+        Some(400),
+        "400 Bad Request ValidationException: messages.0.content: the prompt \"[redacted]\" is not allowed",
+    ),
+    fails("redirect", INVALID, "invalid_response", Some(302), "302 Found without a type"),
+    fails(
+        "not_json",
+        INVALID,
+        "invalid_response",
+        Some(200),
+        "the body of 78 bytes is not Claude's JSON: syntax at 1:1",
+    ),
+    fails(
+        "empty",
+        INVALID,
+        "invalid_response",
+        Some(200),
+        "the body of 0 bytes is not Claude's JSON: end at 1:0",
+    ),
+    fails(
+        "cut_off",
+        INVALID,
+        "invalid_response",
+        Some(200),
+        "the body of 158 bytes is not Claude's JSON: end at 1:158",
+    ),
+    fails("no_text", INVALID, "invalid_response", Some(200), "no block of text among its 0"),
+    fails("tool_only", INVALID, "invalid_response", Some(200), "no block of text among its 1"),
+    fails(
+        "unknown_operation",
+        INVALID,
+        "invalid_response",
+        Some(200),
+        "an error with status 200: UnknownOperationException",
+    ),
+];
+
+/// Not failures: `successes` has them; and what depends on credentials, in authentication.rs.
+const ELSEWHERE: &[&str] =
+    &["bad_signature", "garbage_headers", "slow", "thinking_first", "unknown_stop_reason"];
+
+#[test]
+fn every_fault_is_expected() {
+    let mut expected: Vec<&str> =
+        FAILURES.iter().map(|row| row.fault).chain(ELSEWHERE.iter().copied()).collect();
+    let mut faults: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+    expected.sort_unstable();
+    faults.sort_unstable();
+    assert_eq!(expected, faults);
+}
+
+#[tokio::test]
+async fn failures() {
+    let fixture = Fixture::shared().await;
+    for row in FAILURES {
+        let case = row.fault;
+        let prompt = format!("fault:{case}");
+        let answer = fixture.worker.prompt(&prompt).await;
+        answer.assert_envelope(case, 500, &prompt, row.words);
+        assert_eq!(answer.header("x-error-code"), Some(row.code), "{case}: {answer}");
+        let retry_after = (case == "throttled").then_some("1");
+        assert_eq!(answer.header("retry-after"), retry_after, "{case}: {answer}");
+        // Nothing else, so nothing of AWS's words.
+        let mut names = vec!["content-type", "server-timing", "x-error-code", "x-request-id"];
+        names.extend(retry_after.map(|_| "retry-after"));
+        names.extend(row.upstream_status.map(|_| "x-amzn-requestid"));
+        names.sort_unstable();
+        assert_eq!(answer.header_names(), names, "{case}: {answer}");
+        // One call only: a redirect is not followed, and nothing is repeated.
+        fixture.received(&prompt);
+
+        let line = fixture.worker.log_line(answer.request_id()).await;
+        assert_eq!(line["level"], "error", "{case}: {line}");
+        assert_eq!(line["status"], 500, "{case}: {line}");
+        assert_eq!(line["outcome"], row.code, "{case}: {line}");
+        assert_eq!(line["upstream_status"], json!(row.upstream_status), "{case}: {line}");
+        assert_eq!(line["error"], row.error, "{case}: {line}");
+        let requestid = answer.header("x-amzn-requestid");
+        assert_eq!(line["x_amzn_requestid"], json!(requestid), "{case}: {line}");
+    }
+    // In the same isolate.
+    let answer = fixture.worker.prompt("after all the failures").await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
+
+#[tokio::test]
+async fn successes() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let plain = |prompt: &str| {
+        let characters = prompt.chars().count();
+        format!("You said: \"{prompt}\" ({characters} characters). This is the Bedrock stand-in.")
+    };
+    // What it shows, the prompt, the text, the stop reason.
+    let cases = [
+        (
+            "two texts after a thought",
+            "fault:thinking_first",
+            "The first part, and the second.".to_owned(),
+            Some("end_turn"),
+        ),
+        (
+            "a stop reason of the future",
+            "fault:unknown_stop_reason",
+            plain("fault:unknown_stop_reason"),
+            Some("ran_out_of_ink"),
+        ),
+        (
+            "a stop reason that is no header's value",
+            "fault:garbage_headers",
+            plain("fault:garbage_headers"),
+            None,
+        ),
+        ("a slow answer", "fault:slow:1500", plain("fault:slow:1500"), Some("end_turn")),
+    ];
+    for (case, prompt, generated, stop_reason) in cases {
+        let answer = worker.prompt(prompt).await;
+        answer.assert_envelope(case, 200, prompt, &generated);
+        assert_eq!(answer.header("x-stop-reason"), stop_reason, "{case}: {answer}");
+        assert_eq!(answer.header("x-error-code"), None, "{case}: {answer}");
+        assert_eq!(answer.header("x-injected"), None, "{case}: {answer}");
+        // From the body, which is where they are right.
+        let tokens = answer.header("x-amzn-bedrock-output-token-count").unwrap_or_default();
+        assert!(tokens.parse::<u32>().is_ok(), "{case}: {answer}");
+
+        let line = worker.log_line(answer.request_id()).await;
+        assert_eq!(line["outcome"], "ok", "{case}: {line}");
+        assert_eq!(line["stop_reason"], json!(stop_reason), "{case}: {line}");
+        if prompt == "fault:garbage_headers" {
+            assert_eq!(answer.header("x-amzn-requestid"), None, "{case}: {answer}");
+            assert_eq!(line["x_amzn_requestid"], Value::Null, "{case}: {line}");
+        }
+        if prompt.starts_with("fault:slow") {
+            assert!(took_at_least(1500, &answer, &line), "{case}: {answer}\n{line}");
+        }
+    }
+}
+
+fn took_at_least(milliseconds: u64, answer: &Answer, line: &Value) -> bool {
+    let told = answer.header("server-timing").unwrap_or_default();
+    let upstream = line["upstream_ms"].as_u64().unwrap_or_default();
+    upstream >= milliseconds && told.starts_with(&format!("bedrock;dur={upstream}, "))
+}
+
+/// AWS's words quote what it was sent, and not always as it was.
+#[tokio::test]
+async fn a_quoted_prompt_is_not_logged() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let cases = [
+        ("as it is", "fault:validation 内緒の話 tellnoone", "内緒の話"),
+        ("with quotes", "fault:validation \"内緒の話\" tellnoone", "tellnoone"),
+        ("with line ends", "fault:validation\n内緒の話\ttellnoone\r\n", "tellnoone"),
+        ("with a backslash", r"fault:validation \ tellnoone", "tellnoone"),
+    ];
+    for (case, prompt, secret) in cases {
+        let answer = worker.prompt(prompt).await;
+        answer.assert_envelope(case, 500, prompt, FAILED);
+        let line = worker.log_line(answer.request_id()).await;
+        assert_eq!(line["outcome"], "rejected", "{case}: {line}");
+        assert!(!line.to_string().contains(secret), "{case}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    // A port that is taken, so that nobody else takes it, and refuses connections.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    let bindings = json!({ "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url });
+    let Fixture { worker, stub: _stub } = Fixture::with(bindings).await;
+
+    let answer = worker.prompt("is anybody there?").await;
+    answer.assert_envelope("nobody listens", 500, "is anybody there?", FAILED);
+    assert_eq!(answer.header("x-error-code"), Some("unavailable"), "{answer}");
+    let line = worker.log_line(answer.request_id()).await;
+    assert_eq!(line["outcome"], "unavailable", "{line}");
+    assert_eq!(line["upstream_status"], Value::Null, "{line}");
+    let error = line["error"].as_str().unwrap_or_default();
+    assert!(error.starts_with("no answer: "), "{line}");
+    // It does not depend on Bedrock.
+    let health = worker.health().await;
+    health.assert_envelope("health", 200, "", "ok");
+}

@@ -1,0 +1,65 @@
+//! A Worker and the Bedrock that it calls.
+
+use std::sync::LazyLock;
+
+use bedrock_stub::{Received, Settings, Stub};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+use crate::workerd::Workerd;
+
+pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+pub struct Fixture {
+    pub worker: Workerd,
+    pub stub: Stub,
+}
+
+impl Fixture {
+    /// The one with the defaults, for all tests that can share it. A test knows its requests by
+    /// their prompts.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Fixture> = OnceCell::const_new();
+        SHARED.get_or_init(|| Self::with(json!({}))).await
+    }
+
+    /// A new one, with these bindings beside the endpoint and the keys. A null takes one away.
+    pub async fn with(bindings: Value) -> Self {
+        Self::with_stub(bindings, Settings::default()).await
+    }
+
+    pub async fn with_stub(bindings: Value, settings: Settings) -> Self {
+        // Each test has a runtime, and the shared stand-in outlives the first of them.
+        static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+        let stub = RUNTIME.spawn(Stub::start(settings)).await.unwrap().unwrap();
+
+        let mut all = json!({
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": stub.url(),
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        });
+        let all_members = all.as_object_mut().unwrap();
+        all_members.extend(bindings.as_object().unwrap().clone());
+        all_members.retain(|_, value| !value.is_null());
+        Self { worker: Workerd::start(&all).await, stub }
+    }
+
+    /// The only request to Bedrock with this prompt.
+    pub fn received(&self, prompt: &str) -> Received {
+        let mut requests = self.stub.requests();
+        requests.retain(|request| {
+            // Not all that a Worker sends when it is wrong is JSON.
+            serde_json::from_slice(&request.body)
+                .is_ok_and(|body: Value| body["messages"][0]["content"] == prompt)
+        });
+        assert_eq!(requests.len(), 1, "requests to Bedrock with the prompt {prompt:?}");
+        requests.remove(0)
+    }
+}
+
+/// The JSON that Bedrock was sent.
+pub fn payload(request: &Received) -> Value {
+    serde_json::from_slice(&request.body).unwrap()
+}

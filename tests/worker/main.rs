@@ -1,0 +1,23 @@
+//! The built Worker in the real workerd, over HTTP: the stand-in for Bedrock on one side, clients
+//! on the other.
+//!
+//! Here is what only the whole shows: what arrives at Bedrock, what workerd makes of an answer,
+//! bodies that come in pieces or not at all, and what is in the log in the end.
+//!
+//! Out of scope: what a native test can tell (`cargo test`), and `wrangler` (tests/dev.rs). It
+//! wants `build/`, and workerd in `node_modules/`: `npm test` makes both.
+
+mod client;
+mod fixture;
+mod workerd;
+
+mod answers;
+mod authentication;
+mod bodies;
+mod configuration;
+mod faults;
+mod load;
+mod privacy;
+mod refusals;
+mod routes;
+mod upstream;

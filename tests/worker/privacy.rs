@@ -1,0 +1,95 @@
+//! Neither prompts nor answers nor secrets are logged, whatever happens.
+
+use bedrock_stub::faults::FAULTS;
+use bedrock_stub::{AccessKey, Settings};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::fixture::Fixture;
+
+/// A word for every place that a log must not repeat. Each stands there among others.
+const WORDS: [&str; 9] = [
+    "promptword",
+    "systemword",
+    "stopword",
+    "keyword",
+    "headerword",
+    "queryword",
+    "pathword",
+    "secretword",
+    "tokenword",
+];
+
+#[tokio::test]
+async fn no_word_of_anybody_is_logged() {
+    let key = AccessKey {
+        id: "ASIAIOSFODNN7EXAMPLE".to_owned(),
+        secret: "wJalrXUtnFEMI/secretword/bPxRfiCYEXAMPLE".to_owned(),
+        session_token: Some("IQoJb3JpZ2luX2Vj/tokenword/wEaDmFwLW5v".to_owned()),
+    };
+    let bindings = json!({
+        "AWS_ACCESS_KEY_ID": key.id,
+        "AWS_SECRET_ACCESS_KEY": key.secret,
+        "AWS_SESSION_TOKEN": key.session_token,
+        "LOG_LEVEL": "debug",
+    });
+    let settings = Settings { keys: vec![key], ..Settings::default() };
+    let Fixture { worker, stub } = Fixture::with_stub(bindings, settings).await;
+
+    // A success first, then every failure of Bedrock's; they echo what they were sent.
+    let prompts = std::iter::once("promptword こんにちは".to_owned()).chain(
+        // Without its wait, which would be the longest of all tests.
+        FAULTS
+            .iter()
+            .filter(|fault| fault.name != "slow")
+            .map(|fault| format!("fault:{} promptword", fault.name)),
+    );
+    let mut requests = Vec::new();
+    for prompt in prompts {
+        let body =
+            json!({ "prompt": prompt, "system": "systemword", "stop_sequences": ["stopword"] });
+        requests.push(worker.request(Method::POST, "/?queryword").json(&body));
+    }
+    // Then everything that the Worker refuses itself.
+    let refused = [
+        "promptword",
+        r#"{"prompt": "promptword"#,
+        r#"{"prompt": ["promptword"]}"#,
+        r#"{"prompt": "\ud83d promptword"}"#,
+        r#"{"keyword": 1, "keyword": 2, "prompt": 1}"#,
+        r#"{"keyword": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"#,
+        r#"{"system": {"keyword": "systemword"}}"#,
+        r#"{"stop_sequences": "stopword"}"#,
+        r#"{"max_tokens": "promptword"}"#,
+    ];
+    requests.extend(refused.map(|body| worker.request(Method::POST, "/").body(body)));
+    requests
+        .push(worker.request(Method::POST, "/").header("content-type", "headerword/headerword"));
+    requests.push(worker.request(Method::POST, "/").header("content-encoding", "headerword"));
+    requests
+        .push(worker.request(Method::GET, "/pathword?queryword").header("cookie", "headerword"));
+    requests.push(
+        worker.request(Method::PUT, "/").header("authorization", "headerword").body("promptword"),
+    );
+
+    let count = requests.len();
+    for request in requests {
+        let answer = worker.send(request).await;
+        worker.log_line(answer.request_id()).await;
+    }
+    assert_eq!(worker.log_lines().len(), count);
+    let output = worker.output();
+    for word in WORDS {
+        assert!(!output.contains(word), "{word}:\n{output}");
+    }
+    // Of the answers: what the stand-in says in every one.
+    for word in ["You said", "characters)", "stand-in", "The first part", "受け取りました"] {
+        assert!(!output.contains(word), "{word}:\n{output}");
+    }
+    for request in stub.requests() {
+        let signature =
+            request.header("authorization").and_then(|it| it.split("Signature=").nth(1));
+        assert!(!output.contains(signature.unwrap()), "a signature:\n{output}");
+    }
+    assert_eq!(worker.unexpected_output(), Vec::<String>::new());
+}

@@ -1,0 +1,160 @@
+//! Paths and methods.
+
+use reqwest::Method;
+
+use crate::client::Answer;
+use crate::fixture::Fixture;
+use crate::refusals::assert_refused;
+use crate::workerd::Workerd;
+
+const NOT_FOUND: (u16, &str) = (404, "not_found");
+const METHOD_NOT_ALLOWED: (u16, &str) = (405, "method_not_allowed");
+
+const GENERATE: &str = "OPTIONS, POST";
+const HEALTH: &str = "GET, HEAD, OPTIONS";
+
+impl Workerd {
+    pub async fn health(&self) -> Answer {
+        self.send(self.request(Method::GET, "/healthz")).await
+    }
+}
+
+/// A request line as it is written here: reqwest would parse the URL, and write its own.
+async fn ask(worker: &Workerd, method: &str, target: &str) -> Answer {
+    let mut connection = worker.connect().await;
+    let head = format!("{method} {target} HTTP/1.1\r\nhost: worker\r\ncontent-length: 0\r\n\r\n");
+    connection.write(head).await;
+    connection.answer().await
+}
+
+#[tokio::test]
+async fn health() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let targets = ["/healthz", "/healthz?", "/healthz?verbose=1", "http://another/healthz"];
+    for path in targets {
+        let answer = ask(worker, "GET", path).await;
+        answer.assert_envelope(path, 200, "", "ok");
+        assert_eq!(answer.header_names(), ["content-type", "x-request-id"], "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_is_ignored() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let targets = ["/?", "/?x=1", "/?prompt=other", "/?a=/healthz", "/?%", "/?/healthz?//"];
+    for target in targets {
+        let answer = ask(worker, "POST", target).await;
+        assert_eq!(answer.status, 200, "{target}: {answer}");
+        let default = r#"{"input_prompt":"Hello, how can I help you?","#;
+        assert!(answer.body.starts_with(default), "{target}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn other_paths() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let long = format!("/{}", "a".repeat(8000));
+    let targets = [
+        "//",
+        "///",
+        "//healthz",
+        "/healthz/",
+        "/healthz//",
+        "/HEALTHZ",
+        "/healthz%3Fx",
+        "/health%7A",
+        "/healthz%00",
+        "/healthz;x",
+        "/index.html",
+        "/favicon.ico",
+        "/model/x/invoke",
+        "/%2F",
+        "/%2f%2e%2e",
+        "/%",
+        "/%zz",
+        "/%ff%fe",
+        "/%00",
+        "/%0d%0ax-injected:%201",
+        "/日本語",
+        "/%E6%97%A5",
+        "/:@[]",
+        // workerd gives the path as it came: these are not made into another one.
+        "/.",
+        "/../healthz",
+        "/%2e%2e/healthz",
+        "/\\",
+        "/\\healthz",
+        "*",
+        &long,
+    ];
+    for target in targets {
+        for method in ["GET", "POST", "OPTIONS"] {
+            let case = format!("{method} {target:.40}");
+            let answer = ask(worker, method, target).await;
+            let message = "there is nothing at this path";
+            assert_refused(&case, worker, &answer, NOT_FOUND, message).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_methods() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let cases = [
+        ("/", vec!["GET", "PUT", "DELETE", "PATCH", "TRACE"], GENERATE),
+        ("/healthz", vec!["POST", "PUT", "DELETE", "PATCH", "TRACE"], HEALTH),
+    ];
+    for (path, methods, allow) in cases {
+        for method in methods {
+            let case = format!("{method} {path}");
+            let answer = ask(worker, method, path).await;
+            let message = format!("the method must be one of {allow}");
+            assert_refused(&case, worker, &answer, METHOD_NOT_ALLOWED, &message).await;
+            assert_eq!(answer.header("allow"), Some(allow), "{case}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn methods_without_a_body_in_the_answer() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let cases = [
+        (Method::OPTIONS, "/", 204, Some(GENERATE), None),
+        (Method::OPTIONS, "/healthz", 204, Some(HEALTH), None),
+        (Method::HEAD, "/healthz", 200, None, None),
+        (Method::HEAD, "/", 405, Some(GENERATE), Some("method_not_allowed")),
+        (Method::HEAD, "/nowhere", 404, None, Some("not_found")),
+    ];
+    for (method, path, status, allow, code) in cases {
+        let case = format!("{method} {path}");
+        let answer = worker.send(worker.request(method, path)).await;
+        assert_eq!(answer.status, status, "{case}: {answer}");
+        assert_eq!(answer.body, "", "{case}: {answer}");
+        assert_eq!(answer.header("allow"), allow, "{case}: {answer}");
+        assert_eq!(answer.header("x-error-code"), code, "{case}: {answer}");
+        let line = worker.log_line(answer.request_id()).await;
+        assert_eq!(line["status"], status, "{case}: {line}");
+        assert_eq!(line["outcome"], code.unwrap_or("ok"), "{case}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_requests() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let mut connection = worker.connect().await;
+    // Sent at once, and answered in order: a refused body must not be taken for a request.
+    let body = "GET /healthz HTTP/1.1\r\n\r\n";
+    connection
+        .write(format!(
+            "GET /healthz HTTP/1.1\r\nhost: worker\r\n\r\n\
+             POST / HTTP/1.1\r\nhost: worker\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{body}\
+             POST / HTTP/1.1\r\nhost: worker\r\ncontent-length: 2\r\n\r\n{{}}\
+             GET /nowhere HTTP/1.1\r\nhost: worker\r\n\r\n",
+            body.len()
+        ))
+        .await;
+    for status in [200, 415, 200, 404] {
+        let answer = connection.answer().await;
+        assert_eq!(answer.status, status, "{answer}");
+    }
+}

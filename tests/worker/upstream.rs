@@ -1,0 +1,148 @@
+//! What arrives at Bedrock, byte for byte where a signature depends on it.
+
+use bedrock_stub::Received;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::fixture::{ACCESS_KEY_ID, Fixture, payload};
+
+/// What a signed call has. workerd adds `content-length` and `host` to what it is given, and
+/// nothing else.
+const SIGNED: [&str; 6] =
+    ["accept", "authorization", "content-length", "content-type", "host", "x-amz-date"];
+
+/// In the order of the alphabet.
+pub fn header_names(request: &Received) -> Vec<&str> {
+    let mut names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test]
+async fn a_call_is_exactly_this() {
+    let fixture = Fixture::shared().await;
+    let prompt = "exactly this: 日本語";
+    let answer = fixture.worker.prompt(prompt).await;
+    assert_eq!(answer.status, 200, "{answer}");
+
+    let received = fixture.received(prompt);
+    assert_eq!(received.method, "POST");
+    let target = "/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke";
+    assert_eq!(received.target, target);
+    let body = format!(
+        "{{\"anthropic_version\":\"bedrock-2023-05-31\",\
+         \"messages\":[{{\"role\":\"user\",\"content\":\"{prompt}\"}}],\
+         \"max_tokens\":100,\"temperature\":0.7}}"
+    );
+    assert_eq!(String::from_utf8_lossy(&received.body), body);
+
+    assert_eq!(header_names(&received), SIGNED);
+    let header = |name| received.header(name).unwrap();
+    assert_eq!(header("accept"), "application/json");
+    assert_eq!(header("content-type"), "application/json");
+    assert_eq!(header("content-length"), body.len().to_string());
+    assert_eq!(format!("http://{}", header("host")), fixture.stub.url());
+    // That the time is right, and the signature, the stand-in has checked.
+    let (credential, _signature) = header("authorization").split_once(" Signature=").unwrap();
+    let day = header("x-amz-date").split('T').next().unwrap();
+    assert_eq!(
+        credential,
+        format!(
+            "AWS4-HMAC-SHA256 Credential={ACCESS_KEY_ID}/{day}/ap-northeast-1/bedrock/aws4_request, \
+             SignedHeaders=accept;content-type;host;x-amz-date,"
+        )
+    );
+}
+
+#[tokio::test]
+async fn nothing_of_the_clients_headers_is_passed_on() {
+    let fixture = Fixture::shared().await;
+    let prompt = "with all the headers";
+    let request = fixture
+        .worker
+        .request(Method::POST, "/?x-amz-date=1&X-Amz-Signature=2")
+        .header("content-type", "application/json; charset=utf-8")
+        .header("accept", "text/html")
+        .header("accept-encoding", "gzip")
+        .header("accept-language", "ja")
+        .header("authorization", "Bearer of-the-client")
+        .header("cf-connecting-ip", "203.0.113.1")
+        .header("cf-ray", "0123456789abcdef-NRT")
+        .header("cookie", "session=of-the-client")
+        .header("origin", "https://example.com")
+        .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        .header("user-agent", "of-the-client/1.0")
+        .header("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
+        .header("x-amz-date", "20000101T000000Z")
+        .header("x-amz-security-token", "of-the-client")
+        .header("x-amzn-bedrock-guardrailidentifier", "of-the-client")
+        .header("x-api-key", "of-the-client")
+        .header("x-forwarded-for", "203.0.113.1")
+        .header("x-request-id", "of-the-client")
+        .body(json!({ "prompt": prompt }).to_string());
+    let answer = fixture.worker.send(request).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_ne!(answer.request_id(), "of-the-client");
+
+    let received = fixture.received(prompt);
+    assert_eq!(header_names(&received), SIGNED);
+    assert!(!received.target.contains('?'), "{}", received.target);
+    let values = received.headers.iter().map(|(_, value)| value.as_str());
+    assert!(!values.into_iter().any(|value| value.contains("of-the-client")));
+    assert_eq!(received.header("accept"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn the_settings_reach_bedrock() {
+    // A number without quotes in wrangler.toml is a number in the Worker too.
+    let numbers = json!({ "MAX_TOKENS": 50, "TEMPERATURE": 0.5, "MAX_BODY_BYTES": 2000 });
+    let cases = [
+        ("numbers", numbers, json!({ "max_tokens": 50, "temperature": 0.5 })),
+        (
+            "texts",
+            json!({ "MAX_TOKENS": "50", "TEMPERATURE": "0" }),
+            json!({ "max_tokens": 50, "temperature": 0.0 }),
+        ),
+        ("no temperature", json!({ "TEMPERATURE": "" }), json!({ "max_tokens": 100 })),
+        (
+            "a line end, as `echo 50 | wrangler secret put` leaves it",
+            json!({ "MAX_TOKENS": "50\n", "BEDROCK_REGION": "\n" }),
+            json!({ "max_tokens": 50, "temperature": 0.7 }),
+        ),
+    ];
+    for (case, bindings, expected) in cases {
+        let fixture = Fixture::with(bindings).await;
+        let answer = fixture.worker.prompt("set so").await;
+        assert_eq!(answer.status, 200, "{case}: {answer}");
+        let mut sent = payload(&fixture.received("set so"));
+        sent.as_object_mut()
+            .unwrap()
+            .retain(|name, _| !["anthropic_version", "messages"].contains(&name.as_str()));
+        assert_eq!(sent, expected, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn the_model_id_is_encoded_once() {
+    let cases = [
+        (
+            "an inference profile's ARN",
+            "arn:aws:bedrock:ap-northeast-1:123456789012:inference-profile/apac.anthropic.claude-sonnet-4-20250514-v1:0",
+            "/model/arn%3Aaws%3Abedrock%3Aap-northeast-1%3A123456789012%3Ainference-profile%2Fapac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke",
+        ),
+        (
+            "nothing to encode",
+            "global.anthropic.claude-sonnet-4-6",
+            "/model/global.anthropic.claude-sonnet-4-6/invoke",
+        ),
+    ];
+    for (case, model_id, target) in cases {
+        let fixture = Fixture::with(json!({ "BEDROCK_MODEL_ID": model_id })).await;
+        let answer = fixture.worker.prompt("to which model?").await;
+        // 200, so the signature is over the same path.
+        assert_eq!(answer.status, 200, "{case}: {answer}");
+        assert_eq!(fixture.received("to which model?").target, target, "{case}");
+        let line = fixture.worker.log_line(answer.request_id()).await;
+        assert_eq!(line["model"], model_id, "{case}");
+    }
+}
