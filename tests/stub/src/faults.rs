@@ -2,30 +2,40 @@
 //! at once need no control plane: a last user message of `fault:NAME` or `fault:NAME:ARG`, and
 //! what follows after white space is ignored.
 //!
-//! A fault comes after the signature and the body were found good.
+//! A fault comes after the signature and the body were found good. [`FAULTS`] are those of
+//! `InvokeModel`. `InvokeModelWithResponseStream` has most of them too ([`Fault::streams`]), and its
+//! own ([`STREAM_FAULTS`]).
 //!
 //! Out of scope: faults below HTTP (slow connects, resets), and failing only some of the time.
+
+mod stream;
 
 use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::auth;
 use crate::error::AwsError;
-use crate::reply::Reply;
-use crate::server::unknown_operation;
+use crate::reply::{INPUT_TOKEN_COUNT, OUTPUT_TOKEN_COUNT, Reply};
+use crate::server::{REQUEST_ID, unknown_operation};
 use crate::sigv4::{self, Authorization, PathEncoding, Received};
 
-/// A way to fail.
+pub(crate) use stream::good;
+pub use stream::{Asked, DEFAULT_FRAMES, STREAM_FAULTS, StreamAct, StreamFault, UTF8_TEXT};
+
+/// A way for `InvokeModel` to fail.
 #[derive(Debug)]
 pub struct Fault {
     /// What stands after `fault:`.
     pub name: &'static str,
+    /// Whether `InvokeModelWithResponseStream` fails in this way too: the same answer in place of a
+    /// stream, or the same content streamed.
+    pub streams: bool,
     act: fn(&Situation) -> Act,
 }
 
@@ -45,13 +55,16 @@ pub struct Situation<'a> {
 pub enum Act {
     /// This instead of the reply.
     Answer(Response),
+    /// This content in place of the reply's, with these headers.
+    Content(Value, HeaderMap),
     /// The reply, after a while.
     ReplyAfter(Duration),
 }
 
-use Act::{Answer, ReplyAfter};
+use Act::{Answer, Content, ReplyAfter};
 
-/// Every fault, in the order in which they are listed to who asks for one that is not here.
+/// Every fault of `InvokeModel`, in the order in which they are listed to who asks for one that is
+/// not here.
 pub const FAULTS: &[Fault] = &[
     fault("throttled", |_| {
         let error = too_many_requests();
@@ -90,17 +103,17 @@ pub const FAULTS: &[Fault] = &[
         }
     }),
     // The connection closes in the middle of the body.
-    fault("hang_up", |situation| {
+    invoke_only("hang_up", |situation| {
         let body = situation.reply.json().to_string().into_bytes();
         let half = body[..body.len() / 2].to_vec();
         Answer(breaking_off(situation.reply, body.len(), half))
     }),
     // The connection closes without an answer.
     fault("hang_up_before", |situation| Answer(breaking_off(situation.reply, 1, Vec::new()))),
-    fault("not_json", |_| Answer(html(StatusCode::OK, "Welcome"))),
-    fault("empty", |situation| Answer(situation.reply.response(""))),
+    invoke_only("not_json", |_| Answer(html(StatusCode::OK, "Welcome"))),
+    invoke_only("empty", |situation| Answer(situation.reply.response(""))),
     // HTTP is whole, the JSON in it is not.
-    fault("cut_off", |situation| {
+    invoke_only("cut_off", |situation| {
         let body = situation.reply.json().to_string().into_bytes();
         Answer(situation.reply.response(body[..body.len() / 2].to_vec()))
     }),
@@ -179,26 +192,31 @@ pub const FAULTS: &[Fault] = &[
     fault("garbage_headers", |situation| {
         let mut body = situation.reply.json();
         body["stop_reason"] = json!("end turn\", x=\"1\r\nx-injected: 1");
-        let mut response = situation.reply.response(body.to_string());
-        let headers = response.headers_mut();
         let odd = HeaderValue::from_static("<b>\"not a uuid\"; a=1, \t%0d%0a</b>");
-        headers.insert("x-amzn-requestid", odd);
-        headers.insert(crate::reply::INPUT_TOKEN_COUNT, HeaderValue::from_static("-1"));
-        headers.insert(crate::reply::OUTPUT_TOKEN_COUNT, HeaderValue::from_static("many"));
-        Answer(response)
+        let headers = [
+            (REQUEST_ID, odd),
+            (INPUT_TOKEN_COUNT, HeaderValue::from_static("-1")),
+            (OUTPUT_TOKEN_COUNT, HeaderValue::from_static("many")),
+        ];
+        Content(body, headers.into_iter().collect())
     }),
 ];
 
 const fn fault(name: &'static str, act: fn(&Situation) -> Act) -> Fault {
-    Fault { name, act }
+    Fault { name, streams: true, act }
+}
+
+/// It is about the body: a stream's has its own ways to fail.
+const fn invoke_only(name: &'static str, act: fn(&Situation) -> Act) -> Fault {
+    Fault { name, streams: false, act }
 }
 
 impl Fault {
-    /// The fault that a prompt asks for, if it asks for one.
+    /// The fault that an invoke's prompt asks for, if it asks for one.
     ///
     /// # Errors
     ///
-    /// 400 `ValidationException` with the names, if there is none of that name.
+    /// 400 `ValidationException` with the names, if an invoke has none of that name.
     pub fn asked_for(prompt: &str) -> Result<Option<&'static Self>, AwsError> {
         let Some(words) = words(prompt) else {
             return Ok(None);
@@ -207,11 +225,7 @@ impl Fault {
         if let Some(fault) = FAULTS.iter().find(|fault| fault.name == name) {
             return Ok(Some(fault));
         }
-        let names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
-        Err(AwsError::validation(format!(
-            "No fault is named '{name}'. There are: {}.",
-            names.join(", ")
-        )))
+        Err(unknown(name, FAULTS.iter().map(|fault| fault.name)))
     }
 
     /// What comes of it.
@@ -228,6 +242,11 @@ fn words(prompt: &str) -> Option<&str> {
 
 fn argument(prompt: &str) -> Option<&str> {
     words(prompt)?.split_once(':').map(|(_, argument)| argument)
+}
+
+fn unknown(name: &str, names: impl Iterator<Item = &'static str>) -> AwsError {
+    let names = names.collect::<Vec<_>>().join(", ");
+    AwsError::validation(format!("No fault is named '{name}'. There are: {names}."))
 }
 
 fn error(status: u16, name: &'static str, message: &str) -> Act {
@@ -247,7 +266,7 @@ fn content(situation: &Situation, blocks: Value, stop_reason: &str) -> Act {
     let mut body = situation.reply.json();
     body["content"] = blocks;
     body["stop_reason"] = json!(stop_reason);
-    Answer(situation.reply.response(body.to_string()))
+    Content(body, HeaderMap::new())
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {
@@ -282,7 +301,7 @@ fn breaking_off(reply: &Reply, content_length: usize, sent: Vec<u8>) -> Response
     let at_once = sent.is_empty();
     let failure = Err(io::Error::other("hung up on request"));
     let items = if at_once { vec![failure] } else { vec![Ok(sent), failure] };
-    let items = stream::iter(items).then(move |item| async move {
+    let items = futures_util::stream::iter(items).then(move |item| async move {
         if item.is_err() && !at_once {
             // Lets what was sent leave first.
             tokio::time::sleep(Duration::from_millis(20)).await;

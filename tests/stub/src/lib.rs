@@ -7,19 +7,25 @@
 //! 2. [`auth`] checks who signed it, with [`sigv4`]'s canonicalization, and refuses in AWS's words;
 //! 3. [`messages`] validates the body as Bedrock does for Claude;
 //! 4. [`faults`] fails on purpose when the prompt asks for it (`fault:throttled`);
-//! 5. [`reply`] answers in Claude's JSON, the same for the same request.
+//! 5. [`reply`] answers in Claude's JSON, the same for the same request;
+//! 6. or, of `InvokeModelWithResponseStream`, [`events`] makes of that JSON what Claude streams,
+//!    [`frames`] encodes it, and [`stream`] sends it as the client reads.
 //!
-//! Out of scope: every operation but `InvokeModel`, models other than Claude's, tools and images
-//! in a prompt, and judging whether a model exists in the region.
+//! Out of scope: every operation but `InvokeModel` and `InvokeModelWithResponseStream`, models other
+//! than Claude's, tools and images in a prompt, and judging whether a model exists in the region.
 
 pub mod auth;
 pub mod error;
+pub mod events;
 pub mod faults;
+pub mod frames;
 pub mod messages;
 pub mod reply;
 pub mod server;
 pub mod sigv4;
+pub mod stream;
 
 pub use auth::AccessKey;
 pub use server::{Settings, Stub};
 pub use sigv4::Received;
+pub use stream::StreamCounts;

@@ -6,15 +6,17 @@
 use std::io::{self, ErrorKind, Read};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use bedrock_stub::{AccessKey, Settings, Stub};
 use tokio::sync::oneshot;
 
 const USAGE: &str = "\
-usage: bedrock-stub --port PORT [--region REGION] [--exit-with-parent]
+usage: bedrock-stub --port PORT [--region REGION] [--frame-delay MS] [--exit-with-parent]
 
   --port PORT         the port on 127.0.0.1; 0 for any free one
   --region REGION     the region that requests must be signed for (ap-northeast-1)
+  --frame-delay MS    how many milliseconds a stream waits before each frame (0)
   --exit-with-parent  end when standard input does
 
 Accepted are AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, in
@@ -23,6 +25,7 @@ BEDROCK_REGION, and AWS_BEARER_TOKEN_BEDROCK; without them, AWS's example key.";
 struct Arguments {
     port: u16,
     region: Option<String>,
+    frame_delay: Duration,
     exit_with_parent: bool,
 }
 
@@ -59,6 +62,7 @@ async fn main() -> ExitCode {
 
 fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let (mut port, mut region, mut exit_with_parent) = (None, None, false);
+    let mut frame_delay = Duration::ZERO;
     while let Some(argument) = given.next() {
         let mut value = || given.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
@@ -68,11 +72,18 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, Strin
                 port = Some(number);
             }
             "--region" => region = Some(value()?),
+            "--frame-delay" => {
+                let value = value()?;
+                let number = value.parse();
+                let number = number.map_err(|_| format!("'{value}' are not milliseconds"))?;
+                frame_delay = Duration::from_millis(number);
+            }
             "--exit-with-parent" => exit_with_parent = true,
             _ => return Err(format!("unknown argument '{argument}'")),
         }
     }
-    Ok(Arguments { port: port.ok_or("--port is missing")?, region, exit_with_parent })
+    let port = port.ok_or("--port is missing")?;
+    Ok(Arguments { port, region, frame_delay, exit_with_parent })
 }
 
 fn settings(arguments: Arguments) -> Settings {
@@ -91,6 +102,7 @@ fn settings(arguments: Arguments) -> Settings {
         api_keys: variable("AWS_BEARER_TOKEN_BEDROCK").into_iter().collect(),
         record: false,
         log: true,
+        frame_delay: arguments.frame_delay,
     }
 }
 

@@ -1,4 +1,5 @@
-//! The body of `InvokeModel` for Claude: Anthropic's Messages request, validated as Bedrock does.
+//! The body of `InvokeModel` and `InvokeModelWithResponseStream` for Claude: Anthropic's Messages
+//! request, validated as Bedrock does.
 //!
 //! Out of scope: content blocks other than text, and limits that differ by model, such as the
 //! highest `max_tokens`. `tools`, `tool_choice`, `thinking`, `anthropic_beta` are taken unread.

@@ -6,30 +6,40 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
 use crate::auth::{self, AccessKey};
 use crate::error::AwsError;
-use crate::faults::{Act, Fault, Situation};
+use crate::faults::{self, Act, Asked, Fault, Situation, StreamAct};
 use crate::messages::{MAX_BODY, Messages, check_model_id};
 use crate::reply::{OUTPUT_TOKEN_COUNT, Reply};
 use crate::sigv4::Received;
+use crate::stream::{self, Counters, Plan, StreamCounts};
 
 /// The service in a Bedrock request's credential scope. Not `bedrock-runtime`, its host's name.
 pub const SERVICE: &str = "bedrock";
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// The kernel keeps about this much for a client that does not read; its own choice is megabytes. So
+/// a stream soon waits for its client, and a count of frames sent is nearly one of frames received.
+/// Less than a loopback packet (64 KiB) would be slow: each waits for a delayed acknowledgement.
+const SEND_BUFFER: u32 = 64 * 1024;
+
+/// How many connections may wait to be taken.
+const BACKLOG: u32 = 1024;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const INVOCATION_LATENCY: HeaderName = HeaderName::from_static("x-amzn-bedrock-invocation-latency");
 
 /// How a stand-in is to be. No `Debug`: it holds keys.
@@ -45,13 +55,16 @@ pub struct Settings {
     pub api_keys: Vec<String>,
     /// Keep every request for [`Stub::requests`]. It grows without end.
     pub record: bool,
-    /// Print one line a request: status, model, fault, time taken. Never a prompt.
+    /// Print one line a request: status, model, fault, time taken (of a stream: until it began).
+    /// Never a prompt.
     pub log: bool,
+    /// How long a stream waits before each frame. A prompt can say otherwise (`fault:pace:MS`).
+    pub frame_delay: Duration,
 }
 
 impl Default for Settings {
     /// Any port, ap-northeast-1, the example key of AWS's documentation, no API key; it records and
-    /// does not print.
+    /// does not print, and streams at once.
     fn default() -> Self {
         Self {
             port: 0,
@@ -60,12 +73,13 @@ impl Default for Settings {
             api_keys: Vec::new(),
             record: true,
             log: false,
+            frame_delay: Duration::ZERO,
         }
     }
 }
 
 /// A running stand-in. Dropping it stops it: no new connections, and open ones end with their
-/// current answer.
+/// current answer, which may be a stream that goes on as long as its client.
 pub struct Stub {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -77,6 +91,7 @@ struct Shared {
     settings: Settings,
     requests: Mutex<Vec<Received>>,
     answered: AtomicU64,
+    streams: Arc<Counters>,
 }
 
 /// For the log: what a response was about.
@@ -93,12 +108,17 @@ impl Stub {
     ///
     /// Those of binding, `AddrInUse` above all.
     pub async fn start(settings: Settings) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
+        let listener = listen(settings.port)?;
         let address = listener.local_addr()?;
-        let shared =
-            Arc::new(Shared { settings, requests: Mutex::default(), answered: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            settings,
+            requests: Mutex::default(),
+            answered: AtomicU64::new(0),
+            streams: Arc::default(),
+        });
         let app = Router::new()
             .route("/model/{model_id}/invoke", post(invoke_model))
+            .route("/model/{model_id}/invoke-with-response-stream", post(invoke_model_with_stream))
             .fallback(async || unknown_operation())
             .method_not_allowed_fallback(async || unknown_operation())
             .layer(middleware::from_fn_with_state(shared.clone(), receive))
@@ -124,6 +144,22 @@ impl Stub {
     pub fn requests(&self) -> Vec<Received> {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// What became of the streams so far.
+    pub fn streams(&self) -> StreamCounts {
+        self.shared.streams.now()
+    }
+}
+
+/// Like `TcpListener::bind`, but with a [`SEND_BUFFER`], which its connections inherit.
+fn listen(port: u16) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    // On Windows it would let two listen on the same port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    socket.listen(BACKLOG)
 }
 
 /// What Bedrock answers to a path or a method that it does not have: a 200, and no signature is
@@ -216,22 +252,93 @@ async fn invoke_model(
     response
 }
 
+/// `InvokeModelWithResponseStream`.
+async fn invoke_model_with_stream(
+    State(shared): State<Arc<Shared>>,
+    Path(model_id): Path<String>,
+    Extension(received): Extension<Arc<Received>>,
+) -> Response {
+    let mut subject = Subject { model_id, fault: None };
+    let mut response = answer_with_stream(&shared, &mut subject, &received)
+        .await
+        .unwrap_or_else(IntoResponse::into_response);
+    response.extensions_mut().insert(subject);
+    response
+}
+
+/// What both operations check, in Bedrock's order: who may not call does not learn what is wrong
+/// with the body.
+fn checked(
+    settings: &Settings,
+    model_id: &str,
+    received: &Received,
+) -> Result<(Messages, Reply), AwsError> {
+    auth::verify(received, SERVICE, settings, SystemTime::now())?;
+    check_model_id(model_id)?;
+    let messages = Messages::parse(received.header("content-type"), &received.body)?;
+    let reply = Reply::new(model_id, &messages, &received.body);
+    Ok((messages, reply))
+}
+
 async fn answer(
     settings: &Settings,
     subject: &mut Subject,
     received: &Received,
 ) -> Result<Response, AwsError> {
-    auth::verify(received, SERVICE, settings, SystemTime::now())?;
-    check_model_id(&subject.model_id)?;
-    let messages = Messages::parse(received.header("content-type"), &received.body)?;
-    let reply = Reply::new(&subject.model_id, &messages, &received.body);
+    let (messages, reply) = checked(settings, &subject.model_id, received)?;
+    let mut content = reply.json();
+    let mut headers = HeaderMap::new();
     if let Some(fault) = Fault::asked_for(&messages.prompt)? {
         subject.fault = Some(fault.name);
         let situation = Situation { received, prompt: &messages.prompt, reply: &reply };
         match fault.act(&situation) {
             Act::Answer(response) => return Ok(response),
+            Act::Content(instead, with) => (content, headers) = (instead, with),
             Act::ReplyAfter(wait) => tokio::time::sleep(wait).await,
         }
     }
-    Ok(reply.response(reply.json().to_string()))
+    let mut response = reply.response(content.to_string());
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+async fn answer_with_stream(
+    shared: &Shared,
+    subject: &mut Subject,
+    received: &Received,
+) -> Result<Response, AwsError> {
+    let started = Instant::now();
+    let (messages, reply) = checked(&shared.settings, &subject.model_id, received)?;
+    let prompt = messages.prompt.as_str();
+    let asked = Asked::by(prompt)?;
+    subject.fault = asked.as_ref().map(Asked::name);
+    let mut headers = HeaderMap::new();
+    let plan = match asked {
+        None => good(&reply.json()),
+        Some(Asked::Either(fault)) => {
+            match fault.act(&Situation { received, prompt, reply: &reply }) {
+                Act::Answer(response) => return Ok(response),
+                Act::Content(instead, with) => {
+                    headers = with;
+                    good(&instead)
+                }
+                Act::ReplyAfter(wait) => {
+                    tokio::time::sleep(wait).await;
+                    good(&reply.json())
+                }
+            }
+        }
+        Some(Asked::Stream(fault)) => match fault.act(prompt, &reply)? {
+            StreamAct::Answer(response) => return Ok(response),
+            StreamAct::Stream(plan) => plan,
+        },
+    };
+    let frame_delay = shared.settings.frame_delay;
+    let mut response = stream::response(plan, frame_delay, shared.streams.clone(), started);
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+fn good(content: &Value) -> Plan {
+    Plan::new(faults::good(content))
 }

@@ -127,9 +127,10 @@ async fn variables_say_what_is_accepted() {
 
 #[tokio::test]
 async fn wrong_arguments_are_explained() {
-    let cases: [(&str, &[&str], &str); 4] = [
+    let cases: [(&str, &[&str], &str); 5] = [
         ("no port", &[], "--port is missing"),
         ("a port that is none", &["--port", "http"], "'http' is not a port"),
+        ("a delay that is none", &["--frame-delay", "1s"], "'1s' are not milliseconds"),
         ("a value missing", &["--port"], "--port needs a value"),
         ("an unknown one", &["--prot", "1"], "unknown argument '--prot'"),
     ];

@@ -149,6 +149,9 @@ async fn every_fault_does_what_it_says() {
             assert_eq!(answer.status(), 200, "{case}");
             assert!(answer.header("x-amzn-requestid").unwrap().contains("not a uuid"), "{case}");
             assert!(answer.json()["stop_reason"].as_str().unwrap().contains("\r\n"), "{case}");
+            assert_eq!(answer.header("x-amzn-bedrock-input-token-count"), Some("-1"), "{case}");
+            assert_eq!(answer.header("x-amzn-bedrock-output-token-count"), Some("many"), "{case}");
+            assert_eq!(answer.head.matches("token-count:").count(), 2, "{case}: none twice");
         }),
     ];
     let names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();

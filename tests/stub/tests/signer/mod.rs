@@ -10,6 +10,10 @@ use bedrock_stub::{AccessKey, Received};
 
 pub const MODEL_TARGET: &str = "/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke";
 
+#[allow(dead_code, reason = "not every test file streams")]
+pub const STREAM_TARGET: &str =
+    "/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke-with-response-stream";
+
 /// A request to be signed. A case changes what it is about.
 pub struct Call {
     pub key: AccessKey,
