@@ -34,7 +34,8 @@ for_wasm() {
   if has_wasm32; then
     "$@"
   else
-    RUSTUP_TOOLCHAIN=$WASM_TOOLCHAIN "$@"
+    # It has no cargo of its own, and rustup would say each time that it takes another's.
+    RUSTUP_TOOLCHAIN=$WASM_TOOLCHAIN RUSTUP_LOG=warn "$@"
   fi
 }
 

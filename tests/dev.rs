@@ -1,1 +1,236 @@
+//! `npm run dev` as a user has it: one command, a line to paste, Ctrl-C.
+//!
+//! It runs on free ports with variables of its own, so it disturbs neither a running `npm run dev`
+//! nor the developer's `.dev.vars`.
+//!
+//! Out of scope: what the Worker answers, see `worker.rs`.
 
+#![cfg(unix)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+/// A cold start compiles the Worker.
+const START: Duration = Duration::from_secs(600);
+const ANSWER: Duration = Duration::from_secs(30);
+const END: Duration = Duration::from_secs(20);
+
+/// Who gets which signal.
+enum Ended {
+    /// What a terminal does on Ctrl-C.
+    WholeGroup(&'static str),
+    /// What a process manager does.
+    NpmAlone(&'static str),
+    /// What nobody can catch.
+    ScriptAlone(&'static str),
+}
+
+#[tokio::test]
+async fn npm_run_dev_answers_the_line_it_prints_and_leaves_nothing_behind() {
+    let cases = [
+        ("Ctrl-C", Ended::WholeGroup("INT")),
+        ("SIGTERM to npm", Ended::NpmAlone("TERM")),
+        ("SIGHUP to npm", Ended::NpmAlone("HUP")),
+        ("SIGKILL to the script", Ended::ScriptAlone("KILL")),
+    ];
+    for (case, ended) in cases {
+        println!("{case}");
+        let mut dev = Dev::start();
+
+        let line = dev.printed_curl_line().await;
+        assert!(line.contains(&format!("http://127.0.0.1:{}/", dev.port)), "{case}: {line}");
+        let answer = dev.run(&line).await;
+        let answer: BTreeMap<String, Value> = serde_json::from_slice(&answer.stdout)
+            .unwrap_or_else(|error| dev.fail(&format!("{error}: {answer:?}")));
+        assert_eq!(Vec::from_iter(answer.keys()), ["generated_text", "input_prompt"], "{case}");
+        assert_eq!(answer["input_prompt"], "こんにちは", "{case}");
+        assert_ne!(answer["generated_text"], "", "{case}");
+
+        dev.end(&ended).await;
+    }
+}
+
+/// A running `npm run dev`. Dropped, it is killed with all its descendants.
+struct Dev {
+    npm: Child,
+    pid: u32,
+    port: u16,
+    stand_in_port: u16,
+    log: PathBuf,
+    /// What npm started, by process id.
+    started: BTreeMap<u32, String>,
+}
+
+impl Dev {
+    fn start() -> Self {
+        let port = free_port();
+        let stand_in_port = free_port();
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let vars = directory.join("dev.vars");
+        let example = fs::read_to_string(".dev.vars.example").expect(".dev.vars.example");
+        fs::write(&vars, example.replace(":8788", &format!(":{stand_in_port}"))).expect("vars");
+        let log = directory.join("dev.log");
+        let output = File::create(&log).expect("log");
+        let npm = Command::new("npm")
+            .args(["run", "dev", "--", "--port", &port.to_string(), "--env-file"])
+            .arg(&vars)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("log"))
+            .stderr(output)
+            .process_group(0)
+            .spawn()
+            .expect("npm starts");
+        let pid = npm.id().expect("npm runs");
+        Self { npm, pid, port, stand_in_port, log, started: BTreeMap::new() }
+    }
+
+    async fn printed_curl_line(&mut self) -> String {
+        let start = Instant::now();
+        loop {
+            if let Some(line) = self.output().lines().find(|line| line.starts_with("curl ")) {
+                return line.to_owned();
+            }
+            if let Some(status) = self.npm.try_wait().expect("npm's status") {
+                self.fail(&format!("npm ended early: {status}"));
+            }
+            if start.elapsed() > START {
+                self.fail("no curl line was printed");
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn run(&self, line: &str) -> Output {
+        let shell = Command::new("sh").args(["-c", line]).kill_on_drop(true).output();
+        match timeout(ANSWER, shell).await {
+            Ok(output) => output.expect("sh starts"),
+            Err(_) => self.fail(&format!("no end of: {line}")),
+        }
+    }
+
+    async fn end(&mut self, ended: &Ended) {
+        // Before, because an orphan no longer shows whose it was.
+        self.started = descendants(self.pid);
+        let [script, ..] = ["scripts/dev.mjs", "bedrock-stub", "wrangler", "workerd"].map(|part| {
+            match self.started.iter().find(|(_, name)| name.contains(part)) {
+                Some((pid, _)) => pid,
+                None => self.fail(&format!("{part} is not among {:?}", self.started)),
+            }
+        });
+        let (signal, target) = match ended {
+            Ended::WholeGroup(signal) => (signal, format!("-{}", self.pid)),
+            Ended::NpmAlone(signal) => (signal, self.pid.to_string()),
+            Ended::ScriptAlone(signal) => (signal, script.to_string()),
+        };
+        assert!(kill(signal, &target), "kill -{signal} {target}");
+
+        let start = Instant::now();
+        if timeout(END, self.npm.wait()).await.is_err() {
+            self.fail("npm did not end");
+        }
+        while !self.left().is_empty() {
+            if start.elapsed() > END {
+                self.fail(&format!("left behind: {:?}", self.left()));
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        for port in [self.port, self.stand_in_port] {
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                self.fail(&format!("port {port} still answers"));
+            }
+        }
+    }
+
+    /// What still runs of what npm started.
+    fn left(&self) -> BTreeMap<u32, &str> {
+        let now = processes();
+        // The name too, because the id may have been given to another.
+        let runs = |pid, name: &String| now.get(pid).is_some_and(|process| process.name == *name);
+        self.started
+            .iter()
+            .filter(|(pid, name)| runs(pid, name))
+            .map(|(pid, name)| (*pid, name.as_str()))
+            .collect()
+    }
+
+    fn output(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn fail(&self, reason: &str) -> ! {
+        panic!("{reason}\n--- npm run dev printed ---\n{}", self.output());
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        if self.npm.try_wait().is_ok_and(|status| status.is_none()) {
+            self.started = descendants(self.pid);
+            kill("KILL", &self.pid.to_string());
+        }
+        for pid in self.left().keys() {
+            kill("KILL", &pid.to_string());
+        }
+    }
+}
+
+struct Process {
+    parent: u32,
+    name: String,
+}
+
+/// All that run, by process id.
+fn processes() -> BTreeMap<u32, Process> {
+    let output = std::process::Command::new("ps")
+        .args(["-A", "-ww", "-o", "pid=,ppid=,stat=,args="])
+        .output()
+        .expect("this test needs ps");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let pid = fields.next()?.parse().ok()?;
+            let parent = fields.next()?.parse().ok()?;
+            // A zombie has ended. Whether init buries it is not ours to test.
+            let runs = !fields.next()?.starts_with('Z');
+            runs.then(|| (pid, Process { parent, name: fields.collect::<Vec<_>>().join(" ") }))
+        })
+        .collect()
+}
+
+/// The names of all that a process has started, directly or not, by process id.
+fn descendants(ancestor: u32) -> BTreeMap<u32, String> {
+    let processes = processes();
+    let descends = |mut pid: u32| {
+        while let Some(process) = processes.get(&pid) {
+            if process.parent == ancestor {
+                return true;
+            }
+            pid = process.parent;
+        }
+        false
+    };
+    processes
+        .iter()
+        .filter(|(pid, _)| descends(**pid))
+        .map(|(pid, process)| (*pid, process.name.clone()))
+        .collect()
+}
+
+fn kill(signal: &str, target: &str) -> bool {
+    let status = std::process::Command::new("kill").args(["-s", signal, "--", target]).status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
