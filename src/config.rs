@@ -10,7 +10,6 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
-use http::uri::InvalidUri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::log::Level;
@@ -63,6 +62,8 @@ pub struct Config {
     /// Where InvokeModel is, with the model id percent-encoded once. Made here, because it is
     /// the same for every request.
     pub invoke_uri: Uri,
+    /// Where InvokeModelWithResponseStream is.
+    pub stream_uri: Uri,
 }
 
 /// How a call to Bedrock proves who it is from.
@@ -158,9 +159,17 @@ impl Config {
         let endpoint = vars.read_optional("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", parse_endpoint);
 
         let (region, model_id) = (region?, model_id?);
-        let invoke_uri = invoke_uri(endpoint?, &region, &model_id)
-            .map_err(|error| vars.problems.push(format!("the endpoint is not a URL: {error}")))
-            .ok()?;
+        let model_uri = model_uri(endpoint?, &region, &model_id);
+        let mut operation = |name: &str| {
+            format!("{model_uri}/{name}")
+                .parse()
+                .map_err(|error: http::uri::InvalidUri| {
+                    vars.problems.push(format!("the endpoint is not a URL: {error}"))
+                })
+                .ok()
+        };
+        let (invoke_uri, stream_uri) =
+            (operation("invoke")?, operation("invoke-with-response-stream")?);
         Some(Self {
             region,
             model_id,
@@ -170,6 +179,7 @@ impl Config {
             log_level: log_level?,
             authentication: authentication?,
             invoke_uri,
+            stream_uri,
         })
     }
 }
@@ -348,11 +358,10 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-fn invoke_uri(endpoint: Option<String>, region: &str, model_id: &str) -> Result<Uri, InvalidUri> {
+fn model_uri(endpoint: Option<String>, region: &str, model_id: &str) -> String {
     let endpoint =
         endpoint.unwrap_or_else(|| format!("https://bedrock-runtime.{region}.amazonaws.com"));
-    let model_id = utf8_percent_encode(model_id, MODEL_ID_ESCAPES);
-    format!("{endpoint}/model/{model_id}/invoke").parse()
+    format!("{endpoint}/model/{}", utf8_percent_encode(model_id, MODEL_ID_ESCAPES))
 }
 
 #[cfg(test)]

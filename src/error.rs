@@ -5,6 +5,7 @@
 use std::fmt;
 
 use http::StatusCode;
+use serde::{Serialize, Serializer};
 
 use crate::log::{Redacted, Token};
 
@@ -37,6 +38,8 @@ pub enum Code {
     PayloadTooLarge,
     /// `unsupported_media_type`, 415: the body is declared to be something else than JSON.
     UnsupportedMediaType,
+    /// `upgrade_required`, 426: the path is a WebSocket's, and the request did not ask for one.
+    UpgradeRequired,
     /// `misconfigured`, 500: a variable is missing or wrong. The log names it.
     Misconfigured,
     /// `internal`, 500: a fault of this program.
@@ -57,6 +60,8 @@ pub enum Code {
     ModelError,
     /// `invalid_response`, 500: Bedrock's answer could not be read.
     InvalidResponse,
+    /// `truncated`, 500: Bedrock's answer broke off.
+    Truncated,
 }
 
 impl Code {
@@ -68,6 +73,7 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UpgradeRequired => "upgrade_required",
             Self::Misconfigured => "misconfigured",
             Self::Internal => "internal",
             Self::Throttled => "throttled",
@@ -78,7 +84,20 @@ impl Code {
             Self::Rejected => "rejected",
             Self::ModelError => "model_error",
             Self::InvalidResponse => "invalid_response",
+            Self::Truncated => "truncated",
         }
+    }
+
+    /// Whether the same request may succeed at another time.
+    pub fn is_retryable(self) -> bool {
+        matches!(
+            self,
+            Self::Throttled
+                | Self::Timeout
+                | Self::Unavailable
+                | Self::ModelError
+                | Self::Truncated
+        )
     }
 
     /// The status of the answer. All that is not the caller's fault is 500, as in the article.
@@ -89,8 +108,15 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -8,6 +8,7 @@ use std::future::{Future, ready};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http::header::UPGRADE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -36,6 +37,8 @@ pub struct Event<B> {
 pub enum Route {
     /// `/`: the function.
     Generate,
+    /// `/ws`: the function, over a WebSocket.
+    Socket,
     /// `/healthz`: whether it is configured.
     Health,
     /// There is nothing there.
@@ -46,6 +49,7 @@ impl Route {
     fn of(path: &str) -> Self {
         match path {
             "/" => Self::Generate,
+            "/ws" => Self::Socket,
             "/healthz" => Self::Health,
             _ => Self::Unknown,
         }
@@ -56,6 +60,14 @@ impl<B> Event<B> {
     /// An HTTP request to `path`, which has no query.
     pub fn from_http(method: Method, path: &str, headers: HeaderMap, body: B) -> Self {
         Self { method, route: Route::of(path), headers, request_id: None, body }
+    }
+
+    /// Whether it asks for a WebSocket, at the path that has one.
+    pub fn is_upgrade(&self) -> bool {
+        let upgrade = self.headers.get(UPGRADE).map(HeaderValue::as_bytes).unwrap_or_default();
+        self.route == Route::Socket
+            && self.method == Method::GET
+            && upgrade.eq_ignore_ascii_case(b"websocket")
     }
 }
 

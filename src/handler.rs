@@ -2,6 +2,9 @@
 //!
 //! Out of scope: where the event comes from, and where the envelope and the record go.
 
+use std::time::SystemTime;
+
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 
@@ -13,6 +16,10 @@ use crate::host::{Body, Host, ReadError};
 use crate::invoke::invoke_bedrock;
 use crate::log::{Record, Redacted, Token};
 use crate::request::Request;
+
+pub use streaming::{Answer, socket_handler, streaming_handler};
+
+mod streaming;
 
 /// The function: an event in, an envelope and the request's line for the log out.
 ///
@@ -30,81 +37,121 @@ pub async fn lambda_handler<H: Host, B: Body>(
     config: &Result<Config, ConfigError>,
     host: &H,
 ) -> (Envelope, Record) {
-    let started = host.now();
-    let without_body = event.method == Method::HEAD;
     // 1.
-    let id = event.request_id.clone().unwrap_or_else(|| Token::random(host.random()));
-    let mut record = Record::new(id);
-    let result = match config {
-        Ok(config) => respond(event, config, host, &mut record).await,
-        // 2.
-        Err(error) => Err(misconfigured(error)),
+    let mut call = Call::new(&event, host);
+    let envelope = match admit(event, config, &mut call.record).await {
+        // 5.
+        Ok((config, body)) => match Request::parse(&body, config) {
+            Ok(request) => generate(&request, config, host, &mut call.record).await,
+            Err(error) => failure("", error, &mut call.record),
+        },
+        Err(envelope) => envelope,
     };
-    let mut envelope = result.unwrap_or_else(|error| failure("", error, &mut record));
-    // 7.
-    record.total_time = host.now().duration_since(started).ok();
-    record.set_status(envelope.status_code);
-    describe(&record, &mut envelope);
-    if without_body {
-        envelope.body.clear();
-    }
-    (envelope, record)
+    call.finish(envelope, host)
 }
 
-async fn respond<H: Host, B: Body>(
+/// What is known of a call from its beginning to its end.
+struct Call {
+    started: SystemTime,
+    record: Record,
+    without_body: bool,
+}
+
+impl Call {
+    /// 1.
+    fn new<H: Host, B>(event: &Event<B>, host: &H) -> Self {
+        let id = event.request_id.clone().unwrap_or_else(|| Token::random(host.random()));
+        let without_body = event.method == Method::HEAD;
+        Self { started: host.now(), record: Record::new(id), without_body }
+    }
+
+    /// 7.
+    fn finish<H: Host>(mut self, mut envelope: Envelope, host: &H) -> (Envelope, Record) {
+        self.record.total_time = host.now().duration_since(self.started).ok();
+        self.record.set_status(envelope.status_code);
+        describe(&self.record, &mut envelope);
+        if self.without_body {
+            envelope.body.clear();
+        }
+        (envelope, self.record)
+    }
+}
+
+/// Steps 2 to 4: the configuration and the body, or the answer.
+async fn admit<'a, B: Body>(
     event: Event<B>,
-    config: &Config,
-    host: &H,
+    config: &'a Result<Config, ConfigError>,
     record: &mut Record,
-) -> Result<Envelope, Error> {
-    record.model = Some(config.model_id.clone());
-    record.region = Some(config.region.clone());
+) -> Result<(&'a Config, Bytes), Envelope> {
+    // 2.
+    let config = config.as_ref().map_err(|error| failure("", misconfigured(error), record))?;
+    record.configure(config);
     // 3.
     let allow = match event.route {
         Route::Generate => "OPTIONS, POST",
+        Route::Socket => "GET, OPTIONS",
         Route::Health => "GET, HEAD, OPTIONS",
-        Route::Unknown => return Err(Error::new(Code::NotFound, "there is nothing at this path")),
+        Route::Unknown => {
+            let error = Error::new(Code::NotFound, "there is nothing at this path");
+            return Err(failure("", error, record));
+        }
     };
     match (event.route, &event.method) {
         (_, &Method::OPTIONS) => {
             let mut envelope = build_response("", "", 204);
             envelope.body.clear();
             envelope.set_header("allow", allow);
-            return Ok(envelope);
+            return Err(envelope);
         }
-        (Route::Health, &Method::GET | &Method::HEAD) => return Ok(build_response("", "ok", 200)),
+        (Route::Health, &Method::GET | &Method::HEAD) => return Err(build_response("", "ok", 200)),
+        (Route::Socket, &Method::GET) => {
+            let error = Error::new(Code::UpgradeRequired, "this path takes WebSockets only");
+            let mut envelope = failure("", error, record);
+            envelope.set_header("upgrade", "websocket");
+            return Err(envelope);
+        }
         (Route::Generate, &Method::POST) => {}
         _ => {
             let message = format!("the method must be one of {allow}");
-            return Err(Error {
-                allow: Some(allow),
-                ..Error::new(Code::MethodNotAllowed, message)
-            });
+            let error = Error { allow: Some(allow), ..Error::new(Code::MethodNotAllowed, message) };
+            return Err(failure("", error, record));
         }
     }
     // 4.
-    let body = read_body(event, config.max_body_bytes).await?;
-    // 5.
-    let request = Request::parse(&body, config)?;
-    // 6.
-    Ok(match invoke_bedrock(&request, config, host, record).await {
-        Ok(reply) => build_response(&request.prompt, &reply.text, 200),
-        Err(error) => failure(&request.prompt, error, record),
-    })
+    let body = read_body(event, config.max_body_bytes).await;
+    Ok((config, body.map_err(|error| failure("", error, record))?))
 }
 
-async fn read_body<B: Body>(event: Event<B>, limit: usize) -> Result<bytes::Bytes, Error> {
-    let too_large =
-        || Error::new(Code::PayloadTooLarge, format!("the body must have {limit} bytes at most"));
+/// 6.
+async fn generate<H: Host>(
+    request: &Request<'_>,
+    config: &Config,
+    host: &H,
+    record: &mut Record,
+) -> Envelope {
+    match invoke_bedrock(request, config, host, record).await {
+        Ok(reply) => build_response(&request.prompt, &reply.text, 200),
+        Err(error) => failure(&request.prompt, error, record),
+    }
+}
+
+async fn read_body<B: Body>(event: Event<B>, limit: usize) -> Result<Bytes, Error> {
     check_media_type(&event.headers)?;
     if content_length(&event.headers).is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
+        return Err(unreadable(ReadError::TooLong, limit));
     }
-    event.body.read(limit).await.map_err(|error| match error {
-        ReadError::TooLong => too_large(),
+    event.body.read(limit).await.map_err(|error| unreadable(error, limit))
+}
+
+fn unreadable(error: ReadError, limit: usize) -> Error {
+    match error {
+        ReadError::TooLong => {
+            let message = format!("the body must have {limit} bytes at most");
+            Error::new(Code::PayloadTooLarge, message)
+        }
         ReadError::Malformed(message) => Error::new(Code::InvalidRequest, message),
         ReadError::Transport(_) => Error::new(Code::InvalidRequest, "the body ended early"),
-    })
+    }
 }
 
 /// A body without a declared type is taken for JSON. That it is, is seen when it is parsed.
@@ -151,8 +198,7 @@ fn misconfigured(error: &ConfigError) -> Error {
 /// The envelope of an error, which goes to the caller, and what goes to the record instead.
 fn failure(prompt: &str, error: Error, record: &mut Record) -> Envelope {
     let Error { code, message, cause, allow, retry_after } = error;
-    record.outcome = code.as_str();
-    record.error = cause;
+    record.fail(code, cause);
 
     let mut envelope = build_response(prompt, &format!("Error: {message}"), code.status().as_u16());
     envelope.set_header("x-error-code", code.as_str());

@@ -12,7 +12,7 @@ use http::{Request, Response};
 /// A clock, a source of randomness and an HTTP client.
 pub trait Host {
     /// The body of an answer, not read yet.
-    type Body: Body;
+    type Body: BodyStream;
 
     /// The time of day. At the edge the clock stands still between two I/O operations.
     fn now(&self) -> SystemTime;
@@ -37,6 +37,13 @@ pub trait Body {
     fn read(self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>>;
 }
 
+/// A body that can be read as it arrives.
+pub trait BodyStream: Body {
+    /// The next piece, or `None` at the end. A body that is dropped before that is no longer
+    /// received.
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, TransportError>>;
+}
+
 /// The network failed: no connection, or one that ended early. The text is for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -55,6 +62,13 @@ pub enum ReadError {
     /// It ended early.
     #[error(transparent)]
     Transport(#[from] TransportError),
+}
+
+impl BodyStream for Bytes {
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, TransportError>> {
+        let rest = std::mem::take(self);
+        ready(Ok((!rest.is_empty()).then_some(rest)))
+    }
 }
 
 impl Body for Bytes {

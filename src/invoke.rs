@@ -6,16 +6,17 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde_json::Value;
 
 use crate::config::{Authentication, Config};
 use crate::error::{Code, Error};
-use crate::host::{Body, Host, ReadError, TransportError};
+use crate::host::{Body, BodyStream, Host, ReadError, TransportError};
 use crate::log::{Record, Redacted, Token};
 use crate::model::{InvalidReply, Reply, build_payload, error_type};
 use crate::request::Request;
 use crate::sign::{Scope, SignError, sign};
+use crate::stream::{Decoder, FrameError, Step};
 
 /// Far more than any model's longest answer, and little enough for an isolate's 128 MB.
 const MAX_REPLY_BYTES: usize = 8 << 20;
@@ -55,6 +56,20 @@ pub enum InvokeError {
     /// Bedrock answered with status 200 and something that is not an answer.
     #[error(transparent)]
     InvalidReply(#[from] InvalidReply),
+    /// Bedrock ended a stream with an error.
+    #[error("{}{}", kind.as_ref().map_or("an error without a type", Token::as_str), after_colon(message))]
+    Exception {
+        /// The error's type, such as `ThrottlingException`.
+        kind: Option<Token>,
+        /// AWS's words.
+        message: String,
+    },
+    /// A stream is not an event stream, or was damaged.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A stream ended before its answer did.
+    #[error("the stream ended before the answer did")]
+    Truncated,
 }
 
 /// Calls the configured model.
@@ -71,26 +86,76 @@ pub async fn invoke_bedrock<H: Host>(
     record: &mut Record,
 ) -> Result<Reply, Error> {
     let started = host.now();
-    let result = call(request, config, host, record).await;
+    let result = async {
+        let answer = post(&config.invoke_uri, request, config, host, record).await?;
+        Ok(Reply::parse(&answer.into_body().read(MAX_REPLY_BYTES).await?)?)
+    };
+    let result: Result<Reply, InvokeError> = result.await;
     record.upstream_time = host.now().duration_since(started).ok();
 
     let reply = result.map_err(|error| error.into_public(request, config))?;
-    record.stop_reason.clone_from(&reply.stop_reason);
-    record.input_tokens = reply.usage.input_tokens;
-    record.output_tokens = reply.usage.output_tokens;
+    record.learn(reply.stop_reason.as_ref(), reply.usage);
     Ok(reply)
 }
 
-async fn call<H: Host>(
+/// Calls the configured model, and returns when the first frame of its answer has arrived: with
+/// what has been read of the answer, and its rest.
+///
+/// # Errors
+///
+/// Where the call fails before that, or the first frame is an exception.
+pub async fn invoke_bedrock_with_response_stream<H: Host>(
     request: &Request<'_>,
     config: &Config,
     host: &H,
     record: &mut Record,
-) -> Result<Reply, InvokeError> {
+) -> Result<(H::Body, Decoder), Error> {
+    let started = host.now();
+    let result = async {
+        let (head, mut body) =
+            post(&config.stream_uri, request, config, host, record).await?.into_parts();
+        if !is_event_stream(&head.headers) {
+            // It may still say what it is.
+            let reply = Reply::parse(&body.read(MAX_REPLY_BYTES).await?);
+            return Err(reply.err().unwrap_or(InvalidReply::NotEvents).into());
+        }
+        let mut decoder = Decoder::default();
+        loop {
+            match decoder.step() {
+                Some(Step::Failed(error)) => return Err(error),
+                Some(_) => return Ok((body, decoder)),
+                None => match body.chunk().await.map_err(ReadError::Transport)? {
+                    Some(bytes) => decoder.push(&bytes),
+                    None => decoder.close(),
+                },
+            }
+        }
+    };
+    let result: Result<_, InvokeError> = result.await;
+    record.upstream_time = host.now().duration_since(started).ok();
+    result.map_err(|error| error.into_public(request, config))
+}
+
+/// Whether it does not say that it is something else.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_none_or(|value| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        value.starts_with(b"application/vnd.amazon.eventstream")
+    })
+}
+
+/// Builds, signs and sends. The body of an answer of status 200 is left to be read.
+async fn post<H: Host>(
+    uri: &Uri,
+    request: &Request<'_>,
+    config: &Config,
+    host: &H,
+    record: &mut Record,
+) -> Result<http::Response<H::Body>, InvokeError> {
     // 1. Build. Only these headers: whatever the client sent stays with us.
     let payload = serde_json::to_vec(&build_payload(request))?;
     let json = HeaderValue::from_static("application/json");
-    let mut call = http::Request::post(config.invoke_uri.clone())
+    let mut call = http::Request::post(uri.clone())
         .header(CONTENT_TYPE, json.clone())
         .header(ACCEPT, json)
         .body(Bytes::from(payload))?;
@@ -110,18 +175,25 @@ async fn call<H: Host>(
     }
 
     // 3. Send.
-    let (head, body) = host.send(call).await?.into_parts();
-    record.upstream_status = Some(head.status.as_u16());
-    record.upstream_request_id = token(&head.headers, "x-amzn-requestid");
-
-    // 4. Read.
-    let body = body.read(MAX_REPLY_BYTES).await;
-    if head.status != StatusCode::OK {
+    let answer = host.send(call).await?;
+    record.upstream_status = Some(answer.status().as_u16());
+    record.upstream_request_id = token(answer.headers(), "x-amzn-requestid");
+    if answer.status() != StatusCode::OK {
+        let (head, body) = answer.into_parts();
         // The head says what matters, even if the body breaks off.
-        let body = body.unwrap_or_default();
+        let body = body.read(MAX_REPLY_BYTES).await.unwrap_or_default();
         return Err(InvokeError::refused(head.status, &head.headers, &body));
     }
-    Ok(Reply::parse(&body?)?)
+    Ok(answer)
+}
+
+fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
+    body.get(name).and_then(Value::as_str)
+}
+
+/// Most services write `message`, some `Message`.
+fn message(body: &Value) -> String {
+    text(body, "message").or_else(|| text(body, "Message")).unwrap_or_default().to_owned()
 }
 
 fn name(kind: &Option<Token>) -> &str {
@@ -130,6 +202,15 @@ fn name(kind: &Option<Token>) -> &str {
 
 fn after_colon(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+/// An error's type in a stream, where it has a small first letter, as it is everywhere else.
+pub(crate) fn capitalized(kind: &str) -> Option<Token> {
+    let mut kind = kind.to_owned();
+    if let Some(first) = kind.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    error_type(&kind)
 }
 
 fn token(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<Token> {
@@ -142,10 +223,12 @@ fn token(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<T
 fn code_of(kind: &str, status: u16) -> Code {
     match (kind, status) {
         ("ThrottlingException" | "ServiceQuotaExceededException", _) => Code::Throttled,
-        ("ModelTimeoutException", _) => Code::Timeout,
+        // With a small first letter and `_error`, the types of Claude's own API.
+        ("rate_limit_error", _) => Code::Throttled,
+        ("ModelTimeoutException" | "timeout_error", _) => Code::Timeout,
         ("ResourceNotFoundException", _) => Code::ModelNotFound,
-        ("ValidationException", _) => Code::Rejected,
-        ("ModelErrorException", _) => Code::ModelError,
+        ("ValidationException" | "invalid_request_error", _) => Code::Rejected,
+        ("ModelErrorException" | "ModelStreamErrorException", _) => Code::ModelError,
         ("ModelNotReadyException" | "ServiceUnavailableException", _) => Code::Unavailable,
         // Several of these come with 400 as well as with 403.
         (
@@ -175,33 +258,46 @@ impl InvokeError {
     /// AWS's REST JSON errors. A proxy in front of Bedrock can answer too, with whatever it likes.
     fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let text = |name| body.get(name).and_then(Value::as_str);
         Self::Refused {
             status,
             kind: headers
                 .get("x-amzn-errortype")
                 .and_then(|value| error_type(value.to_str().ok()?))
-                .or_else(|| error_type(text("__type")?)),
-            message: text("message").or_else(|| text("Message")).unwrap_or_default().to_owned(),
+                .or_else(|| error_type(text(&body, "__type")?)),
+            message: message(&body),
             retry_after: token(headers, RETRY_AFTER),
         }
+    }
+
+    /// An exception in a stream.
+    pub(crate) fn exception(kind: &str, payload: &[u8]) -> Self {
+        let body: Value = serde_json::from_slice(payload).unwrap_or_default();
+        let mut message = message(&body);
+        // Of a ModelStreamErrorException: what the model's own server said.
+        if let Some(original) = text(&body, "originalMessage") {
+            message = format!("{message} ({original})");
+        }
+        Self::Exception { kind: capitalized(kind), message }
     }
 
     fn code(&self) -> Code {
         match self {
             Self::Payload(_) | Self::Request(_) | Self::Sign(_) => Code::Internal,
             Self::Send(_) | Self::Read(ReadError::Transport(_)) => Code::Unavailable,
-            Self::Read(_) | Self::InvalidReply(_) => Code::InvalidResponse,
+            Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) => Code::InvalidResponse,
+            Self::Truncated => Code::Truncated,
+            // What is not known is taken for a fault of Bedrock's.
+            Self::Exception { kind, .. } => code_of(kind.as_ref().map_or("", Token::as_str), 500),
             Self::Refused { status, kind, .. } => {
                 code_of(kind.as_ref().map_or("", Token::as_str), status.as_u16())
             }
         }
     }
 
-    fn into_public(self, request: &Request<'_>, config: &Config) -> Error {
+    pub(crate) fn into_public(self, request: &Request<'_>, config: &Config) -> Error {
         let code = self.code();
         let message = match code {
-            Code::InvalidResponse => "Invalid Bedrock response",
+            Code::InvalidResponse | Code::Truncated => "Invalid Bedrock response",
             _ => "Bedrock invocation failed",
         };
         // AWS quotes what it was sent: of a payload that it refuses, a part of it.

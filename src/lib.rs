@@ -21,8 +21,9 @@
 //! 5. [`model`]: [`build_payload`] puts it into Claude's JSON.
 //! 6. [`mod@sign`]: [`sign()`] adds a Signature Version 4.
 //! 7. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
-//! 8. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
-//! 9. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
+//! 8. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
+//! 9. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
+//! 10. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
 //!
 //! # Example
 //!
@@ -90,6 +91,7 @@ pub mod log;
 pub mod model;
 pub mod request;
 pub mod sign;
+pub mod stream;
 #[cfg(feature = "worker")]
 pub mod worker;
 
@@ -97,10 +99,11 @@ pub use config::{Authentication, Config, ConfigError, Secret};
 pub use envelope::{Envelope, build_response};
 pub use error::{Code, Error};
 pub use event::{Event, LambdaBody, Route};
-pub use handler::lambda_handler;
-pub use host::{Body, Host, ReadError, TransportError};
-pub use invoke::invoke_bedrock;
+pub use handler::{Answer, lambda_handler, socket_handler, streaming_handler};
+pub use host::{Body, BodyStream, Host, ReadError, TransportError};
+pub use invoke::{invoke_bedrock, invoke_bedrock_with_response_stream};
 pub use log::{Level, Record, Redacted, Token};
 pub use model::{Payload, Reply, Usage, build_payload};
 pub use request::Request;
 pub use sign::{Credentials, Scope, SignError, sign};
+pub use stream::{StreamEvent, Streaming};

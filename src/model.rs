@@ -6,11 +6,13 @@
 
 use std::borrow::Cow;
 
+use serde::de::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 
 use crate::log::Token;
 use crate::request::Request;
+use crate::stream::text::RawText;
 
 /// The body of InvokeModel. Fields without a value are not sent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -67,13 +69,21 @@ pub struct Reply {
 }
 
 /// Numbers of tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Usage {
     /// Of the prompt.
     pub input_tokens: Option<u64>,
     /// Of the answer.
     pub output_tokens: Option<u64>,
+}
+
+impl Usage {
+    /// A stream tells its numbers in parts, and each part again when it has grown.
+    pub(crate) fn update(&mut self, later: Self) {
+        self.input_tokens = later.input_tokens.or(self.input_tokens);
+        self.output_tokens = later.output_tokens.or(self.output_tokens);
+    }
 }
 
 /// A body of status 200 that is not an answer of Claude's. It quotes nothing of the body, which
@@ -96,12 +106,18 @@ pub enum InvalidReply {
     /// It is an error that Bedrock sent with status 200, as it does for an unknown operation.
     #[error("an error with status 200: {}", .0.as_ref().map_or("?", Token::as_str))]
     Error(Option<Token>),
+    /// A message of a stream that does not say what it is.
+    #[error("a message without a type")]
+    NoMessageType,
+    /// A chunk of a stream whose bytes are not base64.
+    #[error("a chunk that is not base64")]
+    NotBase64,
+    /// A whole answer in the place of a stream.
+    #[error("an answer that is not an event stream")]
+    NotEvents,
     /// It has no block of text.
-    #[error("no block of text among its {blocks}")]
-    NoText {
-        /// How many blocks there are.
-        blocks: usize,
-    },
+    #[error("no block of text")]
+    NoText,
 }
 
 #[derive(Deserialize)]
@@ -137,14 +153,13 @@ impl Reply {
     pub fn parse(body: &[u8]) -> Result<Self, InvalidReply> {
         // serde takes an array for a struct too.
         if body.trim_ascii_start().starts_with(b"[") {
-            return Err(InvalidReply::NoText { blocks: 0 });
+            return Err(InvalidReply::NoText);
         }
         let Body { content, stop_reason, usage, output } =
             serde_json::from_slice(body).map_err(|error| InvalidReply::not_json(body, &error))?;
         if let Some(output) = output {
             return Err(InvalidReply::Error(error_type(&output.kind)));
         }
-        let blocks = content.len();
         content
             .into_iter()
             .filter(|block| block.kind == "text")
@@ -155,8 +170,117 @@ impl Reply {
                 stop_reason: stop_reason.as_deref().and_then(Token::new),
                 usage: usage.unwrap_or_default(),
             })
-            .ok_or(InvalidReply::NoText { blocks })
+            .ok_or(InvalidReply::NoText)
     }
+}
+
+/// What of an event of Claude's stream matters here.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum Delta {
+    /// `message_start`.
+    Start(Usage),
+    /// A piece of text, from a block's start or its deltas.
+    Text(RawText),
+    /// `message_delta`: why the model stopped, and what the answer is billed by.
+    Stop { reason: Option<Token>, usage: Usage },
+    /// `message_stop`: the answer is whole.
+    End,
+    /// `error`, as Claude's own API has it: the answer is broken off.
+    Error { kind: Option<Token>, message: String },
+    /// Thinking, tool input, pings, and what is to come.
+    Other,
+}
+
+impl Delta {
+    /// Reads one event.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not JSON, or an event that is known has another form.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, InvalidReply> {
+        #[derive(Deserialize)]
+        struct Typed<'a> {
+            #[serde(rename = "type", borrow, default)]
+            kind: Cow<'a, str>,
+        }
+        #[derive(Deserialize)]
+        struct Event<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: Cow<'a, str>,
+        }
+        #[derive(Deserialize)]
+        struct MessageStart {
+            message: Start,
+        }
+        #[derive(Deserialize)]
+        struct Start {
+            usage: Option<Usage>,
+        }
+        /// `content_block_start` and `content_block_delta`.
+        #[derive(Deserialize)]
+        struct Content<T> {
+            #[serde(alias = "content_block")]
+            delta: T,
+        }
+        #[derive(Deserialize)]
+        struct Text {
+            #[serde(default)]
+            text: RawText,
+        }
+        #[derive(Deserialize)]
+        struct MessageDelta {
+            delta: Stop,
+            usage: Option<Usage>,
+        }
+        #[derive(Deserialize)]
+        struct Stop {
+            stop_reason: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Failure {
+            error: Fault,
+        }
+        #[derive(Deserialize)]
+        struct Fault {
+            #[serde(rename = "type", default)]
+            kind: String,
+            #[serde(default)]
+            message: String,
+        }
+
+        // The type first: what is not for the reader may have any form.
+        Ok(match &*object::<Event>(json)?.kind {
+            "message_start" => {
+                Self::Start(object::<MessageStart>(json)?.message.usage.unwrap_or_default())
+            }
+            "content_block_start" | "content_block_delta" => {
+                match &*object::<Content<Typed>>(json)?.delta.kind {
+                    "text" | "text_delta" => Self::Text(object::<Content<Text>>(json)?.delta.text),
+                    _ => Self::Other,
+                }
+            }
+            "message_delta" => {
+                let MessageDelta { delta, usage } = object(json)?;
+                let reason = delta.stop_reason.as_deref().and_then(Token::new);
+                Self::Stop { reason, usage: usage.unwrap_or_default() }
+            }
+            "message_stop" => Self::End,
+            "error" => {
+                let Fault { kind, message } = object::<Failure>(json)?.error;
+                Self::Error { kind: error_type(&kind), message }
+            }
+            _ => Self::Other,
+        })
+    }
+}
+
+/// Reads a JSON object. serde takes an array for a struct too.
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidReply> {
+    let is_array = json.trim_ascii_start().starts_with(b"[");
+    let result =
+        if is_array { Err(Error::custom("an array")) } else { serde_json::from_slice(json) };
+    result.map_err(|error| InvalidReply::not_json(json, &error))
 }
 
 impl InvalidReply {

@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub system: Option<Cow<'a, str>>,
     /// `stop_sequences`: texts that are not blank.
     pub stop_sequences: Vec<Cow<'a, str>>,
+    /// `stream`: whether the answer is to come in pieces.
+    pub stream: bool,
 }
 
 impl<'a> Request<'a> {
@@ -63,6 +65,17 @@ impl<'a> Request<'a> {
         let fields = if text.trim().is_empty() { Fields::default() } else { Fields::parse(text)? };
         fields.validate(config)
     }
+
+    /// The same without the body that it borrows from.
+    pub fn into_owned(self) -> Request<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Request {
+            prompt: owned(self.prompt),
+            system: self.system.map(owned),
+            stop_sequences: self.stop_sequences.into_iter().map(owned).collect(),
+            ..self
+        }
+    }
 }
 
 /// The fields as they are in the body, so that each can be told apart when it is wrong.
@@ -73,6 +86,7 @@ struct Fields<'a> {
     temperature: Option<&'a RawValue>,
     system: Option<&'a RawValue>,
     stop_sequences: Option<&'a RawValue>,
+    stream: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -95,6 +109,7 @@ impl<'a> Fields<'a> {
                 "temperature" => &mut fields.temperature,
                 "system" => &mut fields.system,
                 "stop_sequences" => &mut fields.stop_sequences,
+                "stream" => &mut fields.stream,
                 _ => continue,
             };
             // Which of the two counts is where parsers differ.
@@ -138,7 +153,12 @@ impl<'a> Fields<'a> {
                 .map(|(index, json)| text(format_args!("stop_sequences[{index}]"), json))
                 .collect::<Result<_, _>>()?,
         };
-        Ok(Request { prompt, max_tokens, temperature, system, stop_sequences })
+        let stream = match self.stream {
+            None => false,
+            Some(json) => serde_json::from_str(json.get())
+                .map_err(|_| invalid("stream must be true or false"))?,
+        };
+        Ok(Request { prompt, max_tokens, temperature, system, stop_sequences, stream })
     }
 }
 

@@ -13,48 +13,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ::worker::{Env, console_log};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use js_sys::{Date, Uint8Array};
+use js_sys::{Date, Promise};
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
 use crate::event::Event;
-use crate::handler::lambda_handler;
-use crate::host::{Body, Host, ReadError, TransportError};
+use crate::handler::{Answer, streaming_handler};
+use crate::host::{Host, TransportError};
+use crate::log::{Level, Record};
+use body::JsBody;
+use task::settled;
 
+mod body;
 #[cfg(feature = "entry")]
 mod entry;
-
-mod glue {
-    use wasm_bindgen::prelude::*;
-
-    #[wasm_bindgen(module = "/src/worker/glue.js")]
-    extern "C" {
-        pub fn variable(env: &JsValue, name: &str) -> Option<String>;
-
-        pub fn head(message: &JsValue) -> String;
-
-        #[wasm_bindgen(catch)]
-        pub async fn read(message: &JsValue, limit: u32) -> Result<JsValue, JsValue>;
-
-        #[wasm_bindgen(catch)]
-        pub async fn send(
-            method: &str,
-            url: &str,
-            headers: &str,
-            body: &[u8],
-        ) -> Result<JsValue, JsValue>;
-
-        #[wasm_bindgen(catch)]
-        pub fn respond(
-            status: u16,
-            headers: &str,
-            body: &[u8],
-        ) -> Result<web_sys::Response, JsValue>;
-
-        pub fn random() -> Vec<u8>;
-    }
-}
+mod glue;
+mod streams;
+mod task;
 
 /// Answers a request, and logs its line. A route of another Worker can be this function.
 ///
@@ -73,18 +50,42 @@ mod glue {
 ///
 /// Where JavaScript does not take the answer, which would be a fault of this crate.
 pub async fn handle(request: ::worker::Request, env: &Env) -> ::worker::Result<::worker::Response> {
-    Ok(serve(request.inner(), env).await?.into())
+    // Not `Request::clone`, which is JavaScript's and divides the body.
+    let request = Clone::clone(request.inner());
+    let answer = JsFuture::from(serve(request, env)).await?;
+    Ok(answer.unchecked_into::<web_sys::Response>().into())
 }
 
-async fn serve(request: &web_sys::Request, env: &Env) -> ::worker::Result<web_sys::Response> {
+/// A promise of a Response.
+fn serve(request: web_sys::Request, env: &Env) -> Promise {
     static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
     let config = CONFIG.get_or_init(|| Config::from_vars(|name| glue::variable(env, name)));
+    task::promise(answer(request, config))
+}
 
-    let (envelope, record) = lambda_handler(event(request), config, &Worker).await;
-    if let Some(line) = record.line(config.as_ref().ok()) {
+async fn answer(
+    request: web_sys::Request,
+    config: &'static Result<Config, ConfigError>,
+) -> Result<JsValue, JsValue> {
+    let event = event(&request);
+    if let (true, Ok(config)) = (event.is_upgrade(), config) {
+        return Ok(streams::socket(config)?.into());
+    }
+    let worker = Worker { client: request.into() };
+    let response = match streaming_handler(event, config, &worker).await {
+        Answer::Whole(envelope, record) => {
+            worker.log(record, config.as_ref().ok());
+            glue::respond(envelope.status_code, &lines(&envelope), envelope.body.as_bytes())?
+        }
+        Answer::Stream(envelope, streaming) => streams::events(&lines(&envelope), streaming)?,
+    };
+    Ok(response.into())
+}
+
+fn log(record: &Record, config: Option<&Config>) {
+    if let Some(line) = record.line(config) {
         console_log!("{line}");
     }
-    Ok(response(&envelope)?)
 }
 
 fn event(request: &web_sys::Request) -> Event<JsBody> {
@@ -96,14 +97,14 @@ fn event(request: &web_sys::Request) -> Event<JsBody> {
         method.parse().unwrap_or(http::Method::CONNECT),
         path_of(url),
         header_map(headers),
-        JsBody(request.into()),
+        JsBody::new(request.into(), request.into()),
     )
 }
 
 /// The path of an absolute URL, as it came: workerd takes no dot segments out of it.
 fn path_of(url: &str) -> &str {
-    let path = url.splitn(4, '/').nth(3).map_or("", |rest| &url[url.len() - rest.len() - 1..]);
-    path.split(['?', '#']).next().unwrap_or_default()
+    let start = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at);
+    url.get(start..).and_then(|path| path.split(['?', '#']).next()).unwrap_or_default()
 }
 
 fn header_map(lines: &str) -> HeaderMap {
@@ -114,20 +115,43 @@ fn header_map(lines: &str) -> HeaderMap {
     lines.lines().filter_map(pair).collect()
 }
 
-fn response(envelope: &Envelope) -> Result<web_sys::Response, JsValue> {
+/// The headers, names and values by turns.
+fn lines(envelope: &Envelope) -> String {
     let headers: Vec<&str> =
         envelope.headers.iter().flat_map(|(name, value)| [*name, value.as_str()]).collect();
-    glue::respond(envelope.status_code, &headers.join("\n"), envelope.body.as_bytes())
+    headers.join("\n")
 }
 
-struct Worker;
+/// What one client waits for.
+struct Worker {
+    /// As in `glue.js`.
+    client: JsValue,
+}
+
+impl Worker {
+    /// Logs what did not become a stream. If nobody waited for it any more, then nothing failed.
+    fn log(&self, mut record: Record, config: Option<&Config>) {
+        if record.level == Level::Error && glue::is_gone(&self.client) {
+            // nginx's: nobody was told a status.
+            record.status = 499;
+            record.level = Level::Info;
+            record.outcome = "cancelled";
+            record.error = None;
+        }
+        log(&record, config);
+    }
+}
+
+fn now() -> SystemTime {
+    // Whole milliseconds since the epoch, so nothing is lost. `SystemTime::now` panics here.
+    UNIX_EPOCH + Duration::from_millis(Date::now() as u64)
+}
 
 impl Host for Worker {
     type Body = JsBody;
 
     fn now(&self) -> SystemTime {
-        // Whole milliseconds since the epoch, so nothing is lost. `SystemTime::now` panics here.
-        UNIX_EPOCH + Duration::from_millis(Date::now() as u64)
+        now()
     }
 
     fn random(&self) -> u128 {
@@ -142,13 +166,16 @@ impl Host for Worker {
             headers.extend([name.as_str(), value]);
         }
         let url = head.uri.to_string();
-        let answer = glue::send(head.method.as_str(), &url, &headers.join("\n"), &body)
-            .await
-            .map_err(|error| transport_error(&error))?;
+        let (method, headers) = (head.method.as_str(), headers.join("\n"));
+        let answer = match glue::send(method, &url, &headers, &body, &self.client) {
+            Ok(promise) => settled(promise).await,
+            Err(error) => Err(error),
+        };
+        let answer = answer.map_err(|error| transport_error(&error))?;
 
         let head = glue::head(&answer);
         let (status, headers) = head.split_once('\n').unwrap_or((&head, ""));
-        let mut response = Response::new(JsBody(answer));
+        let mut response = Response::new(JsBody::new(answer, self.client.clone()));
         *response.status_mut() = status
             .parse()
             .ok()
@@ -156,20 +183,6 @@ impl Host for Worker {
             .ok_or_else(|| TransportError(format!("not a status: {status}")))?;
         *response.headers_mut() = header_map(headers);
         Ok(response)
-    }
-}
-
-/// The body of a JavaScript Request or Response.
-struct JsBody(JsValue);
-
-impl Body for JsBody {
-    async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let body = glue::read(&self.0, limit).await.map_err(|error| transport_error(&error))?;
-        match body.dyn_into::<Uint8Array>() {
-            Ok(bytes) => Ok(bytes.to_vec().into()),
-            Err(_) => Err(ReadError::TooLong),
-        }
     }
 }
 

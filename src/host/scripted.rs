@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{Request, Response};
 
-use super::{Body, Host, ReadError, TransportError};
+use super::{Body, BodyStream, Host, ReadError, TransportError};
 use crate::config::{Config, ConfigError};
 
 pub(crate) const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -93,30 +93,51 @@ impl Host for Scripted {
     }
 }
 
-/// A body that tells whether it was read.
-#[derive(Clone)]
+/// A body in pieces that tells what was read of it.
+#[derive(Clone, Debug)]
 pub(crate) struct Watched {
-    content: Result<Bytes, ReadError>,
+    pieces: VecDeque<Result<Bytes, TransportError>>,
     pub(crate) was_read: Rc<Cell<bool>>,
+    /// How many pieces were asked for, the end being one.
+    pub(crate) chunks: Rc<Cell<usize>>,
 }
 
 impl Watched {
+    pub(crate) fn in_pieces<T: Into<Bytes>>(pieces: impl IntoIterator<Item = T>) -> Self {
+        let pieces = pieces.into_iter().map(|piece| Ok(piece.into())).collect();
+        Self { pieces, was_read: Rc::default(), chunks: Rc::default() }
+    }
+
     /// A body whose connection ends in its middle.
     pub(crate) fn broken(error: &str) -> Self {
-        let error = TransportError(error.to_owned()).into();
-        Self { content: Err(error), was_read: Rc::default() }
+        Self::in_pieces::<Bytes>([]).then_broken(error)
+    }
+
+    /// The same, behind the pieces.
+    pub(crate) fn then_broken(mut self, error: &str) -> Self {
+        self.pieces.push_back(Err(TransportError(error.to_owned())));
+        self
     }
 }
 
 impl<T: Into<Bytes>> From<T> for Watched {
     fn from(content: T) -> Self {
-        Self { content: Ok(content.into()), was_read: Rc::default() }
+        Self::in_pieces([content])
     }
 }
 
 impl Body for Watched {
     async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
         self.was_read.set(true);
-        self.content?.read(limit).await
+        let pieces: Vec<Bytes> = self.pieces.into_iter().collect::<Result<_, _>>()?;
+        Bytes::from(pieces.concat()).read(limit).await
+    }
+}
+
+impl BodyStream for Watched {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
+        self.was_read.set(true);
+        self.chunks.set(self.chunks.get() + 1);
+        self.pieces.pop_front().transpose()
     }
 }

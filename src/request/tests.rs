@@ -16,6 +16,7 @@ fn prompts(prompt: &str) -> Request<'_> {
         temperature: Some(0.7),
         system: None,
         stop_sequences: Vec::new(),
+        stream: false,
     }
 }
 

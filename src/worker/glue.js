@@ -1,5 +1,23 @@
 // The part of worker.rs that is JavaScript. Every call between wasm and JavaScript costs, and so
-// does every awaited promise: here a message's head, a body and an answer are one each.
+// does every awaited promise: here a message's head, a body, an answer, and a piece of a stream
+// are one each.
+
+/** Awaits what a task of task.rs waits for, until it returns something else than a promise. */
+export async function drive(step) {
+  let next = step(undefined, false);
+  while (next instanceof Promise) {
+    let value;
+    let isError = false;
+    try {
+      value = await next;
+    } catch (error) {
+      value = error;
+      isError = true;
+    }
+    next = step(value, isError);
+  }
+  return next;
+}
 
 /** A variable or a secret. In wrangler.toml a number can stand without quotes. */
 export function variable(env, name) {
@@ -14,8 +32,29 @@ export function head(message) {
   return lines;
 }
 
+// A client is what has the signal of its leaving: a Request, with the compatibility flag
+// enable_request_signal, or an AbortController.
+
+/** Whether nobody waits for the answer any more. */
+export function isGone(client) {
+  return client.signal.aborted;
+}
+
+// What waits when the context of a request ends is never woken. The Rust behind it would stay in
+// memory, and write no log line: so it is woken before.
+function unlessGone(client, promise) {
+  return new Promise((resolve, reject) => {
+    client.signal.addEventListener("abort", () => reject(client.signal.reason), { once: true });
+    promise.then(resolve, reject);
+  });
+}
+
 /** The body of a Request or a Response, or null if it is longer than limit bytes. */
-export async function read(message, limit) {
+export function read(message, limit, client) {
+  return unlessGone(client, whole(message, limit));
+}
+
+async function whole(message, limit) {
   const { headers } = message;
   const length = headers.get("content-length");
   // The length of an encoded body is not the length of what is read.
@@ -33,11 +72,12 @@ export async function read(message, limit) {
 }
 
 /** Sends a request. workerd sets Host and Content-Length, and leaves the path as it is. */
-export function send(method, url, headers, body) {
-  const init = { method, headers: pairs(headers), redirect: "manual" };
+export function send(method, url, headers, body, client) {
+  const { signal } = client;
+  const init = { method, headers: pairs(headers), redirect: "manual", signal };
   // A copy, because wasm's memory moves when it grows. A buffer, because a stream goes in chunks.
   if (body.length > 0) init.body = body.slice();
-  return fetch(url, init);
+  return unlessGone(client, fetch(url, init));
 }
 
 export function respond(status, headers, body) {
@@ -54,4 +94,154 @@ function pairs(lines) {
   const pairs = [];
   for (let i = 0; i + 1 < parts.length; i += 2) pairs.push([parts[i], parts[i + 1]]);
   return pairs;
+}
+
+// --- Streams ------------------------------------------------------------------------------------
+
+export function reader(message) {
+  return (message.body ?? new Blob().stream()).getReader();
+}
+
+/** The next piece, or null at the end. */
+export async function chunk(reader, client) {
+  const { done, value } = await unlessGone(client, reader.read());
+  return done ? null : value;
+}
+
+export function cancel(reader) {
+  reader.cancel().catch(() => {}); // of a stream that has failed
+}
+
+// What step() is told. Its answer is a byte that is 1 if the answer is over, and what the client
+// gets.
+const CHUNK = 0;
+const END = 1;
+const FAILED = 2;
+const CANCELLED = 3;
+const NOTHING = new Uint8Array();
+
+async function next(reader, step) {
+  let result;
+  try {
+    result = await reader.read();
+  } catch (error) {
+    return step(FAILED, new TextEncoder().encode(error.message));
+  }
+  return result.done ? step(END, NOTHING) : step(CHUNK, result.value);
+}
+
+const IDLE_MS = 15_000;
+const COMMENT = new TextEncoder().encode(": keep-alive\n\n");
+
+/** An answer in Server-Sent Events. It reads on only when the client has taken what there is. */
+export function events(headers, reader, step) {
+  // What the first piece had in it behind the first frame.
+  let first = step(CHUNK, NOTHING);
+  let gone = false;
+  let heard = Date.now();
+  let timer;
+  const body = new ReadableStream(
+    {
+      start(controller) {
+        // One timer for the whole answer: one for each piece takes as long as the piece.
+        const check = () => {
+          const idle = Date.now() - heard;
+          // What the client has not taken keeps the connection alive as well.
+          if (idle >= IDLE_MS && controller.desiredSize === 0) controller.enqueue(COMMENT);
+          timer = setTimeout(check, idle < IDLE_MS ? IDLE_MS - idle : IDLE_MS);
+        };
+        timer = setTimeout(check, IDLE_MS);
+      },
+      async pull(controller) {
+        for (;;) {
+          const out = first ?? (await next(reader, step));
+          first = undefined;
+          heard = Date.now();
+          if (gone) return;
+          if (out.length > 1) controller.enqueue(out.subarray(1));
+          if (out[0] === 1) {
+            clearTimeout(timer);
+            cancel(reader);
+            return controller.close();
+          }
+          if (out.length > 1) return;
+        }
+      },
+      cancel() {
+        gone = true;
+        clearTimeout(timer);
+        step(CANCELLED, NOTHING);
+        cancel(reader);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { headers: pairs(headers) });
+}
+
+// More than an honest client has under way, and little enough to keep in memory.
+const MAX_WAITING = 16;
+
+// https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+const POLICY_VIOLATION = 1008;
+const INTERNAL_ERROR = 1011;
+
+/** A WebSocket that takes prompts, a message each, and answers them one after the other. */
+export function socket(open) {
+  const [client, server] = Object.values(new WebSocketPair());
+  server.binaryType = "arraybuffer";
+  server.accept();
+
+  let gone = false;
+  let leave = () => {}; // what ends the answer that is being sent
+  let waiting = 0;
+  let last = Promise.resolve();
+
+  async function answer(data) {
+    if (gone) return;
+    const client = new AbortController();
+    leave = () => client.abort();
+    const bytes = typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data);
+    const opened = await open(bytes, client);
+    if (typeof opened === "string") {
+      if (!gone) server.send(opened);
+      return;
+    }
+    const [reader, step] = opened;
+    leave = () => {
+      step(CANCELLED, NOTHING);
+      cancel(reader);
+    };
+    if (gone) return leave();
+    for (let out = step(CHUNK, NOTHING); ; out = await next(reader, step)) {
+      if (gone) return;
+      for (const message of new TextDecoder().decode(out.subarray(1)).split("\n")) {
+        if (message) server.send(message);
+      }
+      if (out[0] === 1) return cancel(reader);
+    }
+  }
+
+  function close(code, reason) {
+    gone = true;
+    leave();
+    server.close(code, reason);
+  }
+
+  server.addEventListener("message", ({ data }) => {
+    if (gone) return;
+    if (waiting === MAX_WAITING) return close(POLICY_VIOLATION, "too many prompts at once");
+    waiting += 1;
+    last = last
+      .then(() => answer(data))
+      .catch(() => gone || close(INTERNAL_ERROR, "internal error"))
+      .finally(() => (waiting -= 1));
+  });
+  for (const end of ["close", "error"]) {
+    server.addEventListener(end, () => {
+      gone = true;
+      leave();
+    });
+  }
+  return new Response(null, { status: 101, webSocket: client });
 }

@@ -44,7 +44,7 @@ async fn the_envelope_is_exact() {
         ),
         (
             "a byte order mark, and keys that are not ours",
-            "\u{feff}{\"stream\": true, \"prompt\": \"BOM\", \"\": {}}",
+            "\u{feff}{\"top_k\": true, \"prompt\": \"BOM\", \"\": {}}",
             r#"{"input_prompt":"BOM","generated_text":"You said: \"BOM\" (3 characters). This is the Bedrock stand-in."}"#,
         ),
     ];

@@ -6,12 +6,13 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::workerd::Workerd;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a client waits for what normally takes milliseconds. More than a stream is ever silent.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the Worker answered. Its Display is for failing tests.
 pub struct Answer {
@@ -106,9 +107,20 @@ impl Workerd {
 
     /// A connection on which everything is written by hand.
     pub async fn connect(&self) -> Connection<'_> {
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        self.connection_of(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// One for which the kernel keeps little of what is not read: its own choice is megabytes.
+    pub async fn connect_with_small_buffer(&self) -> Connection<'_> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        self.connection_of(socket.connect(self.address).await.unwrap())
+    }
+
+    fn connection_of(&self, stream: TcpStream) -> Connection<'_> {
         stream.set_nodelay(true).unwrap();
-        Connection { worker: self, stream, received: Vec::new() }
+        // As much is read at once.
+        Connection { worker: self, stream, received: Vec::with_capacity(16 << 10) }
     }
 }
 
@@ -127,7 +139,8 @@ async fn exchange(request: RequestBuilder) -> reqwest::Result<Answer> {
 pub struct Connection<'a> {
     worker: &'a Workerd,
     stream: TcpStream,
-    received: Vec<u8>,
+    /// What was read and not taken yet.
+    pub received: Vec<u8>,
 }
 
 impl Connection<'_> {
@@ -136,9 +149,25 @@ impl Connection<'_> {
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
+    /// Goes away at once: whoever waits for an answer is told that the connection was reset. An
+    /// ordinary close tells only that nothing more will be sent.
+    pub fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+
     /// Reads one answer, whose body is as long as its `content-length` says.
     pub async fn answer(&mut self) -> Answer {
-        match timeout(PATIENCE, self.read_answer()).await {
+        let mut answer = self.head().await;
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        if answer.status != 0 {
+            answer.body = self.body(length).await;
+        }
+        answer
+    }
+
+    /// Reads the head of an answer. What came behind it is in `received`.
+    pub async fn head(&mut self) -> Answer {
+        match timeout(PATIENCE, self.read_head()).await {
             Ok(Some(answer)) => answer,
             ended => {
                 let why = if ended.is_ok() { "the connection ended" } else { "it takes too long" };
@@ -148,14 +177,24 @@ impl Connection<'_> {
         }
     }
 
-    async fn read_answer(&mut self) -> Option<Answer> {
-        let end_of_head = loop {
+    /// Reads so many bytes. Panics if they do not come.
+    pub async fn body(&mut self, length: usize) -> String {
+        while self.received.len() < length {
+            let read = timeout(PATIENCE, self.read_more()).await;
+            read.expect("more of the body").expect("the body before the connection ends");
+        }
+        String::from_utf8(self.received.drain(..length).collect()).unwrap()
+    }
+
+    /// `None` if the connection ends before the head does.
+    async fn read_head(&mut self) -> Option<Answer> {
+        let end = loop {
             match self.received.windows(4).position(|window| window == b"\r\n\r\n") {
-                Some(at) => break at,
+                Some(at) => break at + 4,
                 None => self.read_more().await?,
             }
         };
-        let head = String::from_utf8(self.received[..end_of_head].to_vec()).unwrap();
+        let head = String::from_utf8(self.received.drain(..end).collect()).unwrap();
         let mut lines = head.lines();
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
         let mut headers: Vec<_> = lines
@@ -163,19 +202,11 @@ impl Connection<'_> {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         headers.sort();
-        let mut answer = Answer { status, headers, body: String::new() };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        let body = end_of_head + 4..end_of_head + 4 + length;
-        while self.received.len() < body.end {
-            self.read_more().await?;
-        }
-        answer.body = String::from_utf8(self.received[body.clone()].to_vec()).unwrap();
-        self.received.drain(..body.end);
-        Some(answer)
+        Some(Answer { status, headers, body: String::new() })
     }
 
     /// `None` at the end of the connection.
-    async fn read_more(&mut self) -> Option<()> {
+    pub async fn read_more(&mut self) -> Option<()> {
         let read = self.stream.read_buf(&mut self.received).await;
         read.is_ok_and(|read| read > 0).then_some(())
     }

@@ -130,8 +130,8 @@ const FAILURES: &[Expected] = &[
         Some(200),
         "the body of 158 bytes is not Claude's JSON: end at 1:158",
     ),
-    fails("no_text", INVALID, "invalid_response", Some(200), "no block of text among its 0"),
-    fails("tool_only", INVALID, "invalid_response", Some(200), "no block of text among its 1"),
+    fails("no_text", INVALID, "invalid_response", Some(200), "no block of text"),
+    fails("tool_only", INVALID, "invalid_response", Some(200), "no block of text"),
     fails(
         "unknown_operation",
         INVALID,

@@ -1,12 +1,15 @@
 //! A Worker and the Bedrock that it calls.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
-use bedrock_stub::{Received, Settings, Stub};
+use bedrock_stub::{Received, Settings, StreamCounts, Stub};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
+use crate::client::PATIENCE;
 use crate::workerd::Workerd;
 
 pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -56,6 +59,16 @@ impl Fixture {
         });
         assert_eq!(requests.len(), 1, "requests to Bedrock with the prompt {prompt:?}");
         requests.remove(0)
+    }
+
+    /// Waits until Bedrock's streams are so. Panics if they do not become so.
+    pub async fn streams_become(&self, what: &str, is_so: impl Fn(StreamCounts) -> bool) {
+        let begun = Instant::now();
+        while !is_so(self.stub.streams()) {
+            let counts = self.stub.streams();
+            assert!(begun.elapsed() < PATIENCE, "{what}: {counts:?}\n{}", self.worker.output());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 

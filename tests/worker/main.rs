@@ -8,16 +8,26 @@
 //! wants `build/`, and workerd in `node_modules/`: `npm test` makes both.
 
 mod client;
+mod events;
 mod fixture;
+mod sse;
+mod websocket;
 mod workerd;
 
 mod answers;
 mod authentication;
 mod bodies;
+mod cancellation;
 mod configuration;
 mod faults;
+mod idle;
 mod load;
 mod privacy;
+mod real_clients;
 mod refusals;
 mod routes;
+mod sockets;
+mod stream_faults;
+mod stream_load;
+mod streams;
 mod upstream;

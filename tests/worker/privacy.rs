@@ -1,11 +1,12 @@
 //! Neither prompts nor answers nor secrets are logged, whatever happens.
 
-use bedrock_stub::faults::FAULTS;
+use bedrock_stub::faults::{FAULTS, STREAM_FAULTS};
 use bedrock_stub::{AccessKey, Settings};
 use reqwest::Method;
 use serde_json::json;
 
 use crate::fixture::Fixture;
+use crate::websocket::{BINARY, TEXT};
 
 /// A word for every place that a log must not repeat. Each stands there among others.
 const WORDS: [&str; 9] = [
@@ -72,18 +73,72 @@ async fn no_word_of_anybody_is_logged() {
         worker.request(Method::PUT, "/").header("authorization", "headerword").body("promptword"),
     );
 
-    let count = requests.len();
+    let mut count = requests.len();
     for request in requests {
         let answer = worker.send(request).await;
         worker.log_line(answer.request_id()).await;
     }
+    // Then every stream, in both forms, and one that the client does not wait for.
+    let mut socket = worker.socket().await;
+    let slow = ["slow", "stream_stall"];
+    let names = STREAM_FAULTS.iter().map(|fault| fault.name);
+    let names = names.chain(FAULTS.iter().filter(|fault| fault.streams).map(|fault| fault.name));
+    let prompts = names.filter(|name| !slow.contains(name)).map(|name| match name {
+        "pace" => "fault:pace:1 promptword".to_owned(),
+        name => format!("fault:{name} promptword"),
+    });
+    for prompt in prompts.chain(["promptword こんにちは".to_owned()]) {
+        let body = json!({
+            "prompt": prompt,
+            "system": "systemword",
+            "stop_sequences": ["stopword"],
+            "stream": true,
+        });
+        let mut answer = worker.stream_of(&body).await;
+        answer.rest().await;
+        worker.log_line(answer.head.request_id()).await;
+        socket.send(TEXT, body.to_string().as_bytes()).await;
+        socket.story(&prompt).await;
+        count += 2;
+    }
+    let refused: [(u8, &[u8]); 3] = [
+        (TEXT, b"promptword"),
+        (BINARY, b"\xffpromptword"),
+        (TEXT, br#"{"prompt": ["promptword"]}"#),
+    ];
+    for (opcode, message) in refused {
+        socket.send(opcode, message).await;
+        socket.story("refused").await;
+        count += 1;
+    }
+    let mut answer = worker.stream("fault:stream_stall promptword").await;
+    while answer.next().await.unwrap().name != "delta" {}
+    let id = answer.head.request_id().to_owned();
+    answer.connection.reset();
+    worker.log_line(&id).await;
+    count += 1;
+
+    // The last of them came over the other connection.
+    worker.nth_log_line(count as u64).await;
     assert_eq!(worker.log_lines().len(), count);
     let output = worker.output();
     for word in WORDS {
         assert!(!output.contains(word), "{word}:\n{output}");
     }
     // Of the answers: what the stand-in says in every one.
-    for word in ["You said", "characters)", "stand-in", "The first part", "受け取りました"] {
+    for word in [
+        "You said",
+        "characters)",
+        "stand-in",
+        "The first part",
+        "受け取りました",
+        "漢字は",
+        "carries",
+        "tells the weather",
+        "get_weather",
+        "sculpture",
+        "not text",
+    ] {
         assert!(!output.contains(word), "{word}:\n{output}");
     }
     for request in stub.requests() {

@@ -110,6 +110,7 @@ async fn fields_of_the_wrong_type_or_size() {
     const MAX_TOKENS: &str = "max_tokens must be a whole number from 1 to 100";
     const TEMPERATURE: &str = "temperature must be a number from 0 to 1";
     const STOP_SEQUENCES: &str = "stop_sequences must be an array of strings";
+    const STREAM: &str = "stream must be true or false";
     let cases = [
         (r#""prompt": 1"#, "prompt must be a string"),
         (r#""prompt": true"#, "prompt must be a string"),
@@ -138,6 +139,9 @@ async fn fields_of_the_wrong_type_or_size() {
         (r#""stop_sequences": {"0": "x"}"#, STOP_SEQUENCES),
         (r#""stop_sequences": ["x", 1]"#, "stop_sequences[1] must be a string"),
         (r#""stop_sequences": ["\n"]"#, "stop_sequences[0] must not be blank"),
+        (r#""stream": "true""#, STREAM),
+        (r#""stream": 1"#, STREAM),
+        (r#""stream": null"#, STREAM),
     ];
     for (case, message) in cases {
         let answer =

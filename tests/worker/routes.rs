@@ -12,6 +12,7 @@ const METHOD_NOT_ALLOWED: (u16, &str) = (405, "method_not_allowed");
 
 const GENERATE: &str = "OPTIONS, POST";
 const HEALTH: &str = "GET, HEAD, OPTIONS";
+const SOCKET: &str = "GET, OPTIONS";
 
 impl Workerd {
     pub async fn health(&self) -> Answer {
@@ -63,6 +64,8 @@ async fn other_paths() {
         "/HEALTHZ",
         "/healthz%3Fx",
         "/health%7A",
+        "/ws/",
+        "/WS",
         "/healthz%00",
         "/healthz;x",
         "/index.html",
@@ -103,6 +106,7 @@ async fn other_methods() {
     let cases = [
         ("/", vec!["GET", "PUT", "DELETE", "PATCH", "TRACE"], GENERATE),
         ("/healthz", vec!["POST", "PUT", "DELETE", "PATCH", "TRACE"], HEALTH),
+        ("/ws", vec!["POST", "PUT", "DELETE", "PATCH", "TRACE"], SOCKET),
     ];
     for (path, methods, allow) in cases {
         for method in methods {
@@ -121,7 +125,9 @@ async fn methods_without_a_body_in_the_answer() {
     let cases = [
         (Method::OPTIONS, "/", 204, Some(GENERATE), None),
         (Method::OPTIONS, "/healthz", 204, Some(HEALTH), None),
+        (Method::OPTIONS, "/ws", 204, Some(SOCKET), None),
         (Method::HEAD, "/healthz", 200, None, None),
+        (Method::HEAD, "/ws", 405, Some(SOCKET), Some("method_not_allowed")),
         (Method::HEAD, "/", 405, Some(GENERATE), Some("method_not_allowed")),
         (Method::HEAD, "/nowhere", 404, None, Some("not_found")),
     ];
@@ -136,6 +142,26 @@ async fn methods_without_a_body_in_the_answer() {
         assert_eq!(line["status"], status, "{case}: {line}");
         assert_eq!(line["outcome"], code.unwrap_or("ok"), "{case}: {line}");
     }
+}
+
+#[tokio::test]
+async fn a_socket_wants_an_upgrade() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let message = "this path takes WebSockets only";
+    for upgrade in [None, Some("h2c"), Some("")] {
+        let mut request = worker.request(Method::GET, "/ws?x=1");
+        if let Some(upgrade) = upgrade {
+            request = request.header("upgrade", upgrade);
+        }
+        let answer = worker.send(request).await;
+        let case = format!("upgrade: {upgrade:?}");
+        // Without `upgrade: websocket`, because workerd takes out every header of a connection.
+        assert_refused(&case, worker, &answer, (426, "upgrade_required"), message).await;
+    }
+    // An upgrade of another path is none.
+    let answer =
+        worker.send(worker.request(Method::GET, "/healthz").header("upgrade", "websocket")).await;
+    answer.assert_envelope("health", 200, "", "ok");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use serde_json::Value;
 /// The command alone keeps standard output open, so that its end is the command's end.
 const UNTIL_INPUT_ENDS: &str = r#"
     "$@" </dev/null &
+    echo "{\"pid\": $!}"
     exec >/dev/null 2>&1
     cat
     kill -9 $!
@@ -99,6 +100,16 @@ impl Workerd {
         line
     }
 
+    /// The log line with this number, counted from 1: of a request whose id nobody was told.
+    pub async fn nth_log_line(&self, number: u64) -> Value {
+        let what = format!("log line {number}");
+        self.wait_for(&what, |_| {
+            let index = usize::try_from(number - 1).unwrap();
+            self.log_lines().into_iter().nth(index)
+        })
+        .await
+    }
+
     /// Every log line so far.
     pub fn log_lines(&self) -> Vec<Value> {
         let lines = self.output.lines();
@@ -106,12 +117,17 @@ impl Workerd {
         parsed.filter(|line: &Value| line.get("request_id").is_some()).collect()
     }
 
+    /// The number of workerd's process.
+    pub async fn pid(&self) -> u64 {
+        self.wait_for("the process", |line| line["pid"].as_u64()).await
+    }
+
     /// All that workerd printed so far, on both of its streams.
     pub fn output(&self) -> String {
         self.output.lines().join("\n")
     }
 
-    /// What is neither a log line of the Worker nor the news that it listens: a crash.
+    /// What is neither a log line of the Worker nor the news that it runs and listens: a crash.
     pub fn unexpected_output(&self) -> Vec<String> {
         let is_json = |line: &String| serde_json::from_str::<Value>(line).is_ok();
         self.output.lines().into_iter().filter(|line| !is_json(line)).collect()
@@ -217,7 +233,9 @@ fn configuration(bindings: &Value) -> String {
         })
         .collect();
     let bindings = bindings.join(", ");
-    let compatibility_date = quoted(&compatibility_date());
+    let (date, flags) = compatibility();
+    let (date, flags) = (quoted(&date), flags.iter().map(|flag| quoted(flag)).collect::<Vec<_>>());
+    let flags = flags.join(", ");
     // Only this machine can be reached: a test that would call AWS fails.
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
@@ -229,7 +247,8 @@ const config :Workerd.Config = (
         (name = "index.js", esModule = embed "index.js"),
         (name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),
       ],
-      compatibilityDate = {compatibility_date},
+      compatibilityDate = {date},
+      compatibilityFlags = [{flags}],
       bindings = [{bindings}],
       globalOutbound = "net",
     )),
@@ -241,14 +260,20 @@ const config :Workerd.Config = (
     )
 }
 
-/// That of the deployed Worker, since it decides how workerd behaves.
-fn compatibility_date() -> String {
+/// The date and the flags of the deployed Worker, since they decide how workerd behaves.
+fn compatibility() -> (String, Vec<String>) {
     let toml = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/wrangler.toml")).unwrap();
-    let date = toml.lines().find_map(|line| {
-        let (name, value) = line.split_once('=')?;
-        (name.trim() == "compatibility_date").then(|| value.trim().trim_matches('"').to_owned())
-    });
-    date.expect("wrangler.toml has a compatibility_date")
+    let strings = |key: &str| {
+        let values = toml.lines().find_map(|line| {
+            let (name, value) = line.split_once('=')?;
+            (name.trim() == key).then_some(value)
+        });
+        // Every other part is within quotation marks.
+        let parts = values.unwrap_or_default().split('"').skip(1).step_by(2);
+        parts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let date = strings("compatibility_date").pop();
+    (date.expect("wrangler.toml has a compatibility_date"), strings("compatibility_flags"))
 }
 
 /// A text of Cap'n Proto's: as in C, between quotes.

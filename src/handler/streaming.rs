@@ -1,0 +1,128 @@
+//! The function in a place that can stream.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::ACCEPT;
+
+use super::{Call, admit, failure, generate, unreadable};
+use crate::config::{Config, ConfigError};
+use crate::envelope::Envelope;
+use crate::error::Error;
+use crate::event::Event;
+use crate::host::{Body, Host};
+use crate::invoke::invoke_bedrock_with_response_stream;
+use crate::log::{Record, Token};
+use crate::request::Request;
+use crate::stream::{Generation, StreamEvent, Streaming};
+
+/// An answer: whole, or on its way.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // An answer is made once a request, and moved once or twice.
+pub enum Answer<'a, B> {
+    /// The envelope, and the request's line for the log.
+    Whole(Envelope, Record),
+    /// An envelope without a body, in the place of which the events go. The line comes with their
+    /// end.
+    Stream(Envelope, Streaming<'a, B>),
+}
+
+/// As [`lambda_handler`](super::lambda_handler), but a caller who asks for it, by `"stream": true`
+/// or `Accept: text/event-stream`, is answered in events.
+///
+/// What goes wrong before the first frame of Bedrock's answer is an envelope with the same status
+/// as without streaming.
+pub async fn streaming_handler<'a, H: Host, B: Body>(
+    event: Event<B>,
+    config: &'a Result<Config, ConfigError>,
+    host: &H,
+) -> Answer<'a, H::Body> {
+    let mut call = Call::new(&event, host);
+    let accepts_events = accepts_events(&event.headers);
+    let envelope = match admit(event, config, &mut call.record).await {
+        Ok((config, body)) => match Request::parse(&body, config) {
+            Ok(request) if accepts_events || request.stream => {
+                let record = &mut call.record;
+                match invoke_bedrock_with_response_stream(&request, config, host, record).await {
+                    Ok((body, decoder)) => {
+                        let (request, started) = (request.into_owned(), call.started);
+                        let (envelope, record) = call.finish(event_stream(), host);
+                        let generation = Generation::new(decoder, request, config, record, started);
+                        return Answer::Stream(envelope, Streaming { body, generation });
+                    }
+                    Err(error) => failure(&request.prompt, error, record),
+                }
+            }
+            Ok(request) => generate(&request, config, host, &mut call.record).await,
+            Err(error) => failure("", error, &mut call.record),
+        },
+        Err(envelope) => envelope,
+    };
+    let (envelope, record) = call.finish(envelope, host);
+    Answer::Whole(envelope, record)
+}
+
+/// One prompt of a WebSocket: the message is the body of a request, the answer comes in events.
+///
+/// # Errors
+///
+/// What goes wrong before the first frame of Bedrock's answer: the only event, and the line for
+/// the log.
+pub async fn socket_handler<'a, H: Host>(
+    message: Bytes,
+    config: &'a Config,
+    host: &H,
+) -> Result<Streaming<'a, H::Body>, (StreamEvent, Record)> {
+    let started = host.now();
+    let mut record = Record::new(Token::random(host.random()));
+    record.configure(config);
+    let result: Result<_, Error> = async {
+        let limit = config.max_body_bytes;
+        let body = message.read(limit).await.map_err(|error| unreadable(error, limit))?;
+        let request = Request::parse(&body, config)?;
+        let opened =
+            invoke_bedrock_with_response_stream(&request, config, host, &mut record).await?;
+        Ok((request.into_owned(), opened))
+    }
+    .await;
+    match result {
+        Ok((request, (body, decoder))) => {
+            let generation = Generation::new(decoder, request, config, record, started);
+            Ok(Streaming { body, generation })
+        }
+        Err(error) => {
+            let event = StreamEvent::from(&error);
+            record.set_status(error.code.status().as_u16());
+            record.fail(error.code, error.cause);
+            record.total_time = host.now().duration_since(started).ok();
+            Err((event, record))
+        }
+    }
+}
+
+/// The envelope of an answer in events.
+fn event_stream() -> Envelope {
+    Envelope {
+        status_code: 200,
+        headers: vec![
+            ("Content-Type", "text/event-stream; charset=utf-8".to_owned()),
+            // Not transformed, because what compresses an answer holds events back.
+            ("Cache-Control", "no-cache, no-transform".to_owned()),
+        ],
+        body: String::new(),
+        is_base64_encoded: false,
+    }
+}
+
+/// As an EventSource asks for them.
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_events = parts.next().is_some_and(|it| it.eq_ignore_ascii_case("text/event-stream"));
+        // `q=0` refuses it.
+        is_events
+            && !parts.any(|it| it.strip_prefix("q=").and_then(|q| q.parse().ok()) == Some(0.0))
+    })
+}
+#[cfg(test)]
+mod tests;

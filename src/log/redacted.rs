@@ -1,0 +1,131 @@
+//! Texts from outside, made fit for the log.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+use serde::Serialize;
+
+/// A text from outside, such as AWS's message, without what must not be logged.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Redacted(String);
+
+impl Redacted {
+    /// More than any message of AWS's that carries a canonical request. What is behind it is cut.
+    const MAX_CHARS: usize = 4000;
+
+    /// Takes out every secret, what follows the name of a header that holds one (AWS quotes the
+    /// canonical request when it refuses a signature), and all that is quoted from `quotable`,
+    /// such as a prompt: whole, in part, or as JSON.
+    pub(crate) fn new<'a>(
+        text: &str,
+        secrets: impl IntoIterator<Item = &'a str>,
+        quotable: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let mut text = text.to_owned();
+        // The headers first, while their names are whole.
+        for header in ["x-amz-security-token:", "authorization:"] {
+            let mut from = 0;
+            while let Some(at) = find_ignoring_case(&text, header, from) {
+                from = at + header.len();
+                let tail = text.get(from..).unwrap_or_default();
+                // In JSON that was not decoded a line ends in a backslash and an `n`.
+                let ends = [tail.find('\n'), tail.find("\\n")];
+                let length = ends.into_iter().flatten().min().unwrap_or(tail.len());
+                text.replace_range(from..from + length, MARK);
+            }
+        }
+        let mut secrets: Vec<&str> = secrets.into_iter().filter(|it| is_telling(it)).collect();
+        // A secret that is a part of another must not break it up before it is found.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        for secret in secrets {
+            text = text.replace(secret, MARK);
+        }
+        // A quote that is cut could not be told from chance, so the cut is behind a margin.
+        truncate(&mut text, Self::MAX_CHARS + QUOTE_BYTES);
+        text = without_quotes(&text, quotable);
+        truncate(&mut text, Self::MAX_CHARS);
+        Self(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+const MARK: &str = "[redacted]";
+
+/// The text without what it has in common with the sources, as they are or as JSON strings:
+/// [`QUOTE_BYTES`] in a row, or all of a shorter source.
+fn without_quotes<'a>(text: &str, sources: impl IntoIterator<Item = &'a str>) -> String {
+    // One pass over a source, which may be long; the text is short. What was found once need not
+    // be found again, or a source of one repeated letter would take for ever.
+    let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (at, window) in text.as_bytes().windows(QUOTE_BYTES).enumerate() {
+        places.entry(window).or_default().push(at);
+    }
+    let mut quoted = BTreeSet::new();
+    let mut find = |source: &str| {
+        if source.len() < QUOTE_BYTES && is_telling(source) {
+            quoted.extend(text.match_indices(source).flat_map(|(at, it)| at..at + it.len()));
+        }
+        for window in source.as_bytes().windows(QUOTE_BYTES) {
+            for at in places.remove(window).unwrap_or_default() {
+                quoted.extend(at..at + QUOTE_BYTES);
+            }
+        }
+    };
+    for source in sources {
+        find(source);
+        let json = serde_json::to_string(source).unwrap_or_default();
+        // Without the quotation marks around it.
+        match json.get(1..json.len().saturating_sub(1)) {
+            Some(json) if json != source => find(json),
+            _ => {}
+        }
+    }
+    let mut result = String::with_capacity(text.len());
+    for (at, character) in text.char_indices() {
+        if !quoted.contains(&at) {
+            result.push(character);
+        } else if !result.ends_with(MARK) {
+            result.push_str(MARK);
+        }
+    }
+    result
+}
+
+fn truncate(text: &mut String, chars: usize) {
+    if let Some((end, _)) = text.char_indices().nth(chars) {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+/// So many bytes in a row are no coincidence. It is four or five characters of Japanese.
+const QUOTE_BYTES: usize = 16;
+
+/// Whether a text found in a message must have been quoted: a prompt such as "a" is in every one.
+fn is_telling(text: &str) -> bool {
+    text.len() >= 4 || !text.is_ascii()
+}
+
+fn find_ignoring_case(text: &str, name: &str, from: usize) -> Option<usize> {
+    let tail = text.as_bytes().get(from..)?;
+    tail.windows(name.len())
+        .position(|window| window.eq_ignore_ascii_case(name.as_bytes()))
+        .map(|at| from + at)
+}
+
+impl From<&'static str> for Redacted {
+    fn from(words: &'static str) -> Self {
+        Self(words.to_owned())
+    }
+}
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

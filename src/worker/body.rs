@@ -1,0 +1,59 @@
+//! Bodies that JavaScript holds.
+
+use bytes::Bytes;
+use js_sys::Uint8Array;
+use wasm_bindgen::{JsCast, JsValue};
+
+use super::task::settled;
+use super::{glue, transport_error};
+use crate::host::{Body, BodyStream, ReadError, TransportError};
+
+/// The body of a JavaScript Request or Response.
+pub(crate) struct JsBody {
+    message: JsValue,
+    /// Who waits for what becomes of it.
+    client: JsValue,
+    /// Of the body's stream, if it is read in pieces.
+    reader: Option<JsValue>,
+}
+
+impl JsBody {
+    pub(crate) fn new(message: JsValue, client: JsValue) -> Self {
+        Self { message, client, reader: None }
+    }
+
+    /// The stream, for JavaScript to read the rest of.
+    pub(crate) fn take_reader(&mut self) -> Result<JsValue, JsValue> {
+        self.reader.take().map_or_else(|| glue::reader(&self.message), Ok)
+    }
+}
+
+impl Body for JsBody {
+    async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let body = settled(glue::read(&self.message, limit, &self.client)).await;
+        let body = body.map_err(|error| transport_error(&error))?;
+        match body.dyn_into::<Uint8Array>() {
+            Ok(bytes) => Ok(bytes.to_vec().into()),
+            Err(_) => Err(ReadError::TooLong),
+        }
+    }
+}
+
+impl BodyStream for JsBody {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
+        let reader = self.take_reader().map_err(|error| transport_error(&error))?;
+        let piece = settled(glue::chunk(self.reader.insert(reader), &self.client)).await;
+        let piece = piece.map_err(|error| transport_error(&error))?;
+        Ok(piece.dyn_ref::<Uint8Array>().map(|bytes| bytes.to_vec().into()))
+    }
+}
+
+impl Drop for JsBody {
+    /// Without it Bedrock would go on to answer until the garbage is collected.
+    fn drop(&mut self) {
+        if let Some(reader) = &self.reader {
+            glue::cancel(reader);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `glue.js`, as Rust sees it.
+
+use js_sys::Promise;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(module = "/src/worker/glue.js")]
+extern "C" {
+    pub fn variable(env: &JsValue, name: &str) -> Option<String>;
+
+    pub fn head(message: &JsValue) -> String;
+
+    #[wasm_bindgen(js_name = isGone)]
+    pub fn is_gone(client: &JsValue) -> bool;
+
+    pub fn drive(step: JsValue) -> Promise;
+
+    pub fn read(message: &JsValue, limit: u32, client: &JsValue) -> Promise;
+
+    #[wasm_bindgen(catch)]
+    pub fn send(
+        method: &str,
+        url: &str,
+        headers: &str,
+        body: &[u8],
+        client: &JsValue,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub fn respond(status: u16, headers: &str, body: &[u8]) -> Result<web_sys::Response, JsValue>;
+
+    pub fn random() -> Vec<u8>;
+
+    #[wasm_bindgen(catch)]
+    pub fn reader(message: &JsValue) -> Result<JsValue, JsValue>;
+
+    pub fn chunk(reader: &JsValue, client: &JsValue) -> Promise;
+
+    pub fn cancel(reader: &JsValue);
+
+    #[wasm_bindgen(catch)]
+    pub fn events(
+        headers: &str,
+        reader: &JsValue,
+        step: JsValue,
+    ) -> Result<web_sys::Response, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub fn socket(open: JsValue) -> Result<web_sys::Response, JsValue>;
+}

@@ -1,0 +1,56 @@
+//! Futures that JavaScript drives.
+//!
+//! `wasm-bindgen-futures` puts two closures and a microtask of its own behind every promise that is
+//! awaited. Here the promise goes to JavaScript, whose own `await` waits for it: one closure for a
+//! whole task, and one call into wasm for a promise. A task that its client has left is garbage
+//! like any other.
+//!
+//! Out of scope: futures that wait for anything but [`settled`], and for two things at once.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::task::{Context, Poll, Waker};
+
+use js_sys::Promise;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::closure::Closure;
+
+use super::glue;
+
+thread_local! {
+    /// The promise that the task which is being polled waits for.
+    static AWAITED: RefCell<Option<Promise>> = const { RefCell::new(None) };
+    /// What it was settled with.
+    static SETTLED: RefCell<Option<Result<JsValue, JsValue>>> = const { RefCell::new(None) };
+}
+
+/// What a promise is settled with. To be awaited in a task only.
+pub(super) async fn settled(promise: Promise) -> Result<JsValue, JsValue> {
+    let mut promise = Some(promise);
+    poll_fn(|_| match promise.take() {
+        Some(promise) => {
+            AWAITED.set(Some(promise));
+            Poll::Pending
+        }
+        None => Poll::Ready(SETTLED.take().unwrap_or(Err(JsValue::UNDEFINED))),
+    })
+    .await
+}
+
+/// Makes a task of a future.
+pub(super) fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
+    let mut task = Some(Box::pin(future));
+    let step = move |value: JsValue, is_error: bool| -> Result<JsValue, JsValue> {
+        let Some(future) = &mut task else { return Ok(JsValue::UNDEFINED) };
+        SETTLED.set(Some(if is_error { Err(value) } else { Ok(value) }));
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => Ok(AWAITED.take().map_or(JsValue::UNDEFINED, JsValue::from)),
+            Poll::Ready(result) => {
+                task = None;
+                result
+            }
+        }
+    };
+    let step = Closure::<dyn FnMut(JsValue, bool) -> Result<JsValue, JsValue>>::new(step);
+    glue::drive(step.into_js_value())
+}

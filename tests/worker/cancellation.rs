@@ -1,0 +1,135 @@
+//! Clients that go away: Bedrock is not read for nobody, and the log says what happened.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::fixture::Fixture;
+use crate::websocket::Message;
+
+/// Far longer than any test, at a pace that shows when it goes on.
+const ENDLESS: &str = "fault:stream_long:100000:5";
+
+/// A stream that waits for its first frame, which never comes.
+const SILENT: &str = "fault:stream_stall:0";
+
+/// How a client leaves.
+#[derive(Clone, Copy, Debug)]
+enum Leaving {
+    /// With an ordinary end of the connection, as when a browser's tab is closed.
+    Close,
+    /// With a reset, as when a process dies with something unread.
+    Reset,
+    /// With a WebSocket's close message.
+    Goodbye,
+}
+
+#[tokio::test]
+async fn in_the_middle_of_a_stream() {
+    let fixture = Fixture::with(json!({})).await;
+    for (number, leaving) in [(1, Leaving::Close), (2, Leaving::Reset)] {
+        let mut answer = fixture.worker.stream(ENDLESS).await;
+        for _ in 0..5 {
+            answer.next().await.unwrap();
+        }
+        let id = answer.head.request_id().to_owned();
+        match leaving {
+            Leaving::Reset => answer.connection.reset(),
+            _ => drop(answer),
+        }
+        is_cancelled(&fixture, number, leaving, Some(&id)).await;
+    }
+    answers_still(&fixture).await;
+}
+
+#[tokio::test]
+async fn in_the_middle_of_a_websockets_answer() {
+    let fixture = Fixture::with(json!({})).await;
+    for (number, leaving) in [(1, Leaving::Close), (2, Leaving::Reset), (3, Leaving::Goodbye)] {
+        let mut socket = fixture.worker.socket().await;
+        socket.prompt(ENDLESS).await;
+        socket.prompt("never answered").await;
+        let start = socket.event().await;
+        for _ in 0..4 {
+            socket.event().await;
+        }
+        let id = start.data["request_id"].as_str().unwrap();
+        match leaving {
+            Leaving::Close => drop(socket),
+            Leaving::Reset => socket.connection.reset(),
+            Leaving::Goodbye => {
+                socket.close().await;
+                // What was under way comes first.
+                while !matches!(socket.next().await, Message::Close(1000, _)) {}
+            }
+        }
+        is_cancelled(&fixture, number, leaving, Some(id)).await;
+    }
+    // What waits behind a cancelled answer is never asked.
+    assert_eq!(fixture.stub.requests().len(), 3);
+    answers_still(&fixture).await;
+}
+
+/// Nothing was answered yet, so the client does not know the request's id.
+#[tokio::test]
+async fn before_the_first_frame() {
+    let fixture = Fixture::with(json!({})).await;
+    let mut connection = fixture.worker.connect().await;
+    connection.post(&json!({ "prompt": SILENT, "stream": true })).await;
+    fixture.streams_become("opened", |it| it.opened == 1).await;
+    // Not with an ordinary end: TCP does not tell it from a client that only listens, and nothing
+    // is written that would find nobody.
+    connection.reset();
+    is_cancelled(&fixture, 1, Leaving::Reset, None).await;
+    answers_still(&fixture).await;
+}
+
+#[tokio::test]
+async fn before_the_first_frame_of_a_websockets_answer() {
+    let fixture = Fixture::with(json!({})).await;
+    for (number, leaving) in [(1, Leaving::Close), (2, Leaving::Reset), (3, Leaving::Goodbye)] {
+        let mut socket = fixture.worker.socket().await;
+        socket.prompt(SILENT).await;
+        fixture.streams_become("opened", |it| it.opened == number).await;
+        match leaving {
+            Leaving::Close => drop(socket),
+            Leaving::Reset => socket.connection.reset(),
+            Leaving::Goodbye => {
+                socket.close().await;
+                assert!(matches!(socket.next().await, Message::Close(1000, _)));
+            }
+        }
+        is_cancelled(&fixture, number, leaving, None).await;
+    }
+    answers_still(&fixture).await;
+}
+
+/// What the leaving leave behind does not stop others.
+async fn answers_still(fixture: &Fixture) {
+    let answer = fixture.worker.prompt("is anybody there?").await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
+}
+
+/// The stream with this number, counted from 1, is no longer sent, and logged as cancelled.
+async fn is_cancelled(fixture: &Fixture, number: u64, leaving: Leaving, id: Option<&str>) {
+    let what = format!("stream {number}, {leaving:?}");
+    fixture.streams_become(&what, |it| it.cancelled == number).await;
+    let sent = fixture.stub.streams().frames_sent;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let counts = fixture.stub.streams();
+    assert_eq!((counts.frames_sent, counts.open()), (sent, 0), "{what}");
+
+    let line = match id {
+        Some(id) => fixture.worker.log_line(id).await,
+        None => fixture.worker.nth_log_line(number).await,
+    };
+    assert_eq!(line["outcome"], "cancelled", "{what}: {line}");
+    assert_eq!(line["level"], "info", "{what}: {line}");
+    assert_eq!(line["upstream_status"], 200, "{what}: {line}");
+    assert!(line["x_amzn_requestid"].is_string(), "{what}: {line}");
+    assert!(line["total_ms"].is_u64(), "{what}: {line}");
+    // Known from the first frame on, and with it what is billed anyway.
+    assert_eq!(line["input_tokens"].is_u64(), id.is_some(), "{what}: {line}");
+    assert_eq!(line.get("error"), None::<&Value>, "{what}: {line}");
+}

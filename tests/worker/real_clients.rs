@@ -1,0 +1,88 @@
+//! The clients that people have: an EventSource and a WebSocket, in Node.js.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use bedrock_stub::reply::tokens;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::client::PATIENCE;
+use crate::events::{Event, Story};
+use crate::fixture::Fixture;
+
+const PROMPTS: [&str; 3] =
+    ["今日の東京は晴れ☀️、気分は😀です。", "👩‍👩‍👧‍👦と🇯🇵と𠮷野家、é と e\u{301}", "plain English"];
+
+/// What a script of tests/clients prints.
+async fn told(script: &str, arguments: &[&str]) -> Vec<Event> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The one of the lock file: the system's may be too old for them.
+    let node = Command::new(root.join("node_modules/.bin/node"))
+        .arg(root.join("tests/clients").join(script))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(PATIENCE, node).await.expect("the client ends").unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let Ok(Value::Array(events)) = serde_json::from_slice(&output.stdout) else {
+        panic!("{script}: {}\n{errors}", String::from_utf8_lossy(&output.stdout));
+    };
+    let event = |mut event: Value| {
+        let name = event["event"].as_str().unwrap().to_owned();
+        Event { name, data: event["data"].take() }
+    };
+    events.into_iter().map(event).collect()
+}
+
+/// Every token of the answer without streaming, in order.
+async fn is_the_whole_answer(fixture: &Fixture, prompt: &str, story: &Story) {
+    assert_eq!(story.end.name, "done", "{story}");
+    let whole: Value = serde_json::from_str(&fixture.worker.prompt(prompt).await.body).unwrap();
+    let text = whole["generated_text"].as_str().unwrap();
+    assert!(text.contains(prompt), "{whole}");
+    assert_eq!(story.pieces, tokens(text), "{prompt}");
+    assert_eq!(story.end.data["generated_text"], text, "{story}");
+    assert_eq!(story.end.data["input_prompt"], whole["input_prompt"], "{story}");
+}
+
+#[tokio::test]
+async fn an_event_source() {
+    let fixture = Fixture::shared().await;
+    let url = format!("http://{}/", fixture.worker.address);
+    for prompt in PROMPTS {
+        // It asks with `Accept` for what the field would ask for.
+        let body = json!({ "prompt": prompt }).to_string();
+        let events = told("eventsource.mjs", &[&url, &body]).await;
+        is_the_whole_answer(fixture, prompt, &Story::of(prompt, &events)).await;
+    }
+    let body = json!({ "prompt": "fault:stream_exception" }).to_string();
+    let events = told("eventsource.mjs", &[&url, &body]).await;
+    let story = Story::of("an error", &events);
+    story.assert_error("an error", "throttled", "Error: Bedrock invocation failed", true);
+    assert_eq!(story.text(), "You");
+    // A status that is an error is one for it too.
+    let body = json!({ "prompt": "fault:stream_exception:0" }).to_string();
+    let events = told("eventsource.mjs", &[&url, &body]).await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].name, "failed", "{events:?}");
+    assert!(events[0].data.as_str().unwrap_or_default().contains("500"), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_web_socket() {
+    let fixture = Fixture::shared().await;
+    let url = format!("ws://{}/ws", fixture.worker.address);
+    let mut arguments = vec![url.as_str(), "fault:stream_exception"];
+    arguments.extend(PROMPTS);
+    let events = told("websocket.mjs", &arguments).await;
+    let mut answers: Vec<&[Event]> = events.split_inclusive(Event::is_last).collect();
+    assert_eq!(answers.len(), 1 + PROMPTS.len(), "{events:?}");
+    let failed = Story::of("an error", answers.remove(0));
+    failed.assert_error("an error", "throttled", "Error: Bedrock invocation failed", true);
+    for (prompt, answer) in PROMPTS.iter().zip(answers) {
+        is_the_whole_answer(fixture, prompt, &Story::of(prompt, answer)).await;
+    }
+}

@@ -1,0 +1,216 @@
+//! Prompts over a WebSocket: many on a connection, one after the other.
+//!
+//! Out of scope: clients that go away (cancellation.rs).
+
+use bedrock_stub::reply::tokens;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, payload};
+use crate::websocket::{BINARY, Message, TEXT};
+
+const FAILED: &str = "Error: Bedrock invocation failed";
+const INVALID: &str = "Error: Invalid Bedrock response";
+
+#[tokio::test]
+async fn many_prompts_are_answered_in_order() {
+    let fixture = Fixture::shared().await;
+    let mut socket = fixture.worker.socket().await;
+    // All at once; the first is the slowest.
+    let prompts: Vec<String> = (0..12)
+        .map(|number| match number {
+            0 => "fault:slow:200 socket 0".to_owned(),
+            1 => "fault:pace:5 socket 1".to_owned(),
+            _ => format!("ソケット {number} 😀"),
+        })
+        .collect();
+    for prompt in &prompts {
+        socket.prompt(prompt).await;
+    }
+    for prompt in &prompts {
+        let story = socket.story(prompt).await;
+        assert_eq!(story.end.data["input_prompt"], *prompt, "{story}");
+        assert_eq!(story.end.data["stop_reason"], "end_turn", "{story}");
+        let whole = story.end.data["generated_text"].as_str().unwrap();
+        assert!(whole.contains(prompt), "{story}");
+        assert_eq!(story.pieces, tokens(whole), "{prompt}");
+
+        let line = fixture.worker.log_line(story.request_id()).await;
+        let usage = &story.end.data["usage"];
+        let expected = json!({
+            "level": "info",
+            "outcome": "ok",
+            "status": 200,
+            "request_id": story.start["request_id"],
+            "model": story.start["model"],
+            "region": "ap-northeast-1",
+            "upstream_status": 200,
+            "x_amzn_requestid": line["x_amzn_requestid"],
+            "retries": 0,
+            "input_tokens": usage["input_tokens"],
+            "output_tokens": usage["output_tokens"],
+            "stop_reason": "end_turn",
+            "upstream_ms": line["upstream_ms"],
+            "total_ms": line["total_ms"],
+        });
+        assert_eq!(line, expected, "{prompt}");
+        assert!(line["x_amzn_requestid"].is_string(), "{prompt}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn the_message_is_the_body_of_a_request() {
+    let fixture = Fixture::shared().await;
+    let mut socket = fixture.worker.socket().await;
+    let body = json!({
+        "prompt": "a message with everything",
+        "max_tokens": 3,
+        "temperature": 0.25,
+        "system": "S",
+        "stop_sequences": ["x"],
+        "stream": false,
+    });
+    // As a text and as bytes.
+    socket.send(TEXT, body.to_string().as_bytes()).await;
+    let story = socket.story("a text").await;
+    assert_eq!(story.end.data["stop_reason"], "max_tokens", "{story}");
+    assert_eq!(story.text(), "You said:", "{story}");
+    let received = fixture.received("a message with everything");
+    assert!(received.target.ends_with("/invoke-with-response-stream"), "{}", received.target);
+    let expected = json!({
+        "anthropic_version": "bedrock-2023-05-31",
+        "messages": [{ "role": "user", "content": "a message with everything" }],
+        "max_tokens": 3,
+        "temperature": 0.25,
+        "system": "S",
+        "stop_sequences": ["x"],
+    });
+    assert_eq!(payload(&received), expected);
+
+    socket.send(BINARY, r#"{"prompt": "バイト列"}"#.as_bytes()).await;
+    let story = socket.story("bytes").await;
+    assert_eq!(story.end.data["input_prompt"], "バイト列", "{story}");
+    // As an empty body: the article's prompt.
+    for (case, message) in [("an empty text", ""), ("an empty object", "{}")] {
+        socket.send(TEXT, message.as_bytes()).await;
+        let story = socket.story(case).await;
+        assert_eq!(story.end.data["input_prompt"], "Hello, how can I help you?", "{case}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_is_an_event_and_the_connection_lives_on() {
+    // Its own, for the lines of those that have no id yet.
+    let limits = json!({ "MAX_BODY_BYTES": 2000 });
+    let Fixture { worker, stub: _stub } = Fixture::with(limits).await;
+    let mut socket = worker.socket().await;
+    let prompt = |prompt: &str| json!({ "prompt": prompt }).to_string().into_bytes();
+    let cases = [
+        (
+            "not JSON",
+            b"Hello".to_vec(),
+            "",
+            400,
+            ("invalid_request", "Error: the body is not JSON: expected value at line 1 column 1"),
+            false,
+        ),
+        (
+            "a blank prompt",
+            prompt(" "),
+            "",
+            400,
+            ("invalid_request", "Error: prompt must not be blank"),
+            false,
+        ),
+        (
+            "too long",
+            prompt(&"x".repeat(2000)),
+            "",
+            413,
+            ("payload_too_large", "Error: the body must have 2000 bytes at most"),
+            false,
+        ),
+        ("throttled", prompt("fault:throttled"), "", 500, ("throttled", FAILED), true),
+        ("no access", prompt("fault:access_denied"), "", 500, ("access_denied", FAILED), false),
+        ("no frame", prompt("fault:stream_empty"), "", 500, ("truncated", INVALID), true),
+        ("no answer", prompt("fault:hang_up_before"), "", 500, ("unavailable", FAILED), true),
+        ("later", prompt("fault:stream_exception"), "You", 200, ("throttled", FAILED), true),
+        ("cut off", prompt("fault:stream_cut"), "You", 200, ("truncated", INVALID), true),
+        (
+            "damaged",
+            prompt("fault:stream_bad_crc"),
+            "You",
+            200,
+            ("invalid_response", INVALID),
+            false,
+        ),
+    ];
+    for (number, (case, message, text, status, (code, words), retryable)) in (1..).zip(cases) {
+        socket.send(TEXT, &message).await;
+        let story = socket.story(case).await;
+        assert_eq!(story.text(), text, "{case}: {story}");
+        assert_eq!(story.start == Value::Null, status != 200, "{case}: {story}");
+        story.assert_error(case, code, words, retryable);
+        let line = worker.nth_log_line(number).await;
+        assert_eq!((&line["outcome"], &line["status"]), (&json!(code), &json!(status)), "{line}");
+        assert!(line["total_ms"].is_u64(), "{line}");
+    }
+    socket.prompt("after all the errors").await;
+    let story = socket.story("after").await;
+    assert_eq!(story.end.name, "done", "{story}");
+}
+
+#[tokio::test]
+async fn a_megabyte_is_the_most_by_default() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let mut socket = worker.socket().await;
+    for (length, end) in [(1 << 20, "done"), ((1 << 20) + 1, "error")] {
+        let mut message = r#"{"prompt": "much ado about a socket"}"#.to_owned();
+        message.push_str(&" ".repeat(length - message.len()));
+        socket.send(TEXT, message.as_bytes()).await;
+        let story = socket.story("length").await;
+        assert_eq!(story.end.name, end, "{length} bytes: {story}");
+    }
+}
+
+#[tokio::test]
+async fn more_prompts_than_may_wait_close_the_connection() {
+    let fixture = Fixture::with(json!({})).await;
+    let mut socket = fixture.worker.socket().await;
+    // The first is being answered, and waits with the others.
+    socket.prompt("fault:stream_stall").await;
+    for name in ["start", "delta"] {
+        assert_eq!(socket.event().await.name, name);
+    }
+    for _ in 1..16 {
+        socket.prompt("waits").await;
+    }
+    assert_eq!(fixture.stub.streams().open(), 1);
+    socket.prompt("one too many").await;
+    match socket.next().await {
+        Message::Close(1008, reason) => assert_eq!(reason, "too many prompts at once"),
+        other => panic!("{other:?}"),
+    }
+    fixture.streams_become("cancelled", |it| it.cancelled == 1).await;
+    // None of those that waited is asked.
+    assert_eq!(fixture.stub.requests().len(), 1);
+    assert_eq!(fixture.worker.nth_log_line(1).await["outcome"], "cancelled");
+    // Another connection is another matter, and so are as many as may wait.
+    let mut socket = fixture.worker.socket().await;
+    for number in 0..16 {
+        socket.prompt(&format!("one of many: {number}")).await;
+    }
+    for number in 0..16 {
+        let story = socket.story("one of many").await;
+        assert_eq!(story.end.data["input_prompt"], format!("one of many: {number}"), "{story}");
+    }
+}
+
+#[tokio::test]
+async fn a_misconfigured_worker_answers_no_upgrade() {
+    let bindings = json!({ "AWS_ACCESS_KEY_ID": null });
+    let Fixture { worker, stub: _stub } = Fixture::with(bindings).await;
+    let Err(answer) = worker.handshake().await else { panic!("a WebSocket without a key") };
+    answer.assert_envelope("misconfigured", 500, "", "Error: Internal server error");
+    assert_eq!(answer.header("x-error-code"), Some("misconfigured"), "{answer}");
+    assert_eq!(worker.log_line(answer.request_id()).await["outcome"], "misconfigured");
+}

@@ -1,0 +1,125 @@
+//! A client of Server-Sent Events on bare TCP: it sees what arrives when, it can stop reading, and
+//! it can go away in the middle.
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::client::{Answer, Connection, PATIENCE};
+use crate::events::{Event, Story};
+use crate::workerd::Workerd;
+
+/// An answer on its way.
+pub struct Sse<'a> {
+    /// With its body, if it is an envelope.
+    pub head: Answer,
+    pub connection: Connection<'a>,
+    /// What came in chunks, and is not a whole event yet.
+    text: Vec<u8>,
+    ended: bool,
+}
+
+impl Workerd {
+    /// Asks for a stream, and waits for the head of the answer.
+    pub async fn stream(&self, prompt: &str) -> Sse<'_> {
+        self.stream_of(&json!({ "prompt": prompt, "stream": true })).await
+    }
+
+    pub async fn stream_of(&self, body: &Value) -> Sse<'_> {
+        let mut connection = self.connect().await;
+        connection.post(body).await;
+        Sse::of(connection).await
+    }
+}
+
+impl Connection<'_> {
+    /// Writes a POST to the function.
+    pub async fn post(&mut self, body: &Value) {
+        let body = body.to_string();
+        let length = body.len();
+        let head = "POST / HTTP/1.1\r\nhost: worker\r\ncontent-type: application/json\r\n";
+        self.write(format!("{head}content-length: {length}\r\n\r\n{body}")).await;
+    }
+}
+
+impl<'a> Sse<'a> {
+    /// The answer to what was written.
+    pub async fn of(mut connection: Connection<'a>) -> Self {
+        let head = connection.head().await;
+        let mut sse = Self { head, connection, text: Vec::new(), ended: false };
+        if let Some(length) = sse.head.header("content-length") {
+            let length = length.parse().unwrap();
+            sse.head.body = sse.connection.body(length).await;
+            sse.ended = true;
+        }
+        sse
+    }
+
+    /// The next event, or `None` at the end. Panics if there is neither for long, and if the
+    /// connection ends before the answer does.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(at) = self.text.windows(2).position(|window| window == b"\n\n") {
+                let block: Vec<u8> = self.text.drain(..at + 2).collect();
+                return Some(event(&String::from_utf8(block).expect("an event is UTF-8")));
+            }
+            if self.ended {
+                assert_eq!(self.text, b"", "half an event at the end");
+                return None;
+            }
+            self.read_chunk().await;
+        }
+    }
+
+    /// All events to the end.
+    pub async fn rest(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            events.push(event);
+        }
+        events
+    }
+
+    /// The whole of it. Panics if it is not a good story, or if it is an envelope.
+    pub async fn story(&mut self, case: &str) -> Story {
+        assert_eq!(self.head.status, 200, "{case}: {}", self.head);
+        let events = self.rest().await;
+        Story::of(case, &events)
+    }
+
+    /// <https://www.rfc-editor.org/rfc/rfc9112#section-7.1>
+    async fn read_chunk(&mut self) {
+        let received = &self.connection.received;
+        let size = received.windows(2).position(|window| window == b"\r\n").map(|at| {
+            let size = std::str::from_utf8(&received[..at]).unwrap();
+            (at + 2, usize::from_str_radix(size, 16).expect("a chunk's size"))
+        });
+        match size {
+            Some((start, size)) if received.len() >= start + size + 2 => {
+                self.text.extend_from_slice(&received[start..start + size]);
+                self.connection.received.drain(..start + size + 2);
+                self.ended = size == 0;
+            }
+            _ => {
+                let read = timeout(PATIENCE, self.connection.read_more()).await;
+                let so_far = String::from_utf8_lossy(&self.text);
+                read.expect("more of the answer").unwrap_or_else(|| {
+                    panic!("the connection ended before the answer, behind {so_far:?}")
+                });
+            }
+        }
+    }
+}
+
+/// Of the form that is promised, and no other that the standard allows.
+fn event(block: &str) -> Event {
+    if block.starts_with(':') {
+        return Event { name: block.to_owned(), data: Value::Null };
+    }
+    let parts = block
+        .strip_prefix("event: ")
+        .and_then(|rest| rest.strip_suffix("\n\n"))
+        .and_then(|rest| rest.split_once("\ndata: "));
+    let Some((name, data)) = parts else { panic!("not an event: {block:?}") };
+    assert!(!data.contains(['\n', '\r']), "{block:?}");
+    Event { name: name.to_owned(), data: serde_json::from_str(data).unwrap() }
+}

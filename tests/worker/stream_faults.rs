@@ -1,0 +1,332 @@
+//! Bedrock's streams fail in every way that the stand-in knows: before the first frame, which is
+//! an envelope as without streaming, and after it, which is the stream's last event.
+
+use std::collections::BTreeSet;
+
+use bedrock_stub::events::word;
+use bedrock_stub::faults::{FAULTS, STREAM_FAULTS, UTF8_TEXT};
+use serde_json::{Value, json};
+
+use crate::fixture::Fixture;
+
+const FAILED: &str = "Error: Bedrock invocation failed";
+const INVALID: &str = "Error: Invalid Bedrock response";
+
+/// What is to come of a stream.
+enum Expected {
+    /// An error before its first event: `generated_text`, `x-error-code`, and the log's `error`.
+    Envelope(&'static str, &'static str, &'static str),
+    /// A text, and then an error: the text, `code`, `message`, `retryable`, and the log's `error`.
+    Error(&'static str, &'static str, &'static str, bool, &'static str),
+    /// A whole answer that is this.
+    Done(fn() -> String),
+    /// A whole answer that is the stand-in's usual one.
+    Usual,
+}
+
+use Expected::{Done, Envelope, Error, Usual};
+
+/// What stands after `fault:`. Those that take a number of good frames are there with one, with 0,
+/// and with so many that the answer is whole before.
+const ROWS: &[(&str, Expected)] = &[
+    ("pace:1", Usual),
+    ("stream_long:40", Done(|| (0..40).map(word).collect())),
+    // A block of text that is empty, which is an answer, and not none.
+    ("stream_long:0", Done(String::new)),
+    (
+        "stream_exception",
+        Error(
+            "You",
+            "throttled",
+            FAILED,
+            true,
+            "ThrottlingException: Too many requests, please wait before trying again.",
+        ),
+    ),
+    (
+        "stream_exception:1",
+        Error(
+            "",
+            "throttled",
+            FAILED,
+            true,
+            "ThrottlingException: Too many requests, please wait before trying again.",
+        ),
+    ),
+    (
+        "stream_exception:0",
+        Envelope(
+            FAILED,
+            "throttled",
+            "ThrottlingException: Too many requests, please wait before trying again.",
+        ),
+    ),
+    ("stream_exception:9999", Usual),
+    (
+        "stream_model_error",
+        Error(
+            "You",
+            "model_error",
+            FAILED,
+            true,
+            "ModelStreamErrorException: An error occurred while streaming the response. Retry your request.",
+        ),
+    ),
+    (
+        "stream_model_error:0",
+        Envelope(
+            FAILED,
+            "model_error",
+            "ModelStreamErrorException: An error occurred while streaming the response. Retry your request.",
+        ),
+    ),
+    (
+        "stream_timeout:6",
+        Error(
+            "You said:",
+            "timeout",
+            FAILED,
+            true,
+            "ModelTimeoutException: Model has timed out in processing the request. Try your request again.",
+        ),
+    ),
+    (
+        "stream_timeout:0",
+        Envelope(
+            FAILED,
+            "timeout",
+            "ModelTimeoutException: Model has timed out in processing the request. Try your request again.",
+        ),
+    ),
+    (
+        "stream_internal",
+        Error(
+            "You",
+            "unavailable",
+            FAILED,
+            true,
+            "InternalServerException: The system encountered an unexpected error during processing. Try your request again.",
+        ),
+    ),
+    (
+        "stream_validation",
+        Error(
+            "You",
+            "rejected",
+            FAILED,
+            false,
+            "ValidationException: Output blocked by content filtering policy",
+        ),
+    ),
+    (
+        "stream_unavailable",
+        Error(
+            "You",
+            "unavailable",
+            FAILED,
+            true,
+            "ServiceUnavailableException: Bedrock is unable to process your request.",
+        ),
+    ),
+    (
+        "stream_error",
+        Error("You", "unavailable", FAILED, true, "InternalFailure: An internal error occurred."),
+    ),
+    (
+        "stream_error:0",
+        Envelope(FAILED, "unavailable", "InternalFailure: An internal error occurred."),
+    ),
+    (
+        "stream_bad_crc",
+        Error(
+            "You",
+            "invalid_response",
+            INVALID,
+            false,
+            "a frame cannot be read: message checksum ",
+        ),
+    ),
+    (
+        "stream_bad_crc:0",
+        Envelope(INVALID, "invalid_response", "a frame cannot be read: message checksum "),
+    ),
+    (
+        "stream_bad_prelude",
+        Error("You", "invalid_response", INVALID, false, "a frame's prelude has another CRC"),
+    ),
+    (
+        "stream_bad_prelude:0",
+        Envelope(INVALID, "invalid_response", "a frame's prelude has another CRC"),
+    ),
+    (
+        "stream_cut",
+        Error("You", "truncated", INVALID, true, "the stream ended before the answer did"),
+    ),
+    ("stream_cut:0", Envelope(INVALID, "truncated", "the stream ended before the answer did")),
+    ("stream_hang_up", Error("You", "unavailable", FAILED, true, HUNG_UP)),
+    ("stream_hang_up:0", Envelope(FAILED, "unavailable", HUNG_UP)),
+    (
+        "stream_end",
+        Error("You", "truncated", INVALID, true, "the stream ended before the answer did"),
+    ),
+    // All but `message_stop`, which makes the answer whole.
+    (
+        "stream_end:30",
+        Error(
+            r#"You said: "fault:stream_end:30" (19 characters). This is the Bedrock stand-in."#,
+            "truncated",
+            INVALID,
+            true,
+            "the stream ended before the answer did",
+        ),
+    ),
+    ("stream_end:0", Envelope(INVALID, "truncated", "the stream ended before the answer did")),
+    ("stream_empty", Envelope(INVALID, "truncated", "the stream ended before the answer did")),
+    ("stream_not_frames", Envelope(INVALID, "invalid_response", "")),
+    ("stream_not_frames:json", Envelope(INVALID, "invalid_response", "")),
+    ("stream_not_frames:mislabelled", Envelope(INVALID, "invalid_response", "")),
+    (
+        "stream_huge_frame",
+        Error("You", "invalid_response", INVALID, false, "a frame of 17825922 bytes"),
+    ),
+    ("stream_thinking", Usual),
+    ("stream_split", Usual),
+    ("stream_glued", Usual),
+    ("stream_utf8", Done(|| UTF8_TEXT.to_owned())),
+];
+
+/// The network's words are workerd's.
+const HUNG_UP: &str = "the answer broke off: Network connection lost.";
+
+/// It does not end: idle.rs has it.
+const ELSEWHERE: &[&str] = &["stream_stall"];
+
+#[test]
+fn every_fault_is_expected() {
+    let name = |words: &'static str| words.split(':').next().unwrap();
+    let expected: BTreeSet<&str> =
+        ROWS.iter().map(|(words, _)| name(words)).chain(ELSEWHERE.iter().copied()).collect();
+    let faults: BTreeSet<&str> = STREAM_FAULTS.iter().map(|fault| fault.name).collect();
+    assert_eq!(expected, faults);
+}
+
+#[tokio::test]
+async fn what_comes_of_a_stream() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    for (case, expected) in ROWS {
+        let prompt = format!("fault:{case}");
+        let mut answer = worker.stream(&prompt).await;
+        let line = async |id: &str, outcome: &str, error: &str| {
+            let line = worker.log_line(id).await;
+            assert_eq!(line["outcome"], outcome, "{case}: {line}");
+            let words = line["error"].as_str().unwrap_or_default();
+            assert!(words.contains(error), "{case}: {line}");
+            line
+        };
+        if let Envelope(words, code, error) = expected {
+            answer.head.assert_envelope(case, 500, &prompt, words);
+            assert_eq!(answer.head.header("x-error-code"), Some(*code), "{case}: {}", answer.head);
+            let line = line(answer.head.request_id(), code, error).await;
+            assert_eq!((&line["status"], &line["level"]), (&json!(500), &json!("error")), "{case}");
+            continue;
+        }
+        let story = answer.story(case).await;
+        assert_eq!(story.request_id(), answer.head.request_id(), "{case}: {story}");
+        let text = match expected {
+            Done(text) => text(),
+            Error(text, ..) => (*text).to_owned(),
+            Usual | Envelope(..) => {
+                let length = prompt.chars().count();
+                format!(
+                    "You said: \"{prompt}\" ({length} characters). This is the Bedrock stand-in."
+                )
+            }
+        };
+        assert_eq!(story.text(), text, "{case}");
+        if let Error(_, code, message, retryable, error) = expected {
+            story.assert_error(case, code, message, *retryable);
+            let line = line(story.request_id(), code, error).await;
+            // The status is what the client got, the level what it came to.
+            assert_eq!((&line["status"], &line["level"]), (&json!(200), &json!("error")), "{case}");
+        } else {
+            assert_eq!(story.end.name, "done", "{case}: {story}");
+            assert_eq!(story.end.data["input_prompt"], prompt, "{case}: {story}");
+            assert_eq!(story.end.data["stop_reason"], "end_turn", "{case}: {story}");
+            let line = line(story.request_id(), "ok", "").await;
+            let usage = &story.end.data["usage"];
+            for name in ["input_tokens", "output_tokens"] {
+                assert!(usage[name].is_u64(), "{case}: {story}");
+                assert_eq!(line[name], usage[name], "{case}: {line}");
+            }
+            assert_eq!(line["level"], "info", "{case}: {line}");
+        }
+    }
+    // In the same isolate.
+    let answer = worker.prompt("after all that came of streams").await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
+
+/// Where Bedrock answers with an error instead of a stream, streaming changes nothing. Where it
+/// answers well, the stream is the same answer.
+#[tokio::test]
+async fn before_the_first_frame_it_is_as_without_streaming() {
+    // That there is no text is known at the end only, when the first event is long sent.
+    const WITHOUT_TEXT: [&str; 2] = ["no_text", "tool_only"];
+
+    let Fixture { worker, .. } = Fixture::shared().await;
+    for fault in FAULTS.iter().filter(|fault| fault.streams) {
+        let case = fault.name;
+        let prompt =
+            if case == "slow" { "fault:slow:50".to_owned() } else { format!("fault:{case}") };
+        let whole = worker.prompt(&prompt).await;
+        let mut answer = worker.stream(&prompt).await;
+        if whole.status == 200 {
+            let body: Value = serde_json::from_str(&whole.body).unwrap();
+            let story = answer.story(case).await;
+            assert_eq!(story.end.data["input_prompt"], body["input_prompt"], "{case}: {story}");
+            assert_eq!(story.text(), body["generated_text"].as_str().unwrap(), "{case}: {story}");
+            let stop_reason = json!(whole.header("x-stop-reason"));
+            assert_eq!(story.end.data["stop_reason"], stop_reason, "{case}: {story}");
+            assert_eq!(answer.head.header("x-injected"), None, "{case}: {}", answer.head);
+        } else if WITHOUT_TEXT.contains(&case) {
+            let story = answer.story(case).await;
+            assert_eq!(story.text(), "", "{case}: {story}");
+            story.assert_error(case, "invalid_response", INVALID, false);
+            assert_eq!(whole.header("x-error-code"), Some("invalid_response"), "{case}: {whole}");
+        } else {
+            let head = &answer.head;
+            assert_eq!((head.status, &head.body), (whole.status, &whole.body), "{case}: {head}");
+            assert_eq!(head.header_names(), whole.header_names(), "{case}: {head}");
+            for name in ["content-type", "retry-after", "x-error-code"] {
+                assert_eq!(head.header(name), whole.header(name), "{case}: {head}");
+            }
+            let line = worker.log_line(head.request_id()).await;
+            let of_whole = worker.log_line(whole.request_id()).await;
+            for name in ["level", "outcome", "status", "upstream_status"] {
+                assert_eq!(line[name], of_whole[name], "{case}: {line}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_caller_does_wrong_is_the_same_envelope() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let cases = [
+        ("a blank prompt", json!({ "prompt": " ", "stream": true }), 400, "invalid_request"),
+        ("too many tokens", json!({ "max_tokens": 101, "stream": true }), 400, "invalid_request"),
+        ("not an object", json!([true]), 400, "invalid_request"),
+        (
+            "too long",
+            json!({ "prompt": "x".repeat(1 << 20), "stream": true }),
+            413,
+            "payload_too_large",
+        ),
+    ];
+    for (case, body, status, code) in cases {
+        let answer = worker.stream_of(&body).await.head;
+        assert_eq!(answer.status, status, "{case}: {answer}");
+        assert_eq!(answer.header("x-error-code"), Some(code), "{case}: {answer}");
+        assert!(answer.body.starts_with(r#"{"input_prompt":"","#), "{case}: {answer}");
+    }
+}

@@ -1,0 +1,182 @@
+//! An answer in Server-Sent Events: who gets one, what is in it, and when it comes.
+
+use std::time::Duration;
+
+use bedrock_stub::reply::tokens;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::fixture::{Fixture, payload};
+use crate::sse::Sse;
+
+const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
+const JSON: &str = "application/json; charset=utf-8";
+
+#[tokio::test]
+async fn who_asks_for_events_gets_them() {
+    let fixture = Fixture::shared().await;
+    let cases = [
+        ("stream", r#""stream": true"#, None, EVENT_STREAM),
+        ("stream, and another type", r#""stream": true"#, Some("application/json"), EVENT_STREAM),
+        ("the type of an EventSource", r#""a": 1"#, Some("text/event-stream"), EVENT_STREAM),
+        ("among others", r#""a": 1"#, Some("text/html, Text/Event-Stream;q=0.5"), EVENT_STREAM),
+        ("the type beats the field", r#""stream": false"#, Some("text/event-stream"), EVENT_STREAM),
+        ("neither", r#""stream": false"#, None, JSON),
+        ("any type", r#""a": 1"#, Some("*/*"), JSON),
+        ("any text", r#""a": 1"#, Some("text/*, application/json"), JSON),
+    ];
+    for (case, field, accept, content_type) in cases {
+        let prompt = format!("who asks for events: {case}");
+        let mut request = fixture.worker.request(Method::POST, "/");
+        if let Some(accept) = accept {
+            request = request.header("accept", accept);
+        }
+        let body = format!(r#"{{"prompt": {}, {field}}}"#, Value::from(prompt.as_str()));
+        let answer = fixture.worker.send(request.body(body)).await;
+        assert_eq!(answer.status, 200, "{case}: {answer}");
+        assert_eq!(answer.header("content-type"), Some(content_type), "{case}: {answer}");
+        let operation =
+            if content_type == JSON { "/invoke" } else { "/invoke-with-response-stream" };
+        let received = fixture.received(&prompt);
+        assert!(received.target.ends_with(operation), "{case}: {}", received.target);
+        // Bedrock is told by the path: its body has no such field.
+        assert_eq!(payload(&received).get("stream"), None, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn the_head_and_the_events_tell_of_the_call() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let mut answer = worker.stream("head of a stream").await;
+    let head = &answer.head;
+    assert_eq!(head.status, 200, "{head}");
+    let names: Vec<&str> = head.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "cache-control",
+            "content-type",
+            "server-timing",
+            "transfer-encoding",
+            "x-amzn-requestid",
+            "x-request-id",
+        ],
+        "{head}"
+    );
+    assert_eq!(head.header("content-type"), Some(EVENT_STREAM), "{head}");
+    assert_eq!(head.header("cache-control"), Some("no-cache, no-transform"), "{head}");
+    assert_eq!(head.header("transfer-encoding"), Some("chunked"), "{head}");
+    let (request_id, upstream_id) =
+        (head.request_id().to_owned(), head.header("x-amzn-requestid").map(str::to_owned));
+
+    let story = answer.story("head").await;
+    let expected = json!({
+        "request_id": request_id,
+        "model": "apac.anthropic.claude-sonnet-4-20250514-v1:0",
+    });
+    assert_eq!(story.start, expected);
+    let expected = json!({
+        "input_prompt": "head of a stream",
+        "generated_text":
+            "You said: \"head of a stream\" (16 characters). This is the Bedrock stand-in.",
+        "stop_reason": "end_turn",
+        "usage": { "input_tokens": 4, "output_tokens": 22 },
+    });
+    assert_eq!(story.end.data, expected);
+
+    let line = worker.log_line(&request_id).await;
+    assert!(line["upstream_ms"].as_u64() <= line["total_ms"].as_u64(), "{line}");
+    let expected = json!({
+        "level": "info",
+        "outcome": "ok",
+        "status": 200,
+        "request_id": request_id,
+        "model": "apac.anthropic.claude-sonnet-4-20250514-v1:0",
+        "region": "ap-northeast-1",
+        "upstream_status": 200,
+        "x_amzn_requestid": upstream_id,
+        "retries": 0,
+        "input_tokens": 4,
+        "output_tokens": 22,
+        "stop_reason": "end_turn",
+        "upstream_ms": line["upstream_ms"],
+        "total_ms": line["total_ms"],
+    });
+    assert_eq!(line, expected);
+}
+
+#[tokio::test]
+async fn the_pieces_are_the_tokens_of_the_whole_answer() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let cases = [
+        ("English", json!({ "prompt": "piece by piece" }), "end_turn"),
+        ("Japanese and emoji", json!({ "prompt": "東京は😀、👩‍👩‍👧‍👦と🇯🇵、𠮷野家" }), "end_turn"),
+        ("what JSON escapes", json!({ "prompt": "a \"b\" \\ \u{1}\u{0}\n\u{2028}" }), "end_turn"),
+        ("what ends an event", json!({ "prompt": "data: x\r\n\r\nevent: done\n\n:" }), "end_turn"),
+        ("no more tokens", json!({ "prompt": "日本", "max_tokens": 3 }), "max_tokens"),
+        ("a stop", json!({ "prompt": "日本", "stop_sequences": ["と受け"] }), "stop_sequence"),
+        ("a system prompt", json!({ "prompt": "短く", "system": "簡潔に" }), "end_turn"),
+    ];
+    for (case, mut body, stop_reason) in cases {
+        let whole = worker.post(body.clone()).await;
+        let whole: Value = serde_json::from_str(&whole.body).unwrap();
+        body["stream"] = json!(true);
+        let story = worker.stream_of(&body).await.story(case).await;
+        assert_eq!(story.end.data["input_prompt"], whole["input_prompt"], "{case}");
+        assert_eq!(story.end.data["generated_text"], whole["generated_text"], "{case}");
+        assert_eq!(story.end.data["stop_reason"], stop_reason, "{case}");
+        assert_eq!(story.pieces, tokens(whole["generated_text"].as_str().unwrap()), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_the_first_frame() {
+    // Its own, because the frames of all streams are counted together.
+    let Fixture { worker, stub } = Fixture::with(json!({})).await;
+    const PACE: u64 = 300;
+    let asked = Instant::now();
+    let answer = worker.stream(&format!("fault:pace:{PACE}")).await;
+    assert_eq!(answer.head.status, 200, "{}", answer.head);
+    assert!(asked.elapsed() >= Duration::from_millis(PACE), "{:?}", asked.elapsed());
+    // Neither is anything held back until the last.
+    let sent = stub.streams().frames_sent;
+    assert!((1..10).contains(&sent), "{sent} frames when the head arrived");
+}
+
+#[tokio::test]
+async fn each_event_leaves_when_its_frame_arrives() {
+    let fixture = Fixture::with(json!({})).await;
+    const PACE: Duration = Duration::from_millis(50);
+    let mut answer = fixture.worker.stream("fault:pace:50").await;
+    let mut deltas = Vec::new();
+    while let Some(event) = answer.next().await {
+        if event.name == "delta" {
+            deltas.push((Instant::now(), fixture.stub.streams().frames_sent));
+        }
+    }
+    let all = fixture.stub.streams().frames_sent;
+    let ((first, at_first), (last, at_last)) = (deltas[0], deltas[deltas.len() - 1]);
+    let gaps = u32::try_from(deltas.len() - 1).unwrap();
+    assert!(gaps > 15, "{gaps}");
+    // Half of what it is, because a machine may be busy.
+    assert!(last - first > PACE * gaps / 2, "{:?}", last - first);
+    assert!(at_first < all / 2 && at_first < at_last, "{at_first}, {at_last} of {all} frames");
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_stream_after_another() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let mut connection = worker.connect().await;
+    for number in 0..3 {
+        let prompt = format!("stream {number} of a connection");
+        connection.post(&json!({ "prompt": prompt, "stream": true })).await;
+        let mut answer = Sse::of(connection).await;
+        let story = answer.story(&prompt).await;
+        assert!(story.text().contains(&prompt), "{story}");
+        connection = answer.connection;
+    }
+    connection.post(&json!({ "prompt": "and no stream" })).await;
+    let answer = connection.answer().await;
+    assert!(answer.body.contains("and no stream"), "{answer}");
+}

@@ -1,0 +1,150 @@
+//! A WebSocket client on bare TCP, which can also go away without a word.
+//!
+//! <https://www.rfc-editor.org/rfc/rfc6455>
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::client::{Answer, Connection, PATIENCE};
+use crate::events::{Event, Story};
+use crate::workerd::Workerd;
+
+/// The key and its answer of RFC 6455, section 1.3.
+const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: worker\r\nupgrade: websocket\r\n\
+    connection: Upgrade\r\nsec-websocket-version: 13\r\n\
+    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+pub const TEXT: u8 = 1;
+pub const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
+
+/// An open connection.
+pub struct Socket<'a> {
+    pub connection: Connection<'a>,
+}
+
+/// What a server sends.
+#[derive(Debug)]
+pub enum Message {
+    Event(Event),
+    /// The code and the reason.
+    Close(u16, String),
+}
+
+impl Workerd {
+    pub async fn socket(&self) -> Socket<'_> {
+        match self.handshake().await {
+            Ok(socket) => socket,
+            Err(answer) => panic!("no WebSocket: {answer}"),
+        }
+    }
+
+    /// Asks for a WebSocket. An error is the answer instead.
+    pub async fn handshake(&self) -> Result<Socket<'_>, Answer> {
+        let mut connection = self.connect().await;
+        connection.write(HANDSHAKE).await;
+        let mut answer = connection.head().await;
+        if answer.status == 101 {
+            assert_eq!(answer.header("sec-websocket-accept"), Some(ACCEPT), "{answer}");
+            return Ok(Socket { connection });
+        }
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        answer.body = connection.body(length).await;
+        Err(answer)
+    }
+}
+
+impl Socket<'_> {
+    pub async fn prompt(&mut self, prompt: &str) {
+        self.send(TEXT, json!({ "prompt": prompt }).to_string().as_bytes()).await;
+    }
+
+    pub async fn send(&mut self, opcode: u8, payload: &[u8]) {
+        const FIN: u8 = 0x80;
+        const MASKED: u8 = 0x80;
+        let mut frame = vec![FIN | opcode];
+        match payload.len() {
+            short @ ..126 => frame.push(MASKED | u8::try_from(short).unwrap()),
+            long => {
+                frame.push(MASKED | 127);
+                frame.extend((long as u64).to_be_bytes());
+            }
+        }
+        // A mask of zeros leaves the payload as it is.
+        frame.extend([0; 4]);
+        frame.extend(payload);
+        self.connection.write(frame).await;
+    }
+
+    /// Says that it is leaving, as a browser does.
+    pub async fn close(&mut self) {
+        self.send(CLOSE, &1000_u16.to_be_bytes()).await;
+    }
+
+    /// The next message. Panics if there is none for long, or the connection ends without one.
+    pub async fn next(&mut self) -> Message {
+        let message = timeout(PATIENCE, self.read()).await.expect("a message");
+        message.expect("a message before the connection ends")
+    }
+
+    /// The next event. Panics if the server closes instead.
+    pub async fn event(&mut self) -> Event {
+        match self.next().await {
+            Message::Event(event) => event,
+            close => panic!("{close:?}"),
+        }
+    }
+
+    /// The next answer to a prompt, whole.
+    pub async fn story(&mut self, case: &str) -> Story {
+        let mut events = vec![self.event().await];
+        while !events.last().is_some_and(Event::is_last) {
+            events.push(self.event().await);
+        }
+        Story::of(case, &events)
+    }
+
+    async fn read(&mut self) -> Option<Message> {
+        let (opcode, payload) = self.frame().await?;
+        let text = |payload| String::from_utf8(payload).expect("a text is UTF-8");
+        match opcode {
+            TEXT => {
+                let mut message: Value = serde_json::from_str(&text(payload)).unwrap();
+                let fields: Vec<&String> = message.as_object().unwrap().keys().collect();
+                assert_eq!(fields, ["data", "event"], "{message}");
+                let name = message["event"].as_str().unwrap().to_owned();
+                Some(Message::Event(Event { name, data: message["data"].take() }))
+            }
+            CLOSE => {
+                let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
+                Some(Message::Close(code, text(payload.get(2..).unwrap_or_default().to_vec())))
+            }
+            other => panic!("a frame of the kind {other}"),
+        }
+    }
+
+    async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            let received = &self.connection.received;
+            let length = match received.get(1) {
+                None => None,
+                Some(126) => {
+                    received[2..].first_chunk().map(|it| (4, u16::from_be_bytes(*it).into()))
+                }
+                Some(127) => received[2..].first_chunk().map(|it| (10, u64::from_be_bytes(*it))),
+                Some(short) => Some((2, u64::from(*short))),
+            };
+            let end =
+                length.map(|(start, length)| (start, start + usize::try_from(length).unwrap()));
+            match end {
+                Some((start, end)) if received.len() >= end => {
+                    let frame: Vec<u8> = self.connection.received.drain(..end).collect();
+                    assert_eq!(frame[0] & 0xf0, 0x80, "a whole message in a frame");
+                    return Some((frame[0] & 0x0f, frame[start..].to_vec()));
+                }
+                _ => self.connection.read_more().await?,
+            }
+        }
+    }
+}
