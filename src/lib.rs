@@ -78,7 +78,7 @@
 //!
 //! - none: the core. It builds for any target, and pulls in no JavaScript.
 //! - `worker`: the Host of Cloudflare Workers, [`worker::handle`](crate::worker).
-//! - `entry`: the Worker itself, `#[event(fetch)]`. A Worker with its own takes `worker` only.
+//! - `entry`: the Worker itself, which exports `fetch`. A Worker with its own takes `worker` only.
 
 pub mod config;
 pub mod envelope;

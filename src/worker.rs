@@ -2,8 +2,9 @@
 //! function itself.
 //!
 //! Measured, a Rust Worker loses its time between wasm and JavaScript: in a call for each header,
-//! a stream reader behind each `bytes()`, a closure for each awaited promise. So a message's head
-//! is one call, a body one, an answer one; `glue.js` is their other side.
+//! a stream reader behind each `bytes()`, two closures for each awaited promise. So a message's head
+//! is one call, a body one, an answer one, with `glue.js` as their other side; and a request is one
+//! task, which JavaScript drives.
 //!
 //! Out of scope: routes beside the function's own.
 
