@@ -8,6 +8,7 @@
 //!
 //! Out of scope: routes beside the function's own.
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -61,7 +62,8 @@ pub async fn handle(request: ::worker::Request, env: &Env) -> ::worker::Result<:
 fn serve(request: web_sys::Request, env: &Env) -> Promise {
     static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
     let config = CONFIG.get_or_init(|| Config::from_vars(|name| glue::variable(env, name)));
-    task::promise(answer(request, config))
+    let client = JsValue::from(&request);
+    task::promise(&client, answer(request, config))
 }
 
 async fn answer(
@@ -98,7 +100,7 @@ fn event(request: &web_sys::Request) -> Event<JsBody> {
         method.parse().unwrap_or(http::Method::CONNECT),
         path_of(url),
         header_map(headers),
-        JsBody::new(request.into(), request.into()),
+        JsBody::new(request.into()),
     )
 }
 
@@ -156,7 +158,17 @@ impl Host for Worker {
     }
 
     fn random(&self) -> u128 {
-        glue::random().into_iter().fold(0, |number, byte| number << 8 | u128::from(byte))
+        // Fetched for many requests at once.
+        thread_local! {
+            static POOL: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        POOL.with_borrow_mut(|pool| {
+            if pool.len() < 16 {
+                *pool = glue::random(4096);
+            }
+            let bytes = pool.split_off(pool.len().saturating_sub(16));
+            bytes.into_iter().fold(0, |number, byte| number << 8 | u128::from(byte))
+        })
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<JsBody>, TransportError> {
@@ -176,7 +188,7 @@ impl Host for Worker {
 
         let head = glue::head(&answer);
         let (status, headers) = head.split_once('\n').unwrap_or((&head, ""));
-        let mut response = Response::new(JsBody::new(answer, self.client.clone()));
+        let mut response = Response::new(JsBody::new(answer));
         *response.status_mut() = status
             .parse()
             .ok()

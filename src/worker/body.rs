@@ -11,15 +11,13 @@ use crate::host::{Body, BodyStream, ReadError, TransportError};
 /// The body of a JavaScript Request or Response.
 pub(crate) struct JsBody {
     message: JsValue,
-    /// Who waits for what becomes of it.
-    client: JsValue,
     /// Of the body's stream, if it is read in pieces.
     reader: Option<JsValue>,
 }
 
 impl JsBody {
-    pub(crate) fn new(message: JsValue, client: JsValue) -> Self {
-        Self { message, client, reader: None }
+    pub(crate) fn new(message: JsValue) -> Self {
+        Self { message, reader: None }
     }
 
     /// The stream, for JavaScript to read the rest of.
@@ -31,7 +29,7 @@ impl JsBody {
 impl Body for JsBody {
     async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let body = settled(glue::read(&self.message, limit, &self.client)).await;
+        let body = settled(glue::read(&self.message, limit)).await;
         let body = body.map_err(|error| transport_error(&error))?;
         match body.dyn_into::<Uint8Array>() {
             Ok(bytes) => Ok(bytes.to_vec().into()),
@@ -43,7 +41,7 @@ impl Body for JsBody {
 impl BodyStream for JsBody {
     async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
         let reader = self.take_reader().map_err(|error| transport_error(&error))?;
-        let piece = settled(glue::chunk(self.reader.insert(reader), &self.client)).await;
+        let piece = settled(glue::chunk(self.reader.insert(reader))).await;
         let piece = piece.map_err(|error| transport_error(&error))?;
         Ok(piece.dyn_ref::<Uint8Array>().map(|bytes| bytes.to_vec().into()))
     }

@@ -2,21 +2,39 @@
 // does every awaited promise: here a message's head, a body, an answer, and a piece of a stream
 // are one each.
 
-/** Awaits what a task of task.rs waits for, until it returns something else than a promise. */
-export async function drive(step) {
-  let next = step(undefined, false);
-  while (next instanceof Promise) {
-    let value;
-    let isError = false;
-    try {
-      value = await next;
-    } catch (error) {
-      value = error;
-      isError = true;
+/**
+ * Drives a task of task.rs: awaits each promise that it returns, and settles with what else it
+ * returns.
+ *
+ * A client is what has the signal of its leaving: a Request, with the compatibility flag
+ * enable_request_signal, or an AbortController. What waits when the context of a request ends is
+ * never woken. The Rust behind it would stay in memory, and write no log line: so it is woken
+ * before.
+ */
+export function drive(step, client) {
+  return new Promise((resolve, reject) => {
+    let turn = 0;
+    function advance(value, isError) {
+      const mine = (turn += 1);
+      try {
+        const next = step(value, isError);
+        if (!(next instanceof Promise)) return resolve(next);
+        next.then(
+          (value) => mine === turn && advance(value, false),
+          (error) => mine === turn && advance(error, true),
+        );
+      } catch (error) {
+        reject(error);
+      }
     }
-    next = step(value, isError);
-  }
-  return next;
+    client.signal.addEventListener("abort", () => advance(client.signal.reason, true), { once: true });
+    advance(undefined, false);
+  });
+}
+
+/** Whether nobody waits for the answer any more. */
+export function isGone(client) {
+  return client.signal.aborted;
 }
 
 /** A variable or a secret. In wrangler.toml a number can stand without quotes. */
@@ -32,29 +50,8 @@ export function head(message) {
   return lines;
 }
 
-// A client is what has the signal of its leaving: a Request, with the compatibility flag
-// enable_request_signal, or an AbortController.
-
-/** Whether nobody waits for the answer any more. */
-export function isGone(client) {
-  return client.signal.aborted;
-}
-
-// What waits when the context of a request ends is never woken. The Rust behind it would stay in
-// memory, and write no log line: so it is woken before.
-function unlessGone(client, promise) {
-  return new Promise((resolve, reject) => {
-    client.signal.addEventListener("abort", () => reject(client.signal.reason), { once: true });
-    promise.then(resolve, reject);
-  });
-}
-
 /** The body of a Request or a Response, or null if it is longer than limit bytes. */
-export function read(message, limit, client) {
-  return unlessGone(client, whole(message, limit));
-}
-
-async function whole(message, limit) {
+export async function read(message, limit) {
   const { headers } = message;
   const length = headers.get("content-length");
   // The length of an encoded body is not the length of what is read.
@@ -77,15 +74,15 @@ export function send(method, url, headers, body, client) {
   const init = { method, headers: pairs(headers), redirect: "manual", signal };
   // A copy, because wasm's memory moves when it grows. A buffer, because a stream goes in chunks.
   if (body.length > 0) init.body = body.slice();
-  return unlessGone(client, fetch(url, init));
+  return fetch(url, init);
 }
 
 export function respond(status, headers, body) {
   return new Response(body.length > 0 ? body.slice() : null, { status, headers: pairs(headers) });
 }
 
-export function random() {
-  return crypto.getRandomValues(new Uint8Array(16));
+export function random(length) {
+  return crypto.getRandomValues(new Uint8Array(length));
 }
 
 /** Names and values, a line each, by turns. */
@@ -103,8 +100,8 @@ export function reader(message) {
 }
 
 /** The next piece, or null at the end. */
-export async function chunk(reader, client) {
-  const { done, value } = await unlessGone(client, reader.read());
+export async function chunk(reader) {
+  const { done, value } = await reader.read();
   return done ? null : value;
 }
 

@@ -12,9 +12,9 @@ extern "C" {
     #[wasm_bindgen(js_name = isGone)]
     pub fn is_gone(client: &JsValue) -> bool;
 
-    pub fn drive(step: JsValue) -> Promise;
+    pub fn drive(step: JsValue, client: &JsValue) -> Promise;
 
-    pub fn read(message: &JsValue, limit: u32, client: &JsValue) -> Promise;
+    pub fn read(message: &JsValue, limit: u32) -> Promise;
 
     #[wasm_bindgen(catch)]
     pub fn send(
@@ -28,12 +28,12 @@ extern "C" {
     #[wasm_bindgen(catch)]
     pub fn respond(status: u16, headers: &str, body: &[u8]) -> Result<web_sys::Response, JsValue>;
 
-    pub fn random() -> Vec<u8>;
+    pub fn random(length: u32) -> Vec<u8>;
 
     #[wasm_bindgen(catch)]
     pub fn reader(message: &JsValue) -> Result<JsValue, JsValue>;
 
-    pub fn chunk(reader: &JsValue, client: &JsValue) -> Promise;
+    pub fn chunk(reader: &JsValue) -> Promise;
 
     pub fn cancel(reader: &JsValue);
 

@@ -27,8 +27,8 @@ pub(super) fn socket(config: &'static Config) -> Result<web_sys::Response, JsVal
     // A message in, and who waits for its answer; a reader of Bedrock's answer and its step out, or
     // the only event.
     let open = move |message: Vec<u8>, client: JsValue| -> Promise {
-        task::promise(async move {
-            let worker = Worker { client };
+        let worker = Worker { client: client.clone() };
+        task::promise(&client, async move {
             match socket_handler(message.into(), config, &worker).await {
                 Ok(Streaming { mut body, generation }) => {
                     let step = step(generation, write_line);

@@ -2,8 +2,7 @@
 //!
 //! `wasm-bindgen-futures` puts two closures and a microtask of its own behind every promise that is
 //! awaited. Here the promise goes to JavaScript, whose own `await` waits for it: one closure for a
-//! whole task, and one call into wasm for a promise. A task that its client has left is garbage
-//! like any other.
+//! whole task, and one call into wasm for a promise.
 //!
 //! Out of scope: futures that wait for anything but [`settled`], and for two things at once.
 
@@ -37,8 +36,11 @@ pub(super) async fn settled(promise: Promise) -> Result<JsValue, JsValue> {
     .await
 }
 
-/// Makes a task of a future.
-pub(super) fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
+/// Makes a task of a future. When the client leaves, what the task waits for fails.
+pub(super) fn promise(
+    client: &JsValue,
+    future: impl Future<Output = Result<JsValue, JsValue>> + 'static,
+) -> Promise {
     let mut task = Some(Box::pin(future));
     let step = move |value: JsValue, is_error: bool| -> Result<JsValue, JsValue> {
         let Some(future) = &mut task else { return Ok(JsValue::UNDEFINED) };
@@ -52,5 +54,5 @@ pub(super) fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + '
         }
     };
     let step = Closure::<dyn FnMut(JsValue, bool) -> Result<JsValue, JsValue>>::new(step);
-    glue::drive(step.into_js_value())
+    glue::drive(step.into_js_value(), client)
 }
