@@ -122,7 +122,8 @@ async fn at_rest(fixture: &Fixture) -> StreamCounts {
         if counts == before {
             return counts;
         }
-        assert!(begun.elapsed() < PATIENCE, "{counts:?}");
+        // On a busy machine the frames that fit into all buffers take their time.
+        assert!(begun.elapsed() < 3 * PATIENCE, "{counts:?}");
     }
 }
 
