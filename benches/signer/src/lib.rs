@@ -1,0 +1,67 @@
+//! The signing of bedrock-edge alone, as the exports of a wasm without imports: its Worker is
+//! `benches/workers/sign-bedrock-edge.js`.
+
+use std::cell::RefCell;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bedrock_edge::{Credentials, Scope, sign};
+use http::Request;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+
+struct Signer {
+    credentials: Credentials,
+    body: Vec<u8>,
+    authorization: String,
+}
+
+thread_local! {
+    static SIGNER: RefCell<Signer> = RefCell::new(Signer {
+        credentials: Credentials::new(
+            "AKIAIOSFODNN7EXAMPLE",
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            None,
+        ),
+        body: Vec::new(),
+        authorization: String::new(),
+    });
+}
+
+const URI: &str = "https://bedrock-runtime.ap-northeast-1.amazonaws.com\
+     /model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke";
+
+/// Makes room for the body of all requests to come, and says where.
+#[unsafe(no_mangle)]
+pub extern "C" fn body(length: usize) -> *mut u8 {
+    SIGNER.with_borrow_mut(|signer| {
+        signer.body.resize(length, 0);
+        signer.body.as_mut_ptr()
+    })
+}
+
+/// Signs a request with that body, as `invoke_bedrock` does, and says how long the value of its
+/// `authorization` header is: 0 if it cannot be signed.
+#[unsafe(no_mangle)]
+pub extern "C" fn signed(milliseconds: f64) -> usize {
+    SIGNER.with_borrow_mut(|signer| {
+        signer.authorization.clear();
+        let now = UNIX_EPOCH + Duration::from_millis(milliseconds as u64);
+        let scope = Scope { region: "ap-northeast-1", service: "bedrock" };
+        let request = Request::post(URI)
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            .body(signer.body.as_slice());
+        let Ok(mut request) = request else { return 0 };
+        if sign(&mut request, &signer.credentials, scope, now).is_ok()
+            && let Some(value) = request.headers().get(AUTHORIZATION)
+        {
+            signer.authorization.push_str(value.to_str().unwrap_or_default());
+        }
+        signer.authorization.len()
+    })
+}
+
+/// Where that value is.
+#[unsafe(no_mangle)]
+pub extern "C" fn authorization() -> *const u8 {
+    SIGNER.with_borrow(|signer| signer.authorization.as_ptr())
+}

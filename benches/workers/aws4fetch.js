@@ -1,0 +1,8 @@
+// The whole job, signed with aws4fetch: one client, and so one cache of signing keys, an isolate.
+import { AwsClient } from "aws4fetch";
+import { worker } from "./function/worker.js";
+
+export default worker(({ region, credentials }) => {
+  const client = new AwsClient({ ...credentials, region, service: "bedrock", cache: new Map(), retries: 0 });
+  return (url, init) => client.fetch(url, init);
+});

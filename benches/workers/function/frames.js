@@ -1,0 +1,63 @@
+// The frames of application/vnd.amazon.eventstream, and what Claude says in them.
+import { EventStreamCodec } from "@smithy/eventstream-codec";
+import { exception, invalidResponse } from "./failure.js";
+
+const utf8 = new TextDecoder();
+const codec = new EventStreamCodec((bytes) => utf8.decode(bytes), (text) => new TextEncoder().encode(text));
+
+/** A message of AWS's is at most this long, in bytes. */
+const MAX_FRAME_BYTES = 16 << 20;
+
+/** Cuts what arrives into frames. */
+export class Frames {
+  #rest = new Uint8Array();
+
+  /** Claude's events that are whole now. */
+  *push(chunk) {
+    let bytes = chunk;
+    if (this.#rest.length > 0) {
+      bytes = new Uint8Array(this.#rest.length + chunk.length);
+      bytes.set(this.#rest);
+      bytes.set(chunk, this.#rest.length);
+    }
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    let at = 0;
+    while (bytes.length - at >= 4) {
+      const length = view.getUint32(at);
+      if (length < 16 || length > MAX_FRAME_BYTES) throw invalidResponse(`a frame of ${length} bytes`);
+      if (bytes.length - at < length) break;
+      const event = read(bytes.subarray(at, at + length));
+      at += length;
+      if (event !== undefined) yield event;
+    }
+    this.#rest = bytes.subarray(at);
+  }
+}
+
+function read(frame) {
+  let message;
+  try {
+    message = codec.decode(frame);
+  } catch (error) {
+    throw invalidResponse(`a frame cannot be read: ${error.message}`);
+  }
+  const { headers, body } = message;
+  switch (headers[":message-type"]?.value) {
+    case "event":
+      return headers[":event-type"]?.value === "chunk" ? event(utf8.decode(body)) : undefined;
+    case "exception":
+      throw exception(headers[":exception-type"]?.value ?? "", JSON.parse(utf8.decode(body)).message ?? "");
+    case "error":
+      throw exception(headers[":error-code"]?.value ?? "", headers[":error-message"]?.value ?? "");
+    default:
+      throw invalidResponse("a message without a type");
+  }
+}
+
+function event(payload) {
+  try {
+    return JSON.parse(utf8.decode(Uint8Array.fromBase64(JSON.parse(payload).bytes)));
+  } catch (error) {
+    throw invalidResponse(`a chunk cannot be read: ${error.message}`);
+  }
+}

@@ -1,0 +1,76 @@
+// What the caller sent, validated.
+import { Failure } from "./failure.js";
+
+const DEFAULT_PROMPT = "Hello, how can I help you?";
+
+export function checkHeaders(headers, { maxBodyBytes }) {
+  const contentType = headers.get("content-type");
+  // The usual one first: it needs no parser.
+  if (contentType !== null && contentType !== "application/json") checkMediaType(contentType.toLowerCase());
+  const encoding = headers.get("content-encoding");
+  if (encoding !== null && encoding !== "" && encoding.toLowerCase() !== "identity") {
+    throw new Failure("unsupported_media_type", "the body must come without a Content-Encoding");
+  }
+  if (headers.get("content-length") > maxBodyBytes) throw tooLarge(maxBodyBytes);
+}
+
+function checkMediaType(contentType) {
+  const [essence, ...parameters] = contentType.split(";").map((part) => part.trim());
+  if (!/^application\/(?:json|.*\+json)$/.test(essence)) {
+    throw new Failure("unsupported_media_type", "the Content-Type must be application/json");
+  }
+  const charset = parameters.find((parameter) => parameter.startsWith("charset="))?.slice(8).replace(/^"|"$/g, "");
+  if (charset !== undefined && charset !== "utf-8" && charset !== "utf8") {
+    throw new Failure("unsupported_media_type", "the charset must be utf-8");
+  }
+}
+
+export function tooLarge(maxBodyBytes) {
+  return new Failure("payload_too_large", `the body must have ${maxBodyBytes} bytes at most`);
+}
+
+export function parseRequest(text, config) {
+  let body = {};
+  if (text.trim() !== "") {
+    try {
+      body = JSON.parse(text);
+    } catch (error) {
+      throw invalid(`the body is not JSON: ${error.message}`);
+    }
+    if (typeof body !== "object" || body === null || Array.isArray(body)) throw invalid("the body must be a JSON object");
+  }
+  const { prompt = DEFAULT_PROMPT, max_tokens = config.maxTokens, temperature = config.temperature, system, stop_sequences = [], stream = false } = body;
+  checkText("prompt", prompt);
+  if (!Number.isInteger(max_tokens) || max_tokens < 1 || max_tokens > config.maxTokens) {
+    throw invalid(`max_tokens must be a whole number from 1 to ${config.maxTokens}`);
+  }
+  if (typeof temperature !== "number" || !(temperature >= 0 && temperature <= 1)) {
+    throw invalid("temperature must be a number from 0 to 1");
+  }
+  if (system !== undefined) checkText("system", system);
+  if (!Array.isArray(stop_sequences)) throw invalid("stop_sequences must be an array of strings");
+  stop_sequences.forEach((text, index) => checkText(`stop_sequences[${index}]`, text));
+  if (typeof stream !== "boolean") throw invalid("stream must be true or false");
+  return { prompt, max_tokens, temperature, system, stop_sequences, stream };
+}
+
+function checkText(field, value) {
+  if (typeof value !== "string") throw invalid(`${field} must be a string`);
+  // Not trim(), which copies.
+  if (!/\S/.test(value)) throw invalid(`${field} must not be blank`);
+}
+
+function invalid(message) {
+  return new Failure("invalid_request", message);
+}
+
+export function payload({ prompt, max_tokens, temperature, system, stop_sequences }) {
+  return JSON.stringify({
+    anthropic_version: "bedrock-2023-05-31",
+    messages: [{ role: "user", content: prompt }],
+    max_tokens,
+    temperature,
+    system,
+    stop_sequences: stop_sequences.length > 0 ? stop_sequences : undefined,
+  });
+}

@@ -1,0 +1,157 @@
+// An answer in Server-Sent Events.
+import { Failure, exception, invalidResponse, unavailable } from "./failure.js";
+import { Frames } from "./frames.js";
+import { finish, learn, log, post } from "./worker.js";
+
+const utf8 = new TextEncoder();
+const RETRYABLE = new Set(["throttled", "timeout", "unavailable", "model_error", "truncated"]);
+const IDLE_MS = 15_000;
+
+const sse = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+
+/** The answer when the first frame has arrived. Throws what goes wrong before. */
+export async function answerInEvents(request, context) {
+  const { config, record } = context;
+  const started = Date.now();
+  const generation = new Generation(request, record);
+  let reader;
+  try {
+    const response = await post(config.streamUrl, request, context);
+    reader = response.body.getReader();
+    while (!generation.hasBegun) {
+      const { done, value } = await reader.read();
+      if (done) throw truncated();
+      generation.push(value);
+    }
+  } catch (error) {
+    reader?.cancel().catch(() => {});
+    throw error instanceof Failure ? error : unavailable(error);
+  } finally {
+    record.upstream_ms = Date.now() - started;
+  }
+  const headers = { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache, no-transform" };
+  // Not yet known of a stream.
+  const { stop_reason, input_tokens, output_tokens } = record;
+  Object.assign(record, { stop_reason: undefined, input_tokens: undefined, output_tokens: undefined });
+  finish(context, headers);
+  Object.assign(record, { stop_reason, input_tokens, output_tokens });
+  record.outcome = "cancelled";
+  return new Response(events(reader, generation, context), { headers });
+}
+
+function events(reader, generation, { record, config, started }) {
+  let isOver = false;
+  let heardOf = Date.now();
+  let keepAlive;
+  function end() {
+    isOver = true;
+    clearInterval(keepAlive);
+    record.total_ms = Date.now() - started;
+    log(record, config);
+    reader.cancel().catch(() => {});
+  }
+  return new ReadableStream(
+    {
+      start(controller) {
+        // One timer a stream, not one a piece.
+        keepAlive = setInterval(() => {
+          if (Date.now() - heardOf >= IDLE_MS) controller.enqueue(utf8.encode(": keep-alive\n\n"));
+        }, IDLE_MS);
+      },
+      async pull(controller) {
+        for (;;) {
+          const text = generation.take();
+          if (text !== "") {
+            controller.enqueue(utf8.encode(text));
+            if (!generation.isOver) return;
+          }
+          if (generation.isOver) {
+            end();
+            return controller.close();
+          }
+          try {
+            const { done, value } = await reader.read();
+            if (isOver) return;
+            if (done) throw truncated();
+            heardOf = Date.now();
+            generation.push(value);
+          } catch (error) {
+            generation.fail(error instanceof Failure ? error : unavailable(error));
+          }
+        }
+      },
+      cancel: end,
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** Bytes in, Server-Sent Events out. */
+class Generation {
+  hasBegun = false;
+  isOver = false;
+  #frames = new Frames();
+  #text = "";
+  #out = "";
+
+  constructor(request, record) {
+    this.request = request;
+    this.record = record;
+  }
+
+  push(chunk) {
+    for (const event of this.#frames.push(chunk)) {
+      if (!this.hasBegun) {
+        this.hasBegun = true;
+        this.#out += sse("start", { request_id: this.record.request_id, model: this.record.model });
+      }
+      this.#take(event);
+      if (this.isOver) return;
+    }
+  }
+
+  #take(event) {
+    switch (event.type) {
+      case "message_start":
+        return learn(this.record, undefined, event.message?.usage);
+      case "content_block_start":
+        return event.content_block?.type === "text" ? this.#say(event.content_block.text) : undefined;
+      case "content_block_delta":
+        return event.delta?.type === "text_delta" ? this.#say(event.delta.text) : undefined;
+      case "message_delta":
+        return learn(this.record, event.delta?.stop_reason, event.usage);
+      case "message_stop": {
+        const { stop_reason = null, input_tokens = null, output_tokens = null } = this.record;
+        const usage = { input_tokens, output_tokens };
+        this.#out += sse("done", { input_prompt: this.request.prompt, generated_text: this.#text, stop_reason, usage });
+        this.record.outcome = "ok";
+        this.isOver = true;
+        return;
+      }
+      case "error":
+        throw exception(event.error?.type ?? "", event.error?.message ?? "");
+    }
+  }
+
+  #say(text) {
+    if (!text) return;
+    this.#text += text;
+    this.#out += sse("delta", { text });
+  }
+
+  fail(failure) {
+    const { code, message, cause } = failure;
+    this.#out += sse("error", { code, message: `Error: ${message}`, retryable: RETRYABLE.has(code) });
+    Object.assign(this.record, { outcome: code, error: cause, level: "error" });
+    this.isOver = true;
+  }
+
+  /** What has come of it since the last time. */
+  take() {
+    const out = this.#out;
+    this.#out = "";
+    return out;
+  }
+}
+
+const truncated = () => invalidResponse("the stream ended before the answer did", "truncated");

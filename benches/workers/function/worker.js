@@ -1,0 +1,156 @@
+// The function of bedrock-edge in JavaScript, as a Worker: what it takes, answers and logs is what
+// the README of bedrock-edge says. How a call is signed is the caller's.
+//
+// Left out, because JSON.parse and request.text() do not tell: a key that stands there twice, a body
+// that is not UTF-8. And what the benchmark does not use: WebSockets, API keys.
+import { LEVELS, readConfig } from "./config.js";
+import { Failure, invalidResponse, refused, unavailable } from "./failure.js";
+import { checkHeaders, parseRequest, payload, tooLarge } from "./request.js";
+import { answerInEvents } from "./stream.js";
+
+/** @param signed gives, for a configuration, what takes the place of fetch. */
+export function worker(signed) {
+  let config;
+  let call;
+  return {
+    async fetch(request, env) {
+      if (config === undefined) {
+        config = readConfig(env);
+        call = signed(config);
+      }
+      const record = {
+        level: "info", outcome: "ok", status: 200, request_id: crypto.randomUUID(), model: config.model, region: config.region,
+        upstream_status: undefined, x_amzn_requestid: undefined, retries: 0, input_tokens: undefined, output_tokens: undefined,
+        stop_reason: undefined, upstream_ms: undefined, total_ms: undefined, error: undefined,
+      };
+      return answer(request, { config, call, record, started: Date.now() });
+    },
+  };
+}
+
+async function answer(request, context) {
+  const { config, record } = context;
+  let prompt = "";
+  let text;
+  let failure;
+  try {
+    const end = route(request);
+    if (end !== undefined) return end(context);
+    checkHeaders(request.headers, config);
+    const body = await request.text();
+    if (body.length > config.maxBodyBytes) throw tooLarge(config.maxBodyBytes);
+    const parsed = parseRequest(body, config);
+    prompt = parsed.prompt;
+    if (parsed.stream || acceptsEvents(request.headers)) return await answerInEvents(parsed, context);
+    text = await invoke(parsed, context);
+  } catch (error) {
+    failure = error instanceof Failure ? error : new Failure("internal", "Bedrock invocation failed", { cause: error.message });
+    text = `Error: ${failure.message}`;
+  }
+  const headers = { "Content-Type": "application/json; charset=utf-8" };
+  if (failure !== undefined) fail(failure, record, headers);
+  finish(context, headers);
+  log(record, config);
+  return new Response(JSON.stringify({ input_prompt: prompt, generated_text: text }), { status: record.status, headers });
+}
+
+/** What answers without a body, or throws; undefined for the function itself. */
+function route({ method, url }) {
+  const path = url.slice(url.indexOf("/", 8)).split("?", 1)[0];
+  if (path === "/") {
+    if (method === "POST") return undefined;
+    if (method === "OPTIONS") return options("OPTIONS, POST");
+    throw notAllowed("OPTIONS, POST");
+  }
+  if (path !== "/healthz") throw new Failure("not_found", "there is nothing at this path");
+  if (method === "OPTIONS") return options("GET, HEAD, OPTIONS");
+  if (method !== "GET" && method !== "HEAD") throw notAllowed("GET, HEAD, OPTIONS");
+  return (context) => bodiless(context, 200, {}, method === "GET" ? JSON.stringify({ input_prompt: "", generated_text: "ok" }) : null);
+}
+
+const notAllowed = (allow) => new Failure("method_not_allowed", `the method must be one of ${allow}`, { allow });
+const options = (allow) => (context) => bodiless(context, 204, { allow }, null);
+
+function bodiless(context, status, more, body) {
+  const headers = { "Content-Type": "application/json; charset=utf-8", ...more };
+  context.record.status = status;
+  finish(context, headers);
+  log(context.record, context.config);
+  return new Response(body, { status, headers });
+}
+
+function acceptsEvents(headers) {
+  const accept = headers.get("accept");
+  if (accept === null || accept === "*/*") return false;
+  return accept.split(",").some((range) => range.split(";", 1)[0].trim().toLowerCase() === "text/event-stream");
+}
+
+async function invoke(request, context) {
+  const { config, record } = context;
+  const started = Date.now();
+  try {
+    const response = await post(config.invokeUrl, request, context);
+    const reply = await response.json().catch((error) => {
+      throw invalidResponse(`the body is not Claude's JSON: ${error.message}`);
+    });
+    const texts = (Array.isArray(reply.content) ? reply.content : []).filter(({ type, text }) => type === "text" && typeof text === "string");
+    if (texts.length === 0) throw invalidResponse("no block of text");
+    learn(record, reply.stop_reason, reply.usage);
+    return texts.length === 1 ? texts[0].text : texts.map(({ text }) => text).join("");
+  } finally {
+    record.upstream_ms = Date.now() - started;
+  }
+}
+
+/** Bedrock's answer of status 200. */
+export async function post(url, request, { call, record }) {
+  let response;
+  try {
+    response = await call(url, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/json" },
+      body: payload(request),
+      redirect: "manual",
+    });
+  } catch (error) {
+    throw unavailable(error);
+  }
+  record.upstream_status = response.status;
+  record.x_amzn_requestid = token(response.headers.get("x-amzn-requestid"));
+  if (response.status !== 200) throw await refused(response);
+  return response;
+}
+
+const token = (text) => (typeof text === "string" && /^[\w.:=/-]{1,128}$/.test(text) ? text : undefined);
+
+/** What an answer says of itself. */
+export function learn(record, stopReason, usage) {
+  record.stop_reason = token(stopReason) ?? record.stop_reason;
+  record.input_tokens = usage?.input_tokens ?? record.input_tokens;
+  record.output_tokens = usage?.output_tokens ?? record.output_tokens;
+}
+
+function fail({ code, status, cause, allow, retryAfter }, record, headers) {
+  record.outcome = code;
+  record.status = status;
+  record.error = cause;
+  headers["x-error-code"] = code;
+  if (allow) headers.allow = allow;
+  if (retryAfter) headers["retry-after"] = retryAfter;
+}
+
+/** What headers tell of a call. */
+export function finish({ record, started }, headers) {
+  record.total_ms = Date.now() - started;
+  record.level = record.status >= 500 ? "error" : record.status >= 400 ? "warn" : "info";
+  headers["x-request-id"] = record.request_id;
+  if (record.x_amzn_requestid !== undefined) headers["x-amzn-requestid"] = record.x_amzn_requestid;
+  if (record.stop_reason !== undefined) headers["x-stop-reason"] = record.stop_reason;
+  if (record.input_tokens !== undefined) headers["x-amzn-bedrock-input-token-count"] = String(record.input_tokens);
+  if (record.output_tokens !== undefined) headers["x-amzn-bedrock-output-token-count"] = String(record.output_tokens);
+  if (record.upstream_ms !== undefined) headers["server-timing"] = `bedrock;dur=${record.upstream_ms}, total;dur=${record.total_ms}`;
+}
+
+export function log(record, { logLevel }) {
+  if (LEVELS.indexOf(record.level) >= logLevel) console.log(JSON.stringify(record));
+}

@@ -1,0 +1,19 @@
+-- wrk -s wrk.lua URL -- BODY-FILE [ACCEPT]: posts the file, prints the figures as one line of JSON.
+
+function init(args)
+  local file = assert(io.open(args[1], "rb"))
+  wrk.method = "POST"
+  wrk.body = file:read("*a")
+  wrk.headers["content-type"] = "application/json"
+  if args[2] then wrk.headers["accept"] = args[2] end
+  file:close()
+end
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  print(string.format(
+    '{"requests":%d,"microseconds":%d,"mean":%.0f,"p50":%d,"p99":%d,"failed":%d}',
+    summary.requests, summary.duration, latency.mean, latency:percentile(50), latency:percentile(99),
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout
+  ))
+end

@@ -1,0 +1,14 @@
+// Medians with their spread.
+
+/** @returns {{median: number, min: number, max: number}} */
+export function summary(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const median = Number.isInteger(middle) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[Math.floor(middle)];
+  return { median, min: sorted[0], max: sorted.at(-1) };
+}
+
+/** Of two series of the same rounds: the ratio of each round, summed up. */
+export function ratio(numbers, others) {
+  return summary(numbers.map((number, round) => number / others[round]));
+}

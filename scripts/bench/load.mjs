@@ -1,0 +1,54 @@
+// Load: wrk against one URL, and what the processes took meanwhile.
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cpuMicroseconds } from "./processes.mjs";
+
+const run = promisify(execFile);
+
+const LONG_BYTES = 500_000;
+
+/** What is sent, and with which Accept; of a stream, how many frames it has. */
+export const WORKLOADS = {
+  short: { body: { prompt: "What is the capital of Japan, and how many people live there?" } },
+  long: { body: { prompt: "The quick brown fox jumps over the lazy dog. ".repeat(LONG_BYTES / 45) } },
+  stream: { body: { prompt: "What is the capital of Japan, and how many people live there?" }, accept: "text/event-stream", frames: 300 },
+  batched: { body: { prompt: "batched: What is the capital of Japan, and how many people live there?" }, accept: "text/event-stream", frames: 300 },
+};
+
+export async function checkWrk() {
+  const version = await run("wrk", ["-v"]).catch((error) => error);
+  if (version.code === "ENOENT") throw new Error("wrk is missing: install it (Debian: apt-get install wrk; macOS: brew install wrk)");
+}
+
+/** Loads a URL for some seconds. Requests a second, latencies in milliseconds, and of each process the processor time for a request in microseconds and its share of one core. */
+export async function load(url, workload, { connections, seconds, directory, pids = {} }) {
+  const { body, accept, frames, upstreamPath } = workload;
+  const file = join(directory, "body.json");
+  writeFileSync(file, JSON.stringify(body));
+  const before = Object.entries(pids).map(([name, pid]) => [name, pid, cpuMicroseconds(pid)]);
+  const target = upstreamPath ? url + upstreamPath : url;
+  const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--timeout=30s", "-s", "benches/wrk.lua", target, "--", file, ...(accept ? [accept] : [])];
+  const { stdout } = await run("wrk", args);
+  const { requests, microseconds, mean, p50, p99, failed } = JSON.parse(stdout.trim().split("\n").at(-1));
+  if (failed > 0) throw new Error(`${failed} of ${requests} requests to ${url} failed`);
+  if (requests === 0) throw new Error(`no request to ${url} was answered in ${seconds} s`);
+  // Many streams at once end at once: of those under way at the end a part is done, and counts by
+  // Little's law.
+  const rate = frames ? connections / (mean / 1e6) : requests / (microseconds / 1e6);
+  const cpu = Object.fromEntries(
+    before.map(([name, pid, then]) => {
+      const cores = (cpuMicroseconds(pid) - then) / microseconds;
+      return [name, { perRequest: (cores * 1e6) / rate, cores }];
+    }),
+  );
+  return { rate, p50: p50 / 1000, p99: p99 / 1000, cpu };
+}
+
+const MODEL = "/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0";
+
+/** The same load, for the upstream itself. */
+export function direct(workload) {
+  return { ...workload, upstreamPath: `${MODEL}/${workload.frames ? "invoke-with-response-stream" : "invoke"}` };
+}

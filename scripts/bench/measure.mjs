@@ -1,0 +1,134 @@
+// The measurements, each of which knows one thing about the Workers.
+import { request } from "node:http";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
+import { WORKLOADS, direct, load } from "./load.mjs";
+import { MODULES, memoryKib, prepare, startWorkerd } from "./processes.mjs";
+
+const json = { "content-type": "application/json" };
+
+/** Each Worker in turn, round by round, in one workerd process. A list of rounds for each Worker. */
+export async function throughput({ workers, process, upstream, workload, connections, seconds, warmUp, rounds, directory }) {
+  const options = { connections, directory, pids: { workerd: process.pid, upstream: upstream.pid } };
+  const one = (worker, seconds) => load(process.urls[worker], WORKLOADS[workload], { ...options, seconds });
+  for (const worker of workers) await one(worker, warmUp);
+  const results = Object.fromEntries(workers.map((worker) => [worker, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const worker of workers) results[worker].push(await one(worker, seconds));
+  }
+  return results;
+}
+
+/** What the upstream does with nothing in front of it. */
+export async function capacity({ upstream, seconds, directory }) {
+  const results = {};
+  for (const name of Object.keys(WORKLOADS)) {
+    const options = { connections: 64, seconds, directory };
+    results[name] = (await load(upstream.url, direct(WORKLOADS[name]), options)).rate;
+  }
+  return results;
+}
+
+/** Microseconds for a signature: many of them in one request, because the clock inside stands still. */
+export async function signing({ process, rounds, bytes, times }) {
+  const signers = ["sign-bedrock-edge", "sign-aws4fetch"];
+  const results = Object.fromEntries(signers.map((signer) => [signer, []]));
+  for (let round = -1; round < rounds; round++) {
+    for (const signer of signers) {
+      const started = performance.now();
+      const response = await fetch(`${process.urls[signer]}?times=${times}&bytes=${bytes}`);
+      const text = await response.text();
+      if (!text.startsWith("AWS4-HMAC-SHA256 ")) throw new Error(`${signer}: ${text}`);
+      // The first warms up.
+      if (round >= 0) results[signer].push(((performance.now() - started) * 1000) / times);
+    }
+  }
+  return results;
+}
+
+/** Milliseconds from the start of workerd to the first answer. */
+export async function coldStart({ workerd, workers, upstream, directory, rounds }) {
+  const places = workers.map((worker) => [worker, prepare(directory, [worker], upstream)]);
+  const results = Object.fromEntries(workers.map((worker) => [worker, []]));
+  for (let round = -1; round < rounds; round++) {
+    for (const [worker, place] of places) {
+      const started = performance.now();
+      const process = await startWorkerd(workerd, place);
+      const response = await fetch(process.urls[worker], { method: "POST", headers: json, body: JSON.stringify(WORKLOADS.short.body) });
+      await response.text();
+      // The first brings workerd into the page cache.
+      if (round >= 0) results[worker].push(performance.now() - started);
+      await process.end();
+    }
+  }
+  return results;
+}
+
+/** Bytes of what is uploaded: raw, and gzipped. */
+export function sizes(directory, workers) {
+  return Object.fromEntries(
+    workers.map((worker) => {
+      const files = MODULES[worker].map((name) => readFileSync(join(directory, name)));
+      const sum = (lengths) => lengths.reduce((a, b) => a + b);
+      return [worker, { raw: sum(files.map((bytes) => bytes.length)), gzipped: sum(files.map((bytes) => gzipSync(bytes).length)) }];
+    }),
+  );
+}
+
+/** The most memory that a process with one Worker had, after short and long prompts, in KiB. */
+export async function peakMemory({ workerd, workers, upstream, directory, seconds }) {
+  const results = {};
+  for (const worker of workers) {
+    const process = await startWorkerd(workerd, prepare(directory, [worker], upstream));
+    for (const [name, connections] of [["short", 64], ["long", 8]]) {
+      await load(process.urls[worker], WORKLOADS[name], { connections, seconds, directory });
+    }
+    results[worker] = memoryKib(process.pid, "VmHWM");
+    await process.end();
+  }
+  return results;
+}
+
+/** Fewer than a limit of 1024 file descriptors allows: workerd needs two for each. */
+const OPEN_STREAMS = { before: 100, after: 400 };
+
+/** What one stream more that is open keeps resident, in KiB. */
+export async function streamMemory({ workerd, workers, upstream, directory, rounds }) {
+  const places = workers.map((worker) => [worker, prepare(directory, [worker], upstream)]);
+  const results = Object.fromEntries(workers.map((worker) => [worker, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const [worker, place] of places) {
+      const process = await startWorkerd(workerd, place);
+      const streams = [];
+      async function residentWith(count) {
+        const more = Array.from({ length: count - streams.length }, () => openStream(process.urls[worker]));
+        streams.push(...(await Promise.all(more)));
+        await sleep(500);
+        return memoryKib(process.pid, "VmRSS");
+      }
+      // The first ones also pay for the code and the first pages of the heap.
+      const before = await residentWith(OPEN_STREAMS.before);
+      const after = await residentWith(OPEN_STREAMS.after);
+      results[worker].push((after - before) / (OPEN_STREAMS.after - OPEN_STREAMS.before));
+      for (const stream of streams) stream.destroy();
+      await process.end();
+    }
+  }
+  return results;
+}
+
+/** A stream that has begun and does not go on. */
+function openStream(url) {
+  return new Promise((resolve, reject) => {
+    const headers = { ...json, accept: "text/event-stream" };
+    const call = request(url, { method: "POST", headers, agent: false }, (response) => {
+      response.once("data", () => resolve(call));
+      response.on("error", () => {}); // when it is destroyed
+    });
+    call.on("error", reject);
+    call.end(JSON.stringify({ prompt: "held" }));
+  });
+}

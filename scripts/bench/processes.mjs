@@ -1,0 +1,117 @@
+// The upstream and workerd: started, ended, and what the system says of them.
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, copyFileSync } from "node:fs";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const started = new Set();
+
+const directories = [];
+
+process.on("exit", () => {
+  for (const child of started) child.kill("SIGKILL");
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
+
+function start(command, args, options) {
+  const child = spawn(command, args, options);
+  started.add(child);
+  child.on("exit", () => started.delete(child));
+  return child;
+}
+
+async function end(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, "exit");
+  child.kill("SIGKILL");
+  await exited;
+}
+
+export async function startUpstream(directory) {
+  const child = start(join(directory, "bench-upstream"), [], { stdio: ["ignore", "pipe", "inherit"] });
+  const [port] = await once(createInterface({ input: child.stdout }), "line");
+  return { pid: child.pid, url: `http://127.0.0.1:${port}`, end: () => end(child) };
+}
+
+const quoted = (text) => JSON.stringify(text); // Cap'n Proto's strings are C's
+
+/** A Worker's modules, of which the first is the entry. */
+export const MODULES = {
+  "bedrock-edge": ["index.js", "index_bg.wasm"],
+  aws4fetch: ["aws4fetch.js"],
+  unsigned: ["unsigned.js"],
+  "pass-through": ["pass-through.js"],
+  "sign-bedrock-edge": ["sign-bedrock-edge.js", "signer.wasm"],
+  "sign-aws4fetch": ["sign-aws4fetch.js"],
+};
+
+// https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp
+function configuration(workers, upstream) {
+  const date = /^compatibility_date = "(.*)"$/m.exec(readFileSync("wrangler.toml", "utf8"))[1];
+  const bindings = {
+    AWS_ENDPOINT_URL_BEDROCK_RUNTIME: upstream.url,
+    AWS_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE",
+    AWS_SECRET_ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+  };
+  const binding = ([name, text]) => `(name = ${quoted(name)}, text = ${quoted(text)})`;
+  const module = (name) =>
+    name.endsWith(".wasm")
+      ? `(name = ${quoted(`./${name}`)}, wasm = embed ${quoted(name)})`
+      : `(name = ${quoted(name)}, esModule = embed ${quoted(name)})`;
+  const service = (worker) => `(name = ${quoted(worker)}, worker = (
+      modules = [${MODULES[worker].map(module).join(", ")}],
+      compatibilityDate = ${quoted(date)},
+      bindings = [${Object.entries(bindings).map(binding).join(", ")}],
+      globalOutbound = "net",
+    ))`;
+  const socket = (worker) => `(name = ${quoted(worker)}, address = "127.0.0.1:0", http = (), service = ${quoted(worker)})`;
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    ${workers.map(service).join(",\n    ")},
+    (name = "net", network = (allow = ["local"])),
+  ],
+  sockets = [${workers.map(socket).join(", ")}],
+);
+`;
+}
+
+/** A directory with the modules and the configuration of these Workers. */
+export function prepare(directory, workers, upstream) {
+  const place = mkdtempSync(join(directory, "workerd-"));
+  directories.push(place);
+  for (const name of workers.flatMap((worker) => MODULES[worker])) copyFileSync(join(directory, name), join(place, name));
+  const config = join(place, "config.capnp");
+  writeFileSync(config, configuration(workers, upstream));
+  return { config, workers };
+}
+
+/** Starts workerd, and returns when all of its sockets listen. Its output goes to `onLine`, or nowhere. */
+export async function startWorkerd(workerd, { config, workers }, { onLine, args = [] } = {}) {
+  const output = onLine ? "pipe" : "ignore";
+  const child = start(workerd, ["serve", "--control-fd=3", ...args, config], { stdio: ["ignore", output, "inherit", "pipe"] });
+  if (onLine) createInterface({ input: child.stdout }).on("line", onLine);
+  const urls = {};
+  for await (const line of createInterface({ input: child.stdio[3] })) {
+    const { event, socket, port } = JSON.parse(line);
+    if (event === "listen") urls[socket] = `http://127.0.0.1:${port}/`;
+    if (Object.keys(urls).length === workers.length) {
+      return { pid: child.pid, urls, end: () => end(child) };
+    }
+  }
+  throw new Error("workerd ended before it listened");
+}
+
+/** The processor time of a process in microseconds. Linux counts it in hundredths of a second. */
+export function cpuMicroseconds(pid) {
+  // The second field is a name in parentheses, which may have spaces.
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
+
+/** VmRSS or VmHWM of a process, in KiB. */
+export function memoryKib(pid, name) {
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
+}
