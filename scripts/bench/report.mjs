@@ -44,7 +44,14 @@ ${upstream(results)}
 
 const preamble = ({ plan, cases, environment }) => `# Results
 
-\`npm run bench\` writes this page. ${plan.rounds === 1 ? "**It is from one round only, to try the benchmark.**" : ""}
+\`npm run bench\` writes this page.${
+  plan.rounds < 5 || plan.seconds < 5
+    ? `
+
+**Preliminary: ${plan.rounds} round${plan.rounds === 1 ? "" : "s"} of ${plan.seconds} s, where a full run has 5 of 5 s. With 64 streams at once so
+short a round holds about one wave of answers, and its figures there mean little.**`
+    : ""
+}
 
 ${environment}
 
@@ -54,16 +61,21 @@ ${environment}
 - **unsigned** is the same without the signature.
 - **pass-through** hands request and answer on: what workerd takes by itself.
 
-The first three do all of the job (validation, request id, headers, log line, tokens, stop reason,
+The first three do the same job (validation, request id, headers, log line, tokens, stop reason,
 comments in idle streams): before it measures, the benchmark sends them ${cases} requests, good and bad, and
 compares status, headers, body and log line. Their sources are in \`workers/\`; esbuild bundles and
-minifies them.
+minifies them. The JavaScript does a little less: it does not look for keys that are there twice,
+nesting that is too deep, invalid UTF-8, quoted prompts in the log, or characters divided over deltas.
 
 All run in one workerd process, which has one thread for JavaScript, and call the same upstream
 (\`upstream/\`, Rust) over HTTP. wrk sends the load from one thread. After ${plan.warmUp} s of warm-up each,
 they take turns: ${plan.rounds} round${plan.rounds === 1 ? "" : "s"} of ${plan.seconds} s each. A figure is the median of the rounds, with the lowest and the
 highest; a ratio is made within a round. What workerd prints goes to /dev/null. Processor time
 is that of the whole workerd process, and depends less on what else the machine does.
+
+Frames a second are not counted but derived: connections, divided by the mean time of the answers
+that ended, times 300. Where 64 streams end together, counting those that ended within a round says
+more about the round than about the Worker. Processor time a stream is made from the same number.
 `;
 
 // --- Throughput ---------------------------------------------------------------------------------
