@@ -53,6 +53,8 @@ pub struct Config {
     pub max_tokens: u32,
     /// `TEMPERATURE`, 0 to 1: what is sent when the caller names none. `None`: not sent.
     pub temperature: Option<f64>,
+    /// `BASE_PATH`: what the paths begin with, without a `/` at its end. Empty, or such as `/ai`.
+    pub base_path: String,
     /// `MAX_BODY_BYTES`: the longest request body that is read.
     pub max_body_bytes: usize,
     /// `LOG_LEVEL`: the lowest level that is logged.
@@ -152,6 +154,7 @@ impl Config {
             Ok(bytes @ 1..=BEDROCK_MAX_BODY_BYTES) => Ok(bytes),
             _ => Err("must be a whole number from 1 to 25000000, the most that Bedrock takes"),
         });
+        let base_path = vars.read("BASE_PATH", "/", parse_base_path);
         let log_level = vars.read("LOG_LEVEL", "info", |text| {
             text.parse().map_err(|()| "must be debug, info, warn or error")
         });
@@ -175,12 +178,38 @@ impl Config {
             model_id,
             max_tokens: max_tokens?,
             temperature: temperature?,
+            base_path: base_path?,
             max_body_bytes: max_body_bytes?,
             log_level: log_level?,
             authentication: authentication?,
             invoke_uri,
             stream_uri,
         })
+    }
+}
+
+impl Config {
+    /// The path below [`base_path`](Self::base_path), which begins with `/`; empty where the path
+    /// is not below it.
+    ///
+    /// ```
+    /// # use bedrock_edge::Config;
+    /// let config = Config::from_vars(|name| match name {
+    ///     "BASE_PATH" => Some("/ai".to_owned()),
+    ///     "AWS_BEARER_TOKEN_BEDROCK" => Some("example".to_owned()),
+    ///     _ => None,
+    /// })?;
+    /// assert_eq!(config.path_below("/ai"), "/");
+    /// assert_eq!(config.path_below("/ai/ws"), "/ws");
+    /// assert_eq!(config.path_below("/aims"), "");
+    /// # Ok::<(), bedrock_edge::ConfigError>(())
+    /// ```
+    pub fn path_below<'a>(&self, path: &'a str) -> &'a str {
+        match path.strip_prefix(&*self.base_path) {
+            Some("") => "/",
+            Some(below) if below.starts_with('/') => below,
+            _ => "",
+        }
     }
 }
 
@@ -325,15 +354,28 @@ fn parse_endpoint(text: &str) -> Result<String, &'static str> {
         _ => String::new(),
     };
     let path = path.strip_suffix('/').unwrap_or(path);
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     if path.is_empty() {
         return Ok(format!("{scheme}://{host}{port}"));
     }
-    if !path.bytes().all(is_allowed) || path.split('/').any(|part| ["", ".", ".."].contains(&part))
-    {
+    if !is_plain_path(path) {
         return Err(NOT_A_PATH);
     }
     Ok(format!("{scheme}://{host}{port}/{path}"))
+}
+
+/// Whether it is the same in every spelling.
+fn is_plain_path(path: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    path.bytes().all(is_allowed) && path.split('/').all(|part| !["", ".", ".."].contains(&part))
+}
+
+fn parse_base_path(text: &str) -> Result<String, &'static str> {
+    let path = text.strip_suffix('/').unwrap_or(text);
+    if path.is_empty() || path.strip_prefix('/').is_some_and(is_plain_path) {
+        Ok(path.to_owned())
+    } else {
+        Err("must be a path that begins with /, of letters, digits, -, ., _ and ~ only")
+    }
 }
 
 /// The host as a URL has it.

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::host::{Body, ReadError};
+use crate::invocation;
 use crate::log::Token;
 
 /// A call of the function. The body is not read yet.
@@ -41,6 +42,8 @@ pub enum Route {
     Socket,
     /// `/healthz`: whether it is configured.
     Health,
+    /// `/2015-03-31/functions/…/invocations`: the function, as Lambda's Invoke API has it.
+    Invocation,
     /// There is nothing there.
     Unknown,
 }
@@ -51,6 +54,7 @@ impl Route {
             "/" => Self::Generate,
             "/ws" => Self::Socket,
             "/healthz" => Self::Health,
+            _ if invocation::is_path(path) => Self::Invocation,
             _ => Self::Unknown,
         }
     }
@@ -58,6 +62,14 @@ impl Route {
 
 impl<B> Event<B> {
     /// An HTTP request to `path`, which has no query.
+    ///
+    /// ```
+    /// use bedrock_edge::{Event, Route};
+    /// use http::{HeaderMap, Method};
+    ///
+    /// let event = Event::from_http(Method::GET, "/healthz", HeaderMap::new(), bytes::Bytes::new());
+    /// assert_eq!(event.route, Route::Health);
+    /// ```
     pub fn from_http(method: Method, path: &str, headers: HeaderMap, body: B) -> Self {
         Self { method, route: Route::of(path), headers, request_id: None, body }
     }

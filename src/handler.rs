@@ -32,6 +32,20 @@ mod streaming;
 /// 5. The body is a valid request, or 400.
 /// 6. Bedrock answers with a text, or 500.
 /// 7. The record and the answer's headers tell what is known of the call.
+///
+/// ```
+/// use bedrock_edge::{Config, Event, Host, lambda_handler};
+///
+/// /// What a Lambda returns for its event. It reads the configuration once.
+/// async fn answer(event: &[u8], host: &impl Host) -> serde_json::Result<String> {
+///     let config = Config::from_vars(|name| std::env::var(name).ok());
+///     let (envelope, record) = lambda_handler(Event::from_lambda(event), &config, host).await;
+///     if let Some(line) = record.line(config.as_ref().ok()) {
+///         println!("{line}");
+///     }
+///     serde_json::to_string(&envelope)
+/// }
+/// ```
 pub async fn lambda_handler<H: Host, B: Body>(
     event: Event<B>,
     config: &Result<Config, ConfigError>,
@@ -51,22 +65,26 @@ pub async fn lambda_handler<H: Host, B: Body>(
 }
 
 /// What is known of a call from its beginning to its end.
-struct Call {
+pub(crate) struct Call {
     started: SystemTime,
-    record: Record,
+    pub(crate) record: Record,
     without_body: bool,
 }
 
 impl Call {
     /// 1.
-    fn new<H: Host, B>(event: &Event<B>, host: &H) -> Self {
+    pub(crate) fn new<H: Host, B>(event: &Event<B>, host: &H) -> Self {
         let id = event.request_id.clone().unwrap_or_else(|| Token::random(host.random()));
         let without_body = event.method == Method::HEAD;
         Self { started: host.now(), record: Record::new(id), without_body }
     }
 
     /// 7.
-    fn finish<H: Host>(mut self, mut envelope: Envelope, host: &H) -> (Envelope, Record) {
+    pub(crate) fn finish<H: Host>(
+        mut self,
+        mut envelope: Envelope,
+        host: &H,
+    ) -> (Envelope, Record) {
         self.record.total_time = host.now().duration_since(self.started).ok();
         self.record.set_status(envelope.status_code);
         describe(&self.record, &mut envelope);
@@ -78,7 +96,7 @@ impl Call {
 }
 
 /// Steps 2 to 4: the configuration and the body, or the answer.
-async fn admit<'a, B: Body>(
+pub(crate) async fn admit<'a, B: Body>(
     event: Event<B>,
     config: &'a Result<Config, ConfigError>,
     record: &mut Record,
@@ -88,7 +106,7 @@ async fn admit<'a, B: Body>(
     record.configure(config);
     // 3.
     let allow = match event.route {
-        Route::Generate => "OPTIONS, POST",
+        Route::Generate | Route::Invocation => "OPTIONS, POST",
         Route::Socket => "GET, OPTIONS",
         Route::Health => "GET, HEAD, OPTIONS",
         Route::Unknown => {
@@ -110,7 +128,7 @@ async fn admit<'a, B: Body>(
             envelope.set_header("upgrade", "websocket");
             return Err(envelope);
         }
-        (Route::Generate, &Method::POST) => {}
+        (Route::Generate | Route::Invocation, &Method::POST) => {}
         _ => {
             let message = format!("the method must be one of {allow}");
             let error = Error { allow: Some(allow), ..Error::new(Code::MethodNotAllowed, message) };
@@ -136,7 +154,10 @@ async fn generate<H: Host>(
 }
 
 async fn read_body<B: Body>(event: Event<B>, limit: usize) -> Result<Bytes, Error> {
-    check_media_type(&event.headers)?;
+    // The SDKs declare none for a payload, or one of bytes.
+    if event.route != Route::Invocation {
+        check_media_type(&event.headers)?;
+    }
     if content_length(&event.headers).is_some_and(|length| length > limit as u64) {
         return Err(unreadable(ReadError::TooLong, limit));
     }

@@ -86,6 +86,7 @@ pub mod error;
 pub mod event;
 pub mod handler;
 pub mod host;
+pub mod invocation;
 pub mod invoke;
 pub mod log;
 pub mod model;

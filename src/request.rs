@@ -37,6 +37,29 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// A request for a prompt of one's own, which is not blank, with the configuration's defaults.
+    ///
+    /// ```
+    /// # use bedrock_edge::{Config, Request};
+    /// # let config = Config::from_vars(|name| Some(match name {
+    /// #     "AWS_BEARER_TOKEN_BEDROCK" => "example".to_owned(),
+    /// #     _ => return None,
+    /// # })).unwrap();
+    /// let mut request = Request::new("Write a haiku about rain.", &config);
+    /// request.system = Some("You are Bashō.".into());
+    /// assert_eq!(request.max_tokens, config.max_tokens);
+    /// ```
+    pub fn new(prompt: impl Into<Cow<'a, str>>, config: &Config) -> Self {
+        Self {
+            prompt: prompt.into(),
+            max_tokens: config.max_tokens,
+            temperature: config.temperature,
+            system: None,
+            stop_sequences: Vec::new(),
+            stream: false,
+        }
+    }
+
     /// Reads a body: a JSON object, or nothing at all. Keys that are not ours are ignored.
     ///
     /// ```

@@ -21,23 +21,27 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
-use crate::event::Event;
+use crate::event::{Event, Route};
 use crate::handler::{Answer, streaming_handler};
 use crate::host::{Host, TransportError};
 use crate::log::{Level, Record};
-use body::JsBody;
+pub use body::JsBody;
 use task::settled;
 
 mod body;
 #[cfg(feature = "entry")]
 mod entry;
 mod glue;
+mod invocation;
+#[cfg(feature = "entry")]
+mod rpc;
 mod streams;
 mod task;
 
 /// Answers a request, and logs its line. A route of another Worker can be this function.
 ///
-/// The variables are read from `env` at the first request of an isolate.
+/// The variables are read from `env` at the first request of an isolate. `BASE_PATH` is where the
+/// route is, such as `/ai`.
 ///
 /// ```no_run
 /// # use worker::{Context, Env, Request, Response, Result, event};
@@ -58,47 +62,71 @@ pub async fn handle(request: ::worker::Request, env: &Env) -> ::worker::Result<:
     Ok(answer.unchecked_into::<web_sys::Response>().into())
 }
 
+/// The configuration, read from `env` at the first request of an isolate.
+pub fn config(env: &Env) -> &'static Result<Config, ConfigError> {
+    static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
+    CONFIG.get_or_init(|| Config::from_vars(|name| glue::variable(env, name)))
+}
+
 /// A promise of a Response.
 fn serve(request: web_sys::Request, env: &Env) -> Promise {
-    static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
-    let config = CONFIG.get_or_init(|| Config::from_vars(|name| glue::variable(env, name)));
     let client = JsValue::from(&request);
-    task::promise(&client, answer(request, config))
+    task::promise(&client, answer(request, config(env)))
 }
 
 async fn answer(
     request: web_sys::Request,
     config: &'static Result<Config, ConfigError>,
 ) -> Result<JsValue, JsValue> {
-    let event = event(&request);
+    let event = event(&request, config.as_ref().ok());
     if let (true, Ok(config)) = (event.is_upgrade(), config) {
         return Ok(streams::socket(config)?.into());
     }
-    let worker = Worker { client: request.into() };
-    let response = match streaming_handler(event, config, &worker).await {
-        Answer::Whole(envelope, record) => {
-            worker.log(record, config.as_ref().ok());
-            glue::respond(envelope.status_code, &lines(&envelope), envelope.body.as_bytes())?
-        }
-        Answer::Stream(envelope, streaming) => streams::events(&lines(&envelope), streaming)?,
-    };
-    Ok(response.into())
+    respond(event, config, request.into()).await
 }
 
-fn log(record: &Record, config: Option<&Config>) {
+/// A Response, for who waits as in `glue.js`.
+async fn respond(
+    event: Event<JsBody>,
+    config: &'static Result<Config, ConfigError>,
+    client: JsValue,
+) -> Result<JsValue, JsValue> {
+    let worker = Worker { client };
+    if event.route == Route::Invocation {
+        return invocation::invoke(event, config, &worker).await;
+    }
+    match streaming_handler(event, config, &worker).await {
+        Answer::Whole(envelope, record) => {
+            worker.log(record, config.as_ref().ok());
+            answered(&envelope)
+        }
+        Answer::Stream(envelope, streaming) => {
+            Ok(streams::events(&lines(&envelope), streaming)?.into())
+        }
+    }
+}
+
+fn answered(envelope: &Envelope) -> Result<JsValue, JsValue> {
+    let body = envelope.body.as_bytes();
+    Ok(glue::respond(envelope.status_code, &lines(envelope), body)?.into())
+}
+
+/// Writes a request's line on the console, if `LOG_LEVEL` does not say otherwise.
+pub fn log(record: &Record, config: Option<&Config>) {
     if let Some(line) = record.line(config) {
         console_log!("{line}");
     }
 }
 
-fn event(request: &web_sys::Request) -> Event<JsBody> {
+fn event(request: &web_sys::Request, config: Option<&Config>) -> Event<JsBody> {
     let head = glue::head(request);
     let (line, headers) = head.split_once('\n').unwrap_or((&head, ""));
     let (method, url) = line.split_once(' ').unwrap_or_default();
+    let path = path_of(url);
     Event::from_http(
         // A method that is none is not one of ours either.
         method.parse().unwrap_or(http::Method::CONNECT),
-        path_of(url),
+        config.map_or(path, |config| config.path_below(path)),
         header_map(headers),
         JsBody::new(request.into()),
     )
@@ -125,13 +153,40 @@ fn lines(envelope: &Envelope) -> String {
     headers.join("\n")
 }
 
-/// What one client waits for.
-struct Worker {
-    /// As in `glue.js`.
+/// The Host of Cloudflare Workers, for one request.
+///
+/// A Worker that has routes of its own calls the core with it, for its own prompts and its own
+/// answers:
+///
+/// ```no_run
+/// use bedrock_edge::worker::{Worker, config, log};
+/// use bedrock_edge::{Host, Record, Request, Token, invoke_bedrock};
+/// use worker::{Env, Response, Result};
+///
+/// async fn haiku(request: worker::Request, env: Env) -> Result<Response> {
+///     let Ok(config) = config(&env) else { return Response::error("misconfigured", 500) };
+///     let host = Worker::new(&request);
+///     let mut record = Record::new(Token::random(host.random()));
+///     let prompt = Request::new("Write a haiku about rain.", config);
+///     let reply = invoke_bedrock(&prompt, config, &host, &mut record).await;
+///     log(&record, Some(config));
+///     match reply {
+///         Ok(reply) => Response::from_json(&[reply.text]),
+///         Err(error) => Response::error(error.to_string(), error.code.status().as_u16()),
+///     }
+/// }
+/// ```
+pub struct Worker {
+    /// Who waits, as in `glue.js`.
     client: JsValue,
 }
 
 impl Worker {
+    /// For what a request leads to. When its client leaves, calls that are under way end.
+    pub fn new(request: &::worker::Request) -> Self {
+        Self { client: request.inner().into() }
+    }
+
     /// Logs what did not become a stream. If nobody waited for it any more, then nothing failed.
     fn log(&self, mut record: Record, config: Option<&Config>) {
         if record.level == Level::Error && glue::is_gone(&self.client) {

@@ -13,7 +13,13 @@ fn the_package_holds_the_library_and_no_more() {
     let is_a_unit_test = |path: &str| {
         path.ends_with("/tests.rs") || path.contains("/tests/") || path == "src/host/scripted.rs"
     };
-    let sources = run(Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard", "src"]));
+    let sources = run(Command::new("git").args([
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "src",
+    ]));
     let mut expected: BTreeSet<&str> =
         sources.lines().filter(|path| !is_a_unit_test(path)).collect();
     expected.extend(["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"]);
@@ -30,8 +36,14 @@ fn only_the_worker_features_pull_in_javascript() {
     for (features, expected) in cases {
         // Of every target: what is for wasm32 only counts as well.
         let tree = cargo(&[
-            "tree", "--package=bedrock-edge", "--edges=normal,build", "--target=all",
-            "--prefix=none", "--format={lib}", "--features", features,
+            "tree",
+            "--package=bedrock-edge",
+            "--edges=normal,build",
+            "--target=all",
+            "--prefix=none",
+            "--format={lib}",
+            "--features",
+            features,
         ]);
         let crates: BTreeSet<&str> = tree.lines().collect();
         assert!(crates.contains("aws_sigv4"), "features {features:?}: {crates:?}");

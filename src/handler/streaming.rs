@@ -31,6 +31,33 @@ pub enum Answer<'a, B> {
 ///
 /// What goes wrong before the first frame of Bedrock's answer is an envelope with the same status
 /// as without streaming.
+///
+/// ```
+/// use bedrock_edge::{Answer, Body, Config, ConfigError, Event, Host, streaming_handler};
+///
+/// /// Writes an answer to standard output, as a server would to its client.
+/// async fn print<H: Host>(
+///     event: Event<impl Body>,
+///     config: &Result<Config, ConfigError>,
+///     host: &H,
+/// ) {
+///     let record = match streaming_handler(event, config, host).await {
+///         Answer::Whole(envelope, record) => {
+///             println!("{} {}", envelope.status_code, envelope.body);
+///             record
+///         }
+///         Answer::Stream(_, mut streaming) => {
+///             while let Some(event) = streaming.next().await {
+///                 let mut sse = Vec::new();
+///                 event.write_sse(&mut sse);
+///                 print!("{}", String::from_utf8_lossy(&sse));
+///             }
+///             streaming.generation.finish(host.now())
+///         }
+///     };
+///     eprintln!("{}", record.line(config.as_ref().ok()).unwrap_or_default());
+/// }
+/// ```
 pub async fn streaming_handler<'a, H: Host, B: Body>(
     event: Event<B>,
     config: &'a Result<Config, ConfigError>,
@@ -62,6 +89,22 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
 }
 
 /// One prompt of a WebSocket: the message is the body of a request, the answer comes in events.
+///
+/// ```
+/// use bedrock_edge::{Config, Host, socket_handler};
+///
+/// /// The messages that answer one.
+/// async fn answers(message: bytes::Bytes, config: &Config, host: &impl Host) -> Vec<String> {
+///     let (mut streaming, mut messages) = match socket_handler(message, config, host).await {
+///         Ok(streaming) => (streaming, Vec::new()),
+///         Err((event, _record)) => return vec![event.to_message()],
+///     };
+///     while let Some(event) = streaming.next().await {
+///         messages.push(event.to_message());
+///     }
+///     messages
+/// }
+/// ```
 ///
 /// # Errors
 ///

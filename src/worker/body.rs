@@ -9,7 +9,7 @@ use super::{glue, transport_error};
 use crate::host::{Body, BodyStream, ReadError, TransportError};
 
 /// The body of a JavaScript Request or Response.
-pub(crate) struct JsBody {
+pub struct JsBody {
     message: JsValue,
     /// Of the body's stream, if it is read in pieces.
     reader: Option<JsValue>,

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
 use crate::auth::{self, AccessKey};
+use crate::converse;
 use crate::error::AwsError;
 use crate::faults::{self, Act, Asked, Fault, Situation, StreamAct};
 use crate::messages::{MAX_BODY, Messages, check_model_id};
@@ -119,6 +120,7 @@ impl Stub {
         let app = Router::new()
             .route("/model/{model_id}/invoke", post(invoke_model))
             .route("/model/{model_id}/invoke-with-response-stream", post(invoke_model_with_stream))
+            .route("/model/{model_id}/converse", post(converse))
             .fallback(async || unknown_operation())
             .method_not_allowed_fallback(async || unknown_operation())
             .layer(middleware::from_fn_with_state(shared.clone(), receive))
@@ -266,7 +268,23 @@ async fn invoke_model_with_stream(
     response
 }
 
-/// What both operations check, in Bedrock's order: who may not call does not learn what is wrong
+/// `Converse`.
+async fn converse(
+    State(shared): State<Arc<Shared>>,
+    Path(model_id): Path<String>,
+    Extension(received): Extension<Arc<Received>>,
+) -> Response {
+    let answer = || {
+        auth::verify(&received, SERVICE, &shared.settings, SystemTime::now())?;
+        check_model_id(&model_id)?;
+        converse::answer(&model_id, received.header("content-type"), &received.body)
+    };
+    let mut response = answer().unwrap_or_else(IntoResponse::into_response);
+    response.extensions_mut().insert(Subject { model_id, fault: None });
+    response
+}
+
+/// What both operations of InvokeModel check, in Bedrock's order: who may not call does not learn what is wrong
 /// with the body.
 fn checked(
     settings: &Settings,
