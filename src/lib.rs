@@ -92,7 +92,7 @@ pub mod model;
 pub mod request;
 pub mod sign;
 pub mod stream;
-#[cfg(feature = "worker")]
+#[cfg(feature = "workerd")]
 pub mod worker;
 
 pub use config::{Authentication, Config, ConfigError, Secret};

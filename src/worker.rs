@@ -12,12 +12,10 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ::worker::{Env, console_log};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use js_sys::{Date, Promise};
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
@@ -51,15 +49,16 @@ mod task;
 /// # Errors
 ///
 /// Where JavaScript does not take the answer, which would be a fault of this crate.
-pub async fn handle(request: ::worker::Request, env: &Env) -> ::worker::Result<::worker::Response> {
+#[cfg(feature = "worker")]
+pub async fn handle(request: ::worker::Request, env: &::worker::Env) -> ::worker::Result<::worker::Response> {
     // Not `Request::clone`, which is JavaScript's and divides the body.
     let request = Clone::clone(request.inner());
-    let answer = JsFuture::from(serve(request, env)).await?;
+    let answer = wasm_bindgen_futures::JsFuture::from(serve(request, env)).await?;
     Ok(answer.unchecked_into::<web_sys::Response>().into())
 }
 
 /// A promise of a Response.
-fn serve(request: web_sys::Request, env: &Env) -> Promise {
+fn serve(request: web_sys::Request, env: &JsValue) -> Promise {
     static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
     let config = CONFIG.get_or_init(|| Config::from_vars(|name| glue::variable(env, name)));
     let client = JsValue::from(&request);
@@ -87,7 +86,7 @@ async fn answer(
 
 fn log(record: &Record, config: Option<&Config>) {
     if let Some(line) = record.line(config) {
-        console_log!("{line}");
+        glue::log(&line);
     }
 }
 

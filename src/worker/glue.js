@@ -43,6 +43,15 @@ export function variable(env, name) {
   return value === undefined || value === null ? undefined : String(value);
 }
 
+export function log(line) {
+  console.log(line);
+}
+
+/** What a panic says. The platform shows it beside the exception that follows. */
+export function fault(message) {
+  console.error(message);
+}
+
 /** The first line and the headers of a Request or a Response, a line each. */
 export function head(message) {
   let lines = message.method ? `${message.method} ${message.url}` : `${message.status}`;

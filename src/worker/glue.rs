@@ -7,6 +7,11 @@ use wasm_bindgen::prelude::*;
 extern "C" {
     pub fn variable(env: &JsValue, name: &str) -> Option<String>;
 
+    pub fn log(line: &str);
+
+    #[cfg(feature = "entry")]
+    pub fn fault(message: &str);
+
     pub fn head(message: &JsValue) -> String;
 
     #[wasm_bindgen(js_name = isGone)]
