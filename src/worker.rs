@@ -50,7 +50,10 @@ mod task;
 ///
 /// Where JavaScript does not take the answer, which would be a fault of this crate.
 #[cfg(feature = "worker")]
-pub async fn handle(request: ::worker::Request, env: &::worker::Env) -> ::worker::Result<::worker::Response> {
+pub async fn handle(
+    request: ::worker::Request,
+    env: &::worker::Env,
+) -> ::worker::Result<::worker::Response> {
     // Not `Request::clone`, which is JavaScript's and divides the body.
     let request = Clone::clone(request.inner());
     let answer = wasm_bindgen_futures::JsFuture::from(serve(request, env)).await?;
@@ -77,7 +80,7 @@ async fn answer(
     let response = match streaming_handler(event, config, &worker).await {
         Answer::Whole(envelope, record) => {
             worker.log(record, config.as_ref().ok());
-            glue::respond(envelope.status_code, &lines(&envelope), envelope.body.as_bytes())?
+            glue::respond(envelope.status_code, &lines(&envelope), &envelope.body)?
         }
         Answer::Stream(envelope, streaming) => streams::events(&lines(&envelope), streaming)?,
     };
@@ -123,6 +126,10 @@ fn lines(envelope: &Envelope) -> String {
         envelope.headers.iter().flat_map(|(name, value)| [*name, value.as_str()]).collect();
     headers.join("\n")
 }
+
+/// Up to so many bytes a body is sent as a string: a buffer is outside of JavaScript's heap, and takes
+/// longer to make and to collect. A long string is copied once more.
+const SHORT: usize = 16 << 10;
 
 /// What one client waits for.
 struct Worker {
@@ -172,17 +179,19 @@ impl Host for Worker {
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<JsBody>, TransportError> {
         let (head, body) = request.into_parts();
-        let mut headers = Vec::with_capacity(2 * head.headers.len());
+        let mut headers = String::with_capacity(1024);
         for (name, value) in &head.headers {
             let value = value.to_str().map_err(|error| TransportError(error.to_string()))?;
-            headers.extend([name.as_str(), value]);
+            headers.extend([name.as_str(), "\n", value, "\n"]);
         }
         let url = head.uri.to_string();
-        let (method, headers) = (head.method.as_str(), headers.join("\n"));
-        let answer = match glue::send(method, &url, &headers, &body, &self.client) {
-            Ok(promise) => settled(promise).await,
-            Err(error) => Err(error),
-        };
+        let text = std::str::from_utf8(&body).ok().filter(|text| text.len() <= SHORT);
+        let bytes = text.is_none().then_some(&*body);
+        let answer =
+            match glue::send(head.method.as_str(), &url, &headers, text, bytes, &self.client) {
+                Ok(promise) => settled(promise).await,
+                Err(error) => Err(error),
+            };
         let answer = answer.map_err(|error| transport_error(&error))?;
 
         let head = glue::head(&answer);

@@ -26,12 +26,13 @@ extern "C" {
         method: &str,
         url: &str,
         headers: &str,
-        body: &[u8],
+        text: Option<&str>,
+        bytes: Option<&[u8]>,
         client: &JsValue,
     ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn respond(status: u16, headers: &str, body: &[u8]) -> Result<web_sys::Response, JsValue>;
+    pub fn respond(status: u16, headers: &str, body: &str) -> Result<web_sys::Response, JsValue>;
 
     pub fn random(length: u32) -> Vec<u8>;
 
