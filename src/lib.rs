@@ -87,6 +87,7 @@
 //! - `entry`: the Worker itself, which exports `fetch`. A Worker with its own takes `worker` only.
 
 pub mod config;
+mod date;
 mod deadline;
 pub mod envelope;
 pub mod error;

@@ -237,9 +237,8 @@ impl<'a> Attempts<'a> {
     ///
     /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
     fn backoff(&self, random: u128) -> Duration {
-        // As many bits as a float has.
-        let fraction = (random >> 75) as f64 / (1_u64 << 53) as f64;
-        self.longest_backoff().mul_f64(fraction)
+        let longest = self.longest_backoff().as_millis();
+        Duration::from_millis(((longest * (random >> 64)) >> 64) as u64)
     }
 
     fn longest_backoff(&self) -> Duration {

@@ -209,9 +209,9 @@ impl Host for Worker {
     }
 }
 
-/// As JavaScript's timers take them, and no shorter than that.
+/// As JavaScript's timers take them.
 fn milliseconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1000.0).ceil()
+    time.as_millis() as f64
 }
 
 fn transport_error(error: &JsValue) -> TransportError {

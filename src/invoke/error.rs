@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::date;
 use crate::error::{Code, Error};
 use crate::host::{ReadError, TransportError};
 use crate::log::{Redacted, Token};
@@ -103,11 +104,11 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 /// Seconds, or a time, which is compared with the answer's own: our clock may be wrong.
 ///
 /// <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
-fn retry_after(text: &str, date: Option<SystemTime>) -> Option<Duration> {
+fn retry_after(text: &str, now: Option<SystemTime>) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<u32>() {
         return Some(Duration::from_secs(seconds.into()));
     }
-    Some(httpdate::parse_http_date(text).ok()?.duration_since(date?).unwrap_or_default())
+    Some(date::parse_http(text)?.duration_since(now?).unwrap_or_default())
 }
 
 /// The type says more than the status, which several types share.
@@ -152,7 +153,7 @@ impl InvokeError {
     /// AWS's REST JSON errors. A proxy in front of Bedrock can answer too, with whatever it likes.
     pub(super) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let date = header(headers, DATE).and_then(|text| httpdate::parse_http_date(text).ok());
+        let date = header(headers, DATE).and_then(date::parse_http);
         Self::Refused {
             status,
             kind: headers

@@ -140,7 +140,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "the deadline in the second call",
-        calls: &[Reset(6000), Good(3001)],
+        calls: &[Reset(6000), Good(3002)],
         waits: &[1000],
         ends: (Some("timeout"), None),
         total_ms: 10_000,
@@ -162,10 +162,12 @@ async fn rules() {
         host.chance.set(u128::MAX);
         let (envelope, record) = ask(&config, &host).await;
         assert_eq!(host.left(), 0, "{name}: calls that were not made");
-        // A wait is rounded down to what a clock can tell.
-        let slept: Vec<u64> =
-            host.sleeps.borrow().iter().map(|it| (it.as_micros() as u64).div_ceil(1000)).collect();
-        assert_eq!(&slept, waits, "{name}");
+        // The most that chance gives is a millisecond less than the most.
+        let slept = host.sleeps.borrow();
+        assert_eq!(slept.len(), waits.len(), "{name}: {slept:?}");
+        for (slept, expected) in slept.iter().zip(*waits) {
+            assert!(slept.abs_diff(ms(*expected)) <= ms(1), "{name}: {slept:?}");
+        }
         let (code, retry_after) = ends;
         assert_eq!(header(&envelope, "x-error-code"), *code, "{name}");
         assert_eq!(header(&envelope, "retry-after"), *retry_after, "{name}");
@@ -175,20 +177,20 @@ async fn rules() {
         assert_eq!(header(&envelope, "x-bedrock-attempts"), Some(&*count), "{name}");
         assert_eq!(record.retries as usize, calls.len() - 1, "{name}");
         let total = record.total_time.unwrap();
-        assert!(total.abs_diff(ms(*total_ms)) < ms(1), "{name}: {total:?}");
+        assert!(total.abs_diff(ms(*total_ms)) <= ms(2), "{name}: {total:?}");
     }
 }
 
 #[tokio::test]
 async fn each_attempt_is_signed_anew() {
     let config = config(&[]).unwrap();
-    let host = script(&[THROTTLED, Good(100)]);
+    let host = script(&[Status(503, &[], 1500), Good(100)]);
     host.chance.set(u128::MAX);
     ask(&config, &host).await;
     let calls = host.requests.borrow();
     let value = |at: usize, name: &str| calls[at].headers()[name].to_str().unwrap().to_owned();
     assert_eq!(value(0, "x-amz-date"), "20260102T030405Z");
-    assert_eq!(value(1, "x-amz-date"), "20260102T030406Z");
+    assert_eq!(value(1, "x-amz-date"), "20260102T030407Z");
     assert_ne!(value(0, "authorization"), value(1, "authorization"));
     assert_eq!(calls[0].body(), calls[1].body());
 }
