@@ -80,7 +80,7 @@ pub async fn exchange(url: &str, request: &Received) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     send(&mut stream, request).await;
     let mut answer = Vec::new();
-    while answer.len() < 2 << 20 {
+    while answer.len() < 32 << 20 {
         match timeout(Duration::from_secs(1), stream.read_buf(&mut answer)).await {
             Ok(Ok(1..)) => {}
             _ => break,
