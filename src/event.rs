@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -76,7 +77,7 @@ impl<B> Event<B> {
 pub struct LambdaBody(Result<Bytes, String>);
 
 impl Body for LambdaBody {
-    fn read(self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> {
+    fn read(self, limit: usize, _: Duration) -> impl Future<Output = Result<Bytes, ReadError>> {
         ready(match self.0 {
             Ok(bytes) if bytes.len() > limit => Err(ReadError::TooLong),
             Ok(bytes) => Ok(bytes),

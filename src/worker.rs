@@ -177,21 +177,31 @@ impl Host for Worker {
         })
     }
 
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<JsBody>, TransportError> {
+    async fn sleep(&self, time: Duration) -> Result<(), TransportError> {
+        let slept = settled(glue::sleep(milliseconds(time))).await;
+        slept.map(drop).map_err(|error| transport_error(&error))
+    }
+
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        within: Duration,
+    ) -> Result<Response<JsBody>, TransportError> {
         let (head, body) = request.into_parts();
         let mut headers = String::with_capacity(1024);
         for (name, value) in &head.headers {
-            let value = value.to_str().map_err(|error| TransportError(error.to_string()))?;
+            let value = value.to_str();
+            let value = value.map_err(|error| TransportError::Failed(error.to_string()))?;
             headers.extend([name.as_str(), "\n", value, "\n"]);
         }
         let url = head.uri.to_string();
         let text = std::str::from_utf8(&body).ok().filter(|text| text.len() <= SHORT);
         let bytes = text.is_none().then_some(&*body);
-        let answer =
-            match glue::send(head.method.as_str(), &url, &headers, text, bytes, &self.client) {
-                Ok(promise) => settled(promise).await,
-                Err(error) => Err(error),
-            };
+        let (method, within) = (head.method.as_str(), milliseconds(within));
+        let answer = match glue::send(method, &url, &headers, text, bytes, within) {
+            Ok(promise) => settled(promise).await,
+            Err(error) => Err(error),
+        };
         let answer = answer.map_err(|error| transport_error(&error))?;
 
         let head = glue::head(&answer);
@@ -201,13 +211,26 @@ impl Host for Worker {
             .parse()
             .ok()
             .and_then(|status: u16| StatusCode::from_u16(status).ok())
-            .ok_or_else(|| TransportError(format!("not a status: {status}")))?;
+            .ok_or_else(|| TransportError::Failed(format!("not a status: {status}")))?;
         *response.headers_mut() = header_map(headers);
         Ok(response)
     }
 }
 
+/// As JavaScript's timers take them.
+fn milliseconds(time: Duration) -> f64 {
+    time.as_millis() as f64
+}
+
 fn transport_error(error: &JsValue) -> TransportError {
+    // As in `glue.js`.
+    if error.is_undefined() {
+        return TransportError::Cancelled;
+    }
+    if error.is_null() {
+        return TransportError::TimedOut;
+    }
     let text = error.dyn_ref::<js_sys::Error>().map(|error| error.message().into());
-    TransportError(text.or_else(|| error.as_string()).unwrap_or_else(|| "unknown".to_owned()))
+    let text = text.or_else(|| error.as_string()).unwrap_or_else(|| "unknown".to_owned());
+    TransportError::Failed(text)
 }

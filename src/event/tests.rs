@@ -67,10 +67,10 @@ async fn each_shape() {
         let actual = event.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap());
         assert_eq!(actual, content_type, "{name}");
         assert_eq!(event.request_id.as_ref().map(Token::as_str), request_id, "{name}");
-        let bytes = event.body.clone().read(json.len()).await.unwrap();
+        let bytes = event.body.clone().read(json.len(), Duration::ZERO).await.unwrap();
         assert_eq!(bytes, body.map_or(&json[..], str::as_bytes), "{name}");
 
-        let too_long = event.body.read(bytes.len() - 1).await;
+        let too_long = event.body.read(bytes.len() - 1, Duration::ZERO).await;
         assert_eq!(too_long, Err(ReadError::TooLong), "{name}");
     }
 }

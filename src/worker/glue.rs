@@ -19,7 +19,9 @@ extern "C" {
 
     pub fn drive(step: JsValue, client: &JsValue) -> Promise;
 
-    pub fn read(message: &JsValue, limit: u32) -> Promise;
+    pub fn sleep(time: f64) -> Promise;
+
+    pub fn read(message: &JsValue, limit: u32, within: f64) -> Promise;
 
     #[wasm_bindgen(catch)]
     pub fn send(
@@ -28,7 +30,7 @@ extern "C" {
         headers: &str,
         text: Option<&str>,
         bytes: Option<&[u8]>,
-        client: &JsValue,
+        within: f64,
     ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch)]
@@ -39,7 +41,7 @@ extern "C" {
     #[wasm_bindgen(catch)]
     pub fn reader(message: &JsValue) -> Result<JsValue, JsValue>;
 
-    pub fn chunk(reader: &JsValue) -> Promise;
+    pub fn chunk(reader: &JsValue, within: f64) -> Promise;
 
     pub fn cancel(reader: &JsValue);
 
@@ -48,8 +50,9 @@ extern "C" {
         headers: &str,
         reader: &JsValue,
         step: JsValue,
+        stall_ms: f64,
     ) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn socket(open: JsValue) -> Result<web_sys::Response, JsValue>;
+    pub fn socket(open: JsValue, stall_ms: f64) -> Result<web_sys::Response, JsValue>;
 }

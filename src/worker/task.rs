@@ -23,7 +23,8 @@ thread_local! {
     static SETTLED: RefCell<Option<Result<JsValue, JsValue>>> = const { RefCell::new(None) };
 }
 
-/// What a promise is settled with. To be awaited in a task only.
+/// What a promise is settled with: `undefined` if the client left before that, `null` if it took too
+/// long. To be awaited in a task only.
 pub(super) async fn settled(promise: Promise) -> Result<JsValue, JsValue> {
     let mut promise = Some(promise);
     poll_fn(|_| match promise.take() {
