@@ -8,21 +8,26 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
-use http::Uri;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+pub use endpoint::Endpoint;
 
 use crate::log::Level;
 use crate::sign::Credentials;
+use crate::upstream::Upstream;
+
+mod endpoint;
 
 /// InvokeModel takes a body of 25,000,000 bytes at most, so a larger limit could not be used.
 ///
 /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>
 const BEDROCK_MAX_BODY_BYTES: usize = 25_000_000;
 
-/// RFC 3986's unreserved characters stay; `:` and `/` in a model id must not.
-const MODEL_ID_ESCAPES: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What stands for the region in an endpoint.
+const REGION: &str = "{region}";
+
+/// An hour, in milliseconds: longer than a model or a client waits.
+const MAX_MS: u64 = 3_600_000;
 
 /// All that the function is set to do.
 ///
@@ -36,7 +41,7 @@ const MODEL_ID_ESCAPES: &AsciiSet =
 /// })?;
 /// assert_eq!(config.max_tokens, 100);
 /// assert_eq!(
-///     config.invoke_uri.to_string(),
+///     config.endpoint.invoke_uri.to_string(),
 ///     "https://bedrock-runtime.ap-northeast-1.amazonaws.com\
 ///      /model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke",
 /// );
@@ -45,10 +50,10 @@ const MODEL_ID_ESCAPES: &AsciiSet =
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// `BEDROCK_REGION`: the region of the endpoint and of the credential scope.
-    pub region: String,
-    /// `BEDROCK_MODEL_ID`: a model id, an inference profile's id, or an ARN.
-    pub model_id: String,
+    /// `BEDROCK_MODEL_ID` in `BEDROCK_REGION`.
+    pub endpoint: Endpoint,
+    /// `BEDROCK_FALLBACK_REGIONS`: where to call, in this order, when that fails.
+    pub fallbacks: Vec<Endpoint>,
     /// `MAX_TOKENS`: what is sent when the caller names no number, and the most that it may name.
     pub max_tokens: u32,
     /// `TEMPERATURE`, 0 to 1: what is sent when the caller names none. `None`: not sent.
@@ -61,11 +66,14 @@ pub struct Config {
     pub log_level: Level,
     /// How a call to Bedrock proves who it is from.
     pub authentication: Authentication,
-    /// Where InvokeModel is, with the model id percent-encoded once. Made here, because it is
-    /// the same for every request.
-    pub invoke_uri: Uri,
-    /// Where InvokeModelWithResponseStream is.
-    pub stream_uri: Uri,
+    /// `BEDROCK_TIMEOUT_MS`: how long a request may take, or a stream until its first frame.
+    pub timeout: Duration,
+    /// `BEDROCK_STALL_MS`: how long a stream may be silent after that.
+    pub stall: Duration,
+    /// `BEDROCK_MAX_ATTEMPTS`: how many calls are made in a region for one request, at most.
+    pub max_attempts: u32,
+    /// What was learnt of Bedrock since.
+    pub(crate) upstream: Upstream,
 }
 
 /// How a call to Bedrock proves who it is from.
@@ -158,32 +166,34 @@ impl Config {
         let log_level = vars.read("LOG_LEVEL", "info", |text| {
             text.parse().map_err(|()| "must be debug, info, warn or error")
         });
+        let timeout = vars.read("BEDROCK_TIMEOUT_MS", "25000", parse_ms);
+        let stall = vars.read("BEDROCK_STALL_MS", "30000", parse_ms);
+        let max_attempts = vars.read("BEDROCK_MAX_ATTEMPTS", "3", |text| match text.parse() {
+            Ok(number @ 1..=10) => Ok(number),
+            _ => Err("must be a whole number from 1 to 10"),
+        });
         let authentication = vars.authentication();
-        let endpoint = vars.read_optional("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", parse_endpoint);
+        let fallbacks = vars.read_optional("BEDROCK_FALLBACK_REGIONS", parse_fallbacks);
 
-        let (region, model_id) = (region?, model_id?);
-        let model_uri = model_uri(endpoint?, &region, &model_id);
-        let mut operation = |name: &str| {
-            format!("{model_uri}/{name}")
-                .parse()
-                .map_err(|error: http::uri::InvalidUri| {
-                    vars.problems.push(format!("the endpoint is not a URL: {error}"))
-                })
-                .ok()
-        };
-        let (invoke_uri, stream_uri) =
-            (operation("invoke")?, operation("invoke-with-response-stream")?);
+        let fallbacks = fallbacks.map(Option::unwrap_or_default);
+        let count = fallbacks.as_ref().map_or(0, Vec::len);
+        let places = region.zip(model_id).into_iter().chain(fallbacks.into_iter().flatten());
+        let mut endpoints = vars.endpoints(places.collect(), count)?.into_iter();
+        let endpoint = endpoints.next()?;
+        let fallbacks = endpoints.collect();
         Some(Self {
-            region,
-            model_id,
+            endpoint,
+            fallbacks,
             max_tokens: max_tokens?,
             temperature: temperature?,
             base_path: base_path?,
             max_body_bytes: max_body_bytes?,
             log_level: log_level?,
             authentication: authentication?,
-            invoke_uri,
-            stream_uri,
+            timeout: timeout?,
+            stall: stall?,
+            max_attempts: max_attempts?,
+            upstream: Upstream::default(),
         })
     }
 }
@@ -245,10 +255,54 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Option<Option<T>> {
-        match self.non_empty(name) {
-            None => Some(None),
-            Some(text) => self.read(name, &text, parse).map(Some),
+        let text = self.non_empty(name);
+        self.parse_optional(name, text, parse)
+    }
+
+    fn parse_optional<T>(
+        &mut self,
+        name: &str,
+        text: Option<String>,
+        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+    ) -> Option<Option<T>> {
+        match text.as_deref().map(parse).transpose() {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.problems.push(format!("{name} {problem}"));
+                None
+            }
         }
+    }
+
+    /// A region and a model each. One endpoint for all regions must say where in it the region
+    /// stands: a signature for one region is good for no other.
+    fn endpoints(
+        &mut self,
+        places: Vec<(String, String)>,
+        fallbacks: usize,
+    ) -> Option<Vec<Endpoint>> {
+        const NAME: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
+        let url = self.non_empty(NAME);
+        if fallbacks > 0 && url.as_ref().is_some_and(|url| !url.contains(REGION)) {
+            let problem = format!("{NAME} must have {REGION} in it, since there are other regions");
+            self.problems.push(problem);
+            return None;
+        }
+        // Checked also where there is nothing to call, so that every problem is found.
+        let in_region = |region: &str| url.as_ref().map(|url| url.replace(REGION, region));
+        self.parse_optional(NAME, in_region("region"), parse_endpoint)?;
+        let mut endpoints = Vec::new();
+        for (region, model_id) in places {
+            let base = self.parse_optional(NAME, in_region(&region), parse_endpoint)?;
+            match Endpoint::new(base.as_deref(), region, model_id) {
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(error) => {
+                    self.problems.push(format!("the endpoint is not a URL: {error}"));
+                    return None;
+                }
+            }
+        }
+        Some(endpoints)
     }
 
     fn authentication(&mut self) -> Option<Authentication> {
@@ -297,6 +351,28 @@ fn parse_model_id(text: &str) -> Result<String, &'static str> {
         return Err("must be a whole ARN: arn:partition:service:region:account:resource");
     }
     Ok(text.to_owned())
+}
+
+/// `region=model, region=model`: the prefix of a profile fits one region only.
+fn parse_fallbacks(text: &str) -> Result<Vec<(String, String)>, &'static str> {
+    let pair = |pair: &str| {
+        let (region, model_id) = pair.split_once('=').unwrap_or_default();
+        match (parse_region(region.trim()), parse_model_id(model_id.trim())) {
+            (Ok(region), Ok(model_id)) if !region.is_empty() && !model_id.is_empty() => {
+                Ok((region, model_id))
+            }
+            _ => Err("must be regions with a model each: \
+                     us-east-1=us.anthropic.…,eu-west-1=eu.anthropic.…"),
+        }
+    };
+    text.split(',').map(pair).collect()
+}
+
+fn parse_ms(text: &str) -> Result<Duration, &'static str> {
+    match text.parse() {
+        Ok(ms @ 1..=MAX_MS) => Ok(Duration::from_millis(ms)),
+        _ => Err("must be a whole number of milliseconds from 1 to 3600000"),
+    }
 }
 
 fn parse_temperature(text: &str) -> Result<f64, &'static str> {
@@ -398,12 +474,6 @@ fn parse_host(text: &str) -> Option<String> {
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
-fn model_uri(endpoint: Option<String>, region: &str, model_id: &str) -> String {
-    let endpoint =
-        endpoint.unwrap_or_else(|| format!("https://bedrock-runtime.{region}.amazonaws.com"));
-    format!("{endpoint}/model/{}", utf8_percent_encode(model_id, MODEL_ID_ESCAPES))
 }
 
 #[cfg(test)]

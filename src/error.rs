@@ -20,7 +20,7 @@ pub struct Error {
     pub cause: Option<Redacted>,
     /// The `allow` header of [`Code::MethodNotAllowed`].
     pub allow: Option<&'static str>,
-    /// The `retry-after` header: Bedrock's, as it came.
+    /// The `retry-after` header, in seconds: Bedrock's, or our own.
     pub retry_after: Option<Token>,
 }
 
@@ -38,6 +38,8 @@ pub enum Code {
     PayloadTooLarge,
     /// `unsupported_media_type`, 415: the body is declared to be something else than JSON.
     UnsupportedMediaType,
+    /// `request_timeout`, 408: the body did not arrive in time.
+    RequestTimeout,
     /// `upgrade_required`, 426: the path is a WebSocket's, and the request did not ask for one.
     UpgradeRequired,
     /// `misconfigured`, 500: a variable is missing or wrong. The log names it.
@@ -46,7 +48,7 @@ pub enum Code {
     Internal,
     /// `throttled`, 500: Bedrock takes no more for now.
     Throttled,
-    /// `timeout`, 500: the model took too long.
+    /// `timeout`, 500: the model took too long, or all that was tried together.
     Timeout,
     /// `unavailable`, 500: Bedrock could not be reached, or failed.
     Unavailable,
@@ -73,6 +75,7 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::RequestTimeout => "request_timeout",
             Self::UpgradeRequired => "upgrade_required",
             Self::Misconfigured => "misconfigured",
             Self::Internal => "internal",
@@ -92,7 +95,8 @@ impl Code {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::Throttled
+            Self::RequestTimeout
+                | Self::Throttled
                 | Self::Timeout
                 | Self::Unavailable
                 | Self::ModelError
@@ -108,6 +112,7 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -2,20 +2,21 @@
 //!
 //! Out of scope: what the body says ([`request`](crate::request)).
 
-use std::collections::BTreeMap;
 use std::future::{Future, ready};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::host::{Body, ReadError};
 use crate::invocation;
 use crate::log::Token;
+use proxy::ProxyEvent;
+
+mod proxy;
 
 /// A call of the function. The body is not read yet.
 #[derive(Clone, Debug)]
@@ -88,49 +89,13 @@ impl<B> Event<B> {
 pub struct LambdaBody(Result<Bytes, String>);
 
 impl Body for LambdaBody {
-    fn read(self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> {
+    fn read(self, limit: usize, _: Duration) -> impl Future<Output = Result<Bytes, ReadError>> {
         ready(match self.0 {
             Ok(bytes) if bytes.len() > limit => Err(ReadError::TooLong),
             Ok(bytes) => Ok(bytes),
             Err(message) => Err(ReadError::Malformed(message)),
         })
     }
-}
-
-/// The fields that tell the shapes apart.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Shape<'a> {
-    #[serde(borrow)]
-    request_context: Option<&'a RawValue>,
-}
-
-/// The fields of API Gateway's proxy events that matter here: format 1.0 (REST APIs) and 2.0 (HTTP
-/// APIs and Function URLs).
-///
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ProxyEvent {
-    request_context: RequestContext,
-    http_method: Option<String>,
-    path: Option<String>,
-    raw_path: Option<String>,
-    headers: Option<BTreeMap<String, Option<String>>>,
-    body: Option<String>,
-    is_base64_encoded: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext {
-    http: Option<HttpContext>,
-    request_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct HttpContext {
-    method: String,
 }
 
 impl Event<LambdaBody> {
@@ -151,19 +116,11 @@ impl Event<LambdaBody> {
     /// assert_eq!((event.method, event.route), (http::Method::POST, Route::Generate));
     /// ```
     pub fn from_lambda(event: &[u8]) -> Self {
-        // serde takes an array for a struct too.
-        let is_object = event.trim_ascii_start().starts_with(b"{");
-        match serde_json::from_slice(event) {
-            Ok(Shape { request_context: Some(_) }) if is_object => {
-                match serde_json::from_slice(event) {
-                    Ok(event) => Self::from_proxy_event(event),
-                    Err(error) => {
-                        Self::direct(Err(format!("the proxy event is malformed: {error}")))
-                    }
-                }
-            }
+        match ProxyEvent::parse(event) {
+            Ok(Some(event)) => Self::from_proxy_event(event),
             // What is not an object is told so when the body is parsed.
-            _ => Self::direct(Ok(Bytes::copy_from_slice(event))),
+            Ok(None) => Self::direct(Ok(Bytes::copy_from_slice(event))),
+            Err(error) => Self::direct(Err(format!("the proxy event is malformed: {error}"))),
         }
     }
 
@@ -177,28 +134,25 @@ impl Event<LambdaBody> {
         }
     }
 
-    fn from_proxy_event(event: ProxyEvent) -> Self {
-        let RequestContext { http, request_id } = event.request_context;
-        let method = http.map(|http| http.method).or(event.http_method).unwrap_or_default();
-        let path = event.raw_path.or(event.path).unwrap_or_default();
-        let headers = event.headers.unwrap_or_default().into_iter().filter_map(|(name, value)| {
-            Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(&value?).ok()?))
+    fn from_proxy_event(event: ProxyEvent<'_>) -> Self {
+        let path = event.path.unwrap_or_default();
+        let headers = event.headers.iter().filter_map(|(name, value)| {
+            Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?))
         });
-
         let text = event.body.unwrap_or_default();
-        let body = if event.is_base64_encoded == Some(true) {
-            STANDARD.decode(text).map(Bytes::from).map_err(|error| {
+        let body = if event.is_base64_encoded {
+            STANDARD.decode(&*text).map(Bytes::from).map_err(|error| {
                 format!("the body is not base64, as isBase64Encoded says: {error}")
             })
         } else {
-            Ok(Bytes::from(text))
+            Ok(Bytes::from(text.into_owned()))
         };
         Self {
             // What is not a method is not POST either, and is told so.
-            method: method.parse().unwrap_or(Method::GET),
+            method: event.method.unwrap_or_default().parse().unwrap_or(Method::GET),
             route: if path.ends_with("/healthz") { Route::Health } else { Route::Generate },
             headers: headers.collect(),
-            request_id: request_id.as_deref().and_then(Token::new),
+            request_id: event.request_id.as_deref().and_then(Token::new),
             body: LambdaBody(body),
         }
     }

@@ -2,17 +2,18 @@
 //!
 //! Out of scope: where the event comes from, and where the envelope and the record go.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 
 use crate::config::{Config, ConfigError};
+use crate::deadline::Deadline;
 use crate::envelope::{Envelope, build_response};
 use crate::error::{Code, Error};
 use crate::event::{Event, Route};
-use crate::host::{Body, Host, ReadError};
+use crate::host::{Body, Host, ReadError, TransportError};
 use crate::invoke::invoke_bedrock;
 use crate::log::{Record, Redacted, Token};
 use crate::request::Request;
@@ -28,7 +29,8 @@ mod streaming;
 /// 1. The request gets an id, which every answer carries.
 /// 2. The configuration is right, or 500. What is wrong with it is in the record.
 /// 3. The path and the method are ours, or 404 and 405. `OPTIONS` and `/healthz` end here.
-/// 4. The headers announce JSON of a fair size, or 415 and 413; only then the body is read.
+/// 4. The headers announce JSON of a fair size, or 415 and 413; only then the body is read, which
+///    must arrive before the deadline, or 408.
 /// 5. The body is a valid request, or 400.
 /// 6. Bedrock answers with a text, or 500.
 /// 7. The record and the answer's headers tell what is known of the call.
@@ -53,10 +55,10 @@ pub async fn lambda_handler<H: Host, B: Body>(
 ) -> (Envelope, Record) {
     // 1.
     let mut call = Call::new(&event, host);
-    let envelope = match admit(event, config, &mut call.record).await {
+    let envelope = match admit(event, config, host, &mut call).await {
         // 5.
         Ok((config, body)) => match Request::parse(&body, config) {
-            Ok(request) => generate(&request, config, host, &mut call.record).await,
+            Ok(request) => generate(&request, config, host, &mut call).await,
             Err(error) => failure("", error, &mut call.record),
         },
         Err(envelope) => envelope,
@@ -79,6 +81,10 @@ impl Call {
         Self { started: host.now(), record: Record::new(id), without_body }
     }
 
+    fn deadline(&self, config: &Config) -> Deadline {
+        Deadline::new(self.started, config.timeout)
+    }
+
     /// 7.
     pub(crate) fn finish<H: Host>(
         mut self,
@@ -96,11 +102,13 @@ impl Call {
 }
 
 /// Steps 2 to 4: the configuration and the body, or the answer.
-pub(crate) async fn admit<'a, B: Body>(
+pub(crate) async fn admit<'a, H: Host, B: Body>(
     event: Event<B>,
     config: &'a Result<Config, ConfigError>,
-    record: &mut Record,
+    host: &H,
+    call: &mut Call,
 ) -> Result<(&'a Config, Bytes), Envelope> {
+    let record = &mut call.record;
     // 2.
     let config = config.as_ref().map_err(|error| failure("", misconfigured(error), record))?;
     record.configure(config);
@@ -136,24 +144,30 @@ pub(crate) async fn admit<'a, B: Body>(
         }
     }
     // 4.
-    let body = read_body(event, config.max_body_bytes).await;
-    Ok((config, body.map_err(|error| failure("", error, record))?))
+    let within = call.deadline(config).left(host.now());
+    let body = read_body(event, config.max_body_bytes, within).await;
+    Ok((config, body.map_err(|error| failure("", error, &mut call.record))?))
 }
 
 /// 6.
-async fn generate<H: Host>(
+pub(crate) async fn generate<H: Host>(
     request: &Request<'_>,
     config: &Config,
     host: &H,
-    record: &mut Record,
+    call: &mut Call,
 ) -> Envelope {
-    match invoke_bedrock(request, config, host, record).await {
+    let (deadline, record) = (call.deadline(config), &mut call.record);
+    match invoke_bedrock(request, config, deadline, host, record).await {
         Ok(reply) => build_response(&request.prompt, &reply.text, 200),
         Err(error) => failure(&request.prompt, error, record),
     }
 }
 
-async fn read_body<B: Body>(event: Event<B>, limit: usize) -> Result<Bytes, Error> {
+async fn read_body<B: Body>(
+    event: Event<B>,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, Error> {
     // The SDKs declare none for a payload, or one of bytes.
     if event.route != Route::Invocation {
         check_media_type(&event.headers)?;
@@ -161,7 +175,7 @@ async fn read_body<B: Body>(event: Event<B>, limit: usize) -> Result<Bytes, Erro
     if content_length(&event.headers).is_some_and(|length| length > limit as u64) {
         return Err(unreadable(ReadError::TooLong, limit));
     }
-    event.body.read(limit).await.map_err(|error| unreadable(error, limit))
+    event.body.read(limit, within).await.map_err(|error| unreadable(error, limit))
 }
 
 fn unreadable(error: ReadError, limit: usize) -> Error {
@@ -171,6 +185,9 @@ fn unreadable(error: ReadError, limit: usize) -> Error {
             Error::new(Code::PayloadTooLarge, message)
         }
         ReadError::Malformed(message) => Error::new(Code::InvalidRequest, message),
+        ReadError::Transport(TransportError::TimedOut) => {
+            Error::new(Code::RequestTimeout, "the body did not arrive in time")
+        }
         ReadError::Transport(_) => Error::new(Code::InvalidRequest, "the body ended early"),
     }
 }
@@ -236,6 +253,10 @@ fn describe(record: &Record, envelope: &mut Envelope) {
     envelope.set_header("x-request-id", record.request_id.as_str());
     if let Some(id) = &record.upstream_request_id {
         envelope.set_header("x-amzn-requestid", id.as_str());
+    }
+    if record.attempts > 0 {
+        envelope.set_header("x-bedrock-attempts", record.attempts);
+        envelope.set_header("x-bedrock-region", record.region.as_deref().unwrap_or_default());
     }
     if let Some(reason) = &record.stop_reason {
         envelope.set_header("x-stop-reason", reason.as_str());

@@ -4,12 +4,15 @@
 //! test with scripted answers a third.
 
 use std::future::{Future, ready};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
 
 /// A clock, a source of randomness and an HTTP client.
+///
+/// What can take long is given the time `within` which it must end. When that is over, the Host
+/// gives the operation up, closes its connection, and says [`TransportError::TimedOut`].
 pub trait Host {
     /// The body of an answer, not read yet.
     type Body: BodyStream;
@@ -20,13 +23,23 @@ pub trait Host {
     /// 128 random bits, good enough to tell requests apart.
     fn random(&self) -> u128;
 
-    /// Sends one HTTP request with the headers that it has, and `host` and `content-length`.
+    /// Waits.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Cancelled`] where it ended early, because nobody waits for the answer any
+    /// more.
+    fn sleep(&self, time: Duration) -> impl Future<Output = Result<(), TransportError>>;
+
+    /// Sends one HTTP request with the headers that it has, and `host` and `content-length`, and
+    /// waits for the head of the answer.
     ///
     /// It must not follow redirects (a signature is good for one URL), and must not encode or
     /// decode the path again.
     fn send(
         &self,
         request: Request<Bytes>,
+        within: Duration,
     ) -> impl Future<Output = Result<Response<Self::Body>, TransportError>>;
 }
 
@@ -34,20 +47,33 @@ pub trait Host {
 pub trait Body {
     /// The whole body. It reads no more than it must to know that the body is longer than `limit`
     /// bytes.
-    fn read(self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>>;
+    fn read(self, limit: usize, within: Duration)
+    -> impl Future<Output = Result<Bytes, ReadError>>;
 }
 
 /// A body that can be read as it arrives.
 pub trait BodyStream: Body {
     /// The next piece, or `None` at the end. A body that is dropped before that is no longer
     /// received.
-    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, TransportError>>;
+    fn chunk(
+        &mut self,
+        within: Duration,
+    ) -> impl Future<Output = Result<Option<Bytes>, TransportError>>;
 }
 
-/// The network failed: no connection, or one that ended early. The text is for the log.
+/// Why the network gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct TransportError(pub String);
+pub enum TransportError {
+    /// No connection, or one that ended early. The text is for the log.
+    #[error("{0}")]
+    Failed(String),
+    /// It took longer than it was given.
+    #[error("it took too long")]
+    TimedOut,
+    /// Nobody waits for it any more. No other operation of the same request will be better.
+    #[error("the client left")]
+    Cancelled,
+}
 
 /// Why a body could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,20 +85,23 @@ pub enum ReadError {
     /// The envelope that it came in does not hold what it should. The text is for the caller.
     #[error("{0}")]
     Malformed(String),
-    /// It ended early.
+    /// It ended early, or not in time.
     #[error(transparent)]
     Transport(#[from] TransportError),
 }
 
 impl BodyStream for Bytes {
-    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, TransportError>> {
+    fn chunk(
+        &mut self,
+        _: Duration,
+    ) -> impl Future<Output = Result<Option<Bytes>, TransportError>> {
         let rest = std::mem::take(self);
         ready(Ok((!rest.is_empty()).then_some(rest)))
     }
 }
 
 impl Body for Bytes {
-    fn read(self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> {
+    fn read(self, limit: usize, _: Duration) -> impl Future<Output = Result<Bytes, ReadError>> {
         ready(if self.len() > limit { Err(ReadError::TooLong) } else { Ok(self) })
     }
 }

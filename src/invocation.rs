@@ -6,10 +6,12 @@
 //! Out of scope: which function and which version is meant (there is one, whatever its name),
 //! client contexts, the tail of the log, repeating an asynchronous invocation.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::Serialize;
-use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
@@ -71,7 +73,7 @@ pub async fn invocation_handler<H: Host, B: Body>(
 ) -> Invoked {
     let mut call = Call::new(&request, host);
     let kind = invocation_type(&request.headers);
-    let payload = match admit(request, config, &mut call.record).await {
+    let payload = match admit(request, config, host, &mut call).await {
         Ok((_, payload)) => payload,
         Err(envelope) => {
             let (mut envelope, record) = call.finish(envelope, host);
@@ -134,13 +136,15 @@ fn invocation_type(headers: &HeaderMap) -> Option<InvocationType> {
 
 /// Lambda takes any JSON, and nothing at all.
 fn check_json(payload: &Bytes) -> Result<(), Exception> {
-    if payload.trim_ascii().is_empty() {
-        return Ok(());
-    }
-    serde_json::from_slice::<IgnoredAny>(payload).map(|_| ()).map_err(|error| Exception {
+    let refuse = |error: &dyn Display| Exception {
         name: "InvalidRequestContentException",
         message: format!("Could not parse request body into json: {error}"),
-    })
+    };
+    let text = std::str::from_utf8(payload).map_err(|error| refuse(&error))?;
+    if !text.trim().is_empty() {
+        serde_json::from_str::<&RawValue>(text).map_err(|error| refuse(&error))?;
+    }
+    Ok(())
 }
 
 fn answer(status: u16, body: String) -> Envelope {

@@ -21,9 +21,10 @@
 //! 5. [`model`]: [`build_payload`] puts it into Claude's JSON.
 //! 6. [`mod@sign`]: [`sign()`] adds a Signature Version 4.
 //! 7. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
-//! 8. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
-//! 9. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
-//! 10. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
+//! 8. `retry`: what fails and may not fail again is sent again, here or in another region.
+//! 9. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
+//! 10. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
+//! 11. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
 //!
 //! # Example
 //!
@@ -46,9 +47,14 @@
 //!         42
 //!     }
 //!
+//!     async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
+//!         Ok(())
+//!     }
+//!
 //!     async fn send(
 //!         &self,
 //!         request: http::Request<Bytes>,
+//!         _within: Duration,
 //!     ) -> Result<http::Response<Bytes>, TransportError> {
 //!         assert_eq!(request.uri().host(), Some("bedrock-runtime.ap-northeast-1.amazonaws.com"));
 //!         let reply = r#"{"content": [{"type": "text", "text": "はい、元気です。"}]}"#;
@@ -81,6 +87,8 @@
 //! - `entry`: the Worker itself, which exports `fetch`. A Worker with its own takes `worker` only.
 
 pub mod config;
+mod date;
+mod deadline;
 pub mod envelope;
 pub mod error;
 pub mod event;
@@ -91,12 +99,15 @@ pub mod invoke;
 pub mod log;
 pub mod model;
 pub mod request;
+mod retry;
 pub mod sign;
 pub mod stream;
-#[cfg(feature = "worker")]
+mod upstream;
+#[cfg(feature = "workerd")]
 pub mod worker;
 
-pub use config::{Authentication, Config, ConfigError, Secret};
+pub use config::{Authentication, Config, ConfigError, Endpoint, Secret};
+pub use deadline::Deadline;
 pub use envelope::{Envelope, build_response};
 pub use error::{Code, Error};
 pub use event::{Event, LambdaBody, Route};

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 pub use redacted::Redacted;
 
-use crate::config::Config;
+use crate::config::{Config, Endpoint};
 use crate::error::Code;
 use crate::model::Usage;
 
@@ -61,10 +61,10 @@ pub struct Record {
     pub status: u16,
     /// The answer's `x-request-id`.
     pub request_id: Token,
-    /// The configured model.
+    /// The configured model, or the one that was called last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The configured region.
+    /// The configured region, or the one that was called last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// The status of Bedrock's answer.
@@ -73,8 +73,11 @@ pub struct Record {
     /// Bedrock's `x-amzn-requestid`, by which AWS finds the call.
     #[serde(rename = "x_amzn_requestid", skip_serializing_if = "Option::is_none")]
     pub upstream_request_id: Option<Token>,
-    /// How often the call was repeated.
+    /// How often the call was repeated, in any region.
     pub retries: u32,
+    /// How many calls were made.
+    #[serde(skip)]
+    pub attempts: u32,
     /// Tokens of the prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,
@@ -110,6 +113,7 @@ impl Record {
             upstream_status: None,
             upstream_request_id: None,
             retries: 0,
+            attempts: 0,
             input_tokens: None,
             output_tokens: None,
             stop_reason: None,
@@ -121,8 +125,22 @@ impl Record {
 
     /// Takes in what a call is made with.
     pub fn configure(&mut self, config: &Config) {
-        self.model = Some(config.model_id.clone());
-        self.region = Some(config.region.clone());
+        self.model = Some(config.endpoint.model_id.clone());
+        self.region = Some(config.endpoint.region.clone());
+    }
+
+    /// Takes in that a call is made.
+    pub(crate) fn attempt(&mut self, endpoint: &Endpoint) {
+        if self.region.as_ref() != Some(&endpoint.region) {
+            self.region = Some(endpoint.region.clone());
+        }
+        if self.model.as_ref() != Some(&endpoint.model_id) {
+            self.model = Some(endpoint.model_id.clone());
+        }
+        self.retries = self.attempts;
+        self.attempts += 1;
+        self.upstream_status = None;
+        self.upstream_request_id = None;
     }
 
     /// Takes in what an answer says of itself.
@@ -179,6 +197,11 @@ impl Token {
     pub fn random(bits: u128) -> Self {
         let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
         Self(id.hyphenated().to_string())
+    }
+
+    /// Whole seconds, rounded up.
+    pub(crate) fn seconds(time: Duration) -> Self {
+        Self(time.as_millis().div_ceil(1000).to_string())
     }
 
     /// The identifier's text.

@@ -185,12 +185,17 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A string that is not blank, borrowed where it has no escapes.
-fn text<'a>(field: impl fmt::Display, json: &'a RawValue) -> Result<Cow<'a, str>, Error> {
-    /// serde borrows into a `Cow` only where it is a field.
-    #[derive(serde::Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+/// serde borrows into a `Cow` only where it is a field.
+#[derive(serde::Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// A string, borrowed where it has no escapes.
+pub(crate) fn string(json: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str(json.get()).ok().map(|Text(text)| text)
+}
+
+/// A string that is not blank.
+fn text<'a>(field: impl fmt::Display, json: &'a RawValue) -> Result<Cow<'a, str>, Error> {
     if !json.get().starts_with('"') {
         return Err(invalid(format!("{field} must be a string")));
     }
@@ -235,7 +240,7 @@ fn depth(json: &str) -> usize {
 }
 
 /// A JSON object as it is written: in order, with keys that stand there twice, values unread.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

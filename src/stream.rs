@@ -41,6 +41,8 @@ pub(crate) mod text;
 #[derive(Debug, Default)]
 pub struct Decoder {
     frames: Frames,
+    /// Of frames.
+    count: u64,
     joiner: Joiner,
     generated: Generated,
     /// Steps that one frame led to and that were not taken yet.
@@ -102,6 +104,11 @@ impl Decoder {
         self.ended && self.steps.is_empty()
     }
 
+    /// How many frames have been read.
+    pub fn frames(&self) -> u64 {
+        self.count
+    }
+
     /// What is known of the answer so far.
     pub fn so_far(&self) -> &Generated {
         &self.generated
@@ -112,7 +119,10 @@ impl Decoder {
     pub fn step(&mut self) -> Option<Step> {
         while self.steps.is_empty() && !self.ended {
             let result = match self.frames.message() {
-                Ok(Some(message)) => read(&message).map(|delta| self.take(delta)),
+                Ok(Some(message)) => {
+                    self.count += 1;
+                    read(&message).map(|delta| self.take(delta))
+                }
                 Ok(None) => match self.end.take() {
                     Some(error) => Err(error),
                     None => return None,

@@ -12,12 +12,10 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ::worker::{Env, console_log};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use js_sys::{Date, Promise};
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
@@ -25,16 +23,18 @@ use crate::event::{Event, Route};
 use crate::handler::{Answer, streaming_handler};
 use crate::host::{Host, TransportError};
 use crate::log::{Level, Record};
-pub use body::JsBody;
+use body::JsBody;
+#[cfg(feature = "worker")]
+pub use host::{WorkerBody, WorkerHost};
 use task::settled;
 
 mod body;
 #[cfg(feature = "entry")]
 mod entry;
 mod glue;
+#[cfg(feature = "worker")]
+mod host;
 mod invocation;
-#[cfg(feature = "entry")]
-mod rpc;
 mod streams;
 mod task;
 
@@ -55,21 +55,25 @@ mod task;
 /// # Errors
 ///
 /// Where JavaScript does not take the answer, which would be a fault of this crate.
-pub async fn handle(request: ::worker::Request, env: &Env) -> ::worker::Result<::worker::Response> {
+#[cfg(feature = "worker")]
+pub async fn handle(
+    request: ::worker::Request,
+    env: &::worker::Env,
+) -> ::worker::Result<::worker::Response> {
     // Not `Request::clone`, which is JavaScript's and divides the body.
     let request = Clone::clone(request.inner());
-    let answer = JsFuture::from(serve(request, env)).await?;
+    let answer = wasm_bindgen_futures::JsFuture::from(serve(request, env)).await?;
     Ok(answer.unchecked_into::<web_sys::Response>().into())
 }
 
-/// The configuration, read from `env` at the first request of an isolate.
-pub fn config(env: &Env) -> &'static Result<Config, ConfigError> {
+/// The configuration, read from `env`, an `Env`, at the first request of an isolate.
+pub fn config(env: &JsValue) -> &'static Result<Config, ConfigError> {
     static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
     CONFIG.get_or_init(|| Config::from_vars(|name| glue::variable(env, name)))
 }
 
 /// A promise of a Response.
-fn serve(request: web_sys::Request, env: &Env) -> Promise {
+fn serve(request: web_sys::Request, env: &JsValue) -> Promise {
     let client = JsValue::from(&request);
     task::promise(&client, answer(request, config(env)))
 }
@@ -107,14 +111,13 @@ async fn respond(
 }
 
 fn answered(envelope: &Envelope) -> Result<JsValue, JsValue> {
-    let body = envelope.body.as_bytes();
-    Ok(glue::respond(envelope.status_code, &lines(envelope), body)?.into())
+    Ok(glue::respond(envelope.status_code, &lines(envelope), &envelope.body)?.into())
 }
 
 /// Writes a request's line on the console, if `LOG_LEVEL` does not say otherwise.
 pub fn log(record: &Record, config: Option<&Config>) {
     if let Some(line) = record.line(config) {
-        console_log!("{line}");
+        glue::log(&line);
     }
 }
 
@@ -153,40 +156,17 @@ fn lines(envelope: &Envelope) -> String {
     headers.join("\n")
 }
 
-/// The Host of Cloudflare Workers, for one request.
-///
-/// A Worker that has routes of its own calls the core with it, for its own prompts and its own
-/// answers:
-///
-/// ```no_run
-/// use bedrock_edge::worker::{Worker, config, log};
-/// use bedrock_edge::{Host, Record, Request, Token, invoke_bedrock};
-/// use worker::{Env, Response, Result};
-///
-/// async fn haiku(request: worker::Request, env: Env) -> Result<Response> {
-///     let Ok(config) = config(&env) else { return Response::error("misconfigured", 500) };
-///     let host = Worker::new(&request);
-///     let mut record = Record::new(Token::random(host.random()));
-///     let prompt = Request::new("Write a haiku about rain.", config);
-///     let reply = invoke_bedrock(&prompt, config, &host, &mut record).await;
-///     log(&record, Some(config));
-///     match reply {
-///         Ok(reply) => Response::from_json(&[reply.text]),
-///         Err(error) => Response::error(error.to_string(), error.code.status().as_u16()),
-///     }
-/// }
-/// ```
-pub struct Worker {
-    /// Who waits, as in `glue.js`.
+/// Up to so many bytes a body is sent as a string: a buffer is outside of JavaScript's heap, and takes
+/// longer to make and to collect. A long string is copied once more.
+const SHORT: usize = 16 << 10;
+
+/// What one client waits for.
+struct Worker {
+    /// As in `glue.js`.
     client: JsValue,
 }
 
 impl Worker {
-    /// For what a request leads to. When its client leaves, calls that are under way end.
-    pub fn new(request: &::worker::Request) -> Self {
-        Self { client: request.inner().into() }
-    }
-
     /// Logs what did not become a stream. If nobody waited for it any more, then nothing failed.
     fn log(&self, mut record: Record, config: Option<&Config>) {
         if record.level == Level::Error && glue::is_gone(&self.client) {
@@ -226,16 +206,28 @@ impl Host for Worker {
         })
     }
 
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<JsBody>, TransportError> {
+    async fn sleep(&self, time: Duration) -> Result<(), TransportError> {
+        let slept = settled(glue::sleep(milliseconds(time))).await;
+        slept.map(drop).map_err(|error| transport_error(&error))
+    }
+
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        within: Duration,
+    ) -> Result<Response<JsBody>, TransportError> {
         let (head, body) = request.into_parts();
-        let mut headers = Vec::with_capacity(2 * head.headers.len());
+        let mut headers = String::with_capacity(1024);
         for (name, value) in &head.headers {
-            let value = value.to_str().map_err(|error| TransportError(error.to_string()))?;
-            headers.extend([name.as_str(), value]);
+            let value = value.to_str();
+            let value = value.map_err(|error| TransportError::Failed(error.to_string()))?;
+            headers.extend([name.as_str(), "\n", value, "\n"]);
         }
         let url = head.uri.to_string();
-        let (method, headers) = (head.method.as_str(), headers.join("\n"));
-        let answer = match glue::send(method, &url, &headers, &body, &self.client) {
+        let text = std::str::from_utf8(&body).ok().filter(|text| text.len() <= SHORT);
+        let bytes = text.is_none().then_some(&*body);
+        let (method, within) = (head.method.as_str(), milliseconds(within));
+        let answer = match glue::send(method, &url, &headers, text, bytes, within) {
             Ok(promise) => settled(promise).await,
             Err(error) => Err(error),
         };
@@ -248,13 +240,26 @@ impl Host for Worker {
             .parse()
             .ok()
             .and_then(|status: u16| StatusCode::from_u16(status).ok())
-            .ok_or_else(|| TransportError(format!("not a status: {status}")))?;
+            .ok_or_else(|| TransportError::Failed(format!("not a status: {status}")))?;
         *response.headers_mut() = header_map(headers);
         Ok(response)
     }
 }
 
+/// As JavaScript's timers take them.
+fn milliseconds(time: Duration) -> f64 {
+    time.as_millis() as f64
+}
+
 fn transport_error(error: &JsValue) -> TransportError {
+    // As in `glue.js`.
+    if error.is_undefined() {
+        return TransportError::Cancelled;
+    }
+    if error.is_null() {
+        return TransportError::TimedOut;
+    }
     let text = error.dyn_ref::<js_sys::Error>().map(|error| error.message().into());
-    TransportError(text.or_else(|| error.as_string()).unwrap_or_else(|| "unknown".to_owned()))
+    let text = text.or_else(|| error.as_string()).unwrap_or_else(|| "unknown".to_owned());
+    TransportError::Failed(text)
 }

@@ -18,15 +18,15 @@ fn with_keys(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
 #[test]
 fn defaults() {
     let config = with_keys(&[]).unwrap();
-    assert_eq!(config.region, "ap-northeast-1");
-    assert_eq!(config.model_id, "apac.anthropic.claude-sonnet-4-20250514-v1:0");
+    assert_eq!(config.endpoint.region, "ap-northeast-1");
+    assert_eq!(config.endpoint.model_id, "apac.anthropic.claude-sonnet-4-20250514-v1:0");
     assert_eq!(config.max_tokens, 100);
     assert_eq!(config.temperature, Some(0.7));
     assert_eq!(config.max_body_bytes, 1_048_576);
     assert_eq!(config.log_level, Level::Info);
     assert!(config.authentication.secrets().eq([ID, SECRET]));
     assert_eq!(
-        config.invoke_uri.to_string(),
+        config.endpoint.invoke_uri.to_string(),
         "https://bedrock-runtime.ap-northeast-1.amazonaws.com\
          /model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"
     );
@@ -50,6 +50,15 @@ fn what_is_set_is_taken() {
         ("body, least", "MAX_BODY_BYTES", "1", "max_body_bytes: 1,"),
         ("body, most", "MAX_BODY_BYTES", "25000000", "max_body_bytes: 25000000,"),
         ("level", "LOG_LEVEL", "DEBUG", "log_level: Debug"),
+        ("timeout, least", "BEDROCK_TIMEOUT_MS", "1", "timeout: 1ms,"),
+        ("timeout, most", "BEDROCK_TIMEOUT_MS", "3600000", "timeout: 3600s,"),
+        ("timeout, default", "BEDROCK_TIMEOUT_MS", "", "timeout: 25s,"),
+        ("stall", "BEDROCK_STALL_MS", "1500", "stall: 1.5s,"),
+        ("stall, default", "BEDROCK_STALL_MS", "", "stall: 30s,"),
+        ("attempts, least", "BEDROCK_MAX_ATTEMPTS", "1", "max_attempts: 1,"),
+        ("attempts, most", "BEDROCK_MAX_ATTEMPTS", "10", "max_attempts: 10,"),
+        ("attempts, default", "BEDROCK_MAX_ATTEMPTS", "", "max_attempts: 3,"),
+        ("no other regions", "BEDROCK_FALLBACK_REGIONS", " ", "fallbacks: [],"),
     ];
     for (name, variable, value, expected) in cases {
         let config =
@@ -68,6 +77,10 @@ fn what_is_wrong_is_named() {
     const BYTES: &str = "must be a whole number from 1 to 25000000, the most that Bedrock takes";
     const LEVEL: &str = "must be debug, info, warn or error";
     const GRAPHIC: &str = "must be printable ASCII without white space";
+    const MS: &str = "must be a whole number of milliseconds from 1 to 3600000";
+    const ATTEMPTS: &str = "must be a whole number from 1 to 10";
+    const FALLBACKS: &str = "must be regions with a model each: \
+                             us-east-1=us.anthropic.…,eu-west-1=eu.anthropic.…";
     const URL: &str = "must be an http or https URL with no user, query or fragment";
     const HTTPS: &str = "must be https: plain http is for a loopback address only";
     const PATH: &str =
@@ -112,6 +125,19 @@ fn what_is_wrong_is_named() {
         ("zero", "MAX_BODY_BYTES", "0", BYTES),
         ("one too many", "MAX_BODY_BYTES", "25000001", BYTES),
         ("a unit", "MAX_BODY_BYTES", "1MB", BYTES),
+        ("zero", "BEDROCK_TIMEOUT_MS", "0", MS),
+        ("one too many", "BEDROCK_TIMEOUT_MS", "3600001", MS),
+        ("a unit", "BEDROCK_TIMEOUT_MS", "25s", MS),
+        ("zero", "BEDROCK_STALL_MS", "0", MS),
+        ("negative", "BEDROCK_STALL_MS", "-1", MS),
+        ("zero", "BEDROCK_MAX_ATTEMPTS", "0", ATTEMPTS),
+        ("one too many", "BEDROCK_MAX_ATTEMPTS", "11", ATTEMPTS),
+        ("a region alone", "BEDROCK_FALLBACK_REGIONS", "us-east-1", FALLBACKS),
+        ("an empty model", "BEDROCK_FALLBACK_REGIONS", "us-east-1=", FALLBACKS),
+        ("an empty region", "BEDROCK_FALLBACK_REGIONS", "=us.anthropic.m", FALLBACKS),
+        ("a comma at the end", "BEDROCK_FALLBACK_REGIONS", "us-east-1=m,", FALLBACKS),
+        ("a wrong region", "BEDROCK_FALLBACK_REGIONS", "US=m", FALLBACKS),
+        ("a wrong model", "BEDROCK_FALLBACK_REGIONS", "us-east-1=m m", FALLBACKS),
         ("unknown", "LOG_LEVEL", "verbose", LEVEL),
         ("a number", "LOG_LEVEL", "20", LEVEL),
         ("inner white space", "AWS_ACCESS_KEY_ID", "AKIA EXAMPLE", GRAPHIC),
@@ -156,7 +182,7 @@ fn what_is_wrong_is_named() {
         .iter()
         .filter_map(|(name, variable, value, problem)| {
             let actual = with_keys(&[(variable, value)])
-                .map(|config| format!("is accepted: {}", config.invoke_uri))
+                .map(|config| format!("is accepted: {}", config.endpoint.invoke_uri))
                 .map_err(|error| error.problems);
             let expected = Err(vec![format!("{variable} {problem}")]);
             (actual != expected).then(|| format!("{variable}, {name}: {actual:?}"))
@@ -293,9 +319,9 @@ fn model_ids_are_percent_encoded_once() {
     ] {
         let config = with_keys(&[("BEDROCK_MODEL_ID", model_id), ("BEDROCK_REGION", "us-east-1")])
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(config.model_id, model_id, "{name}");
+        assert_eq!(config.endpoint.model_id, model_id, "{name}");
         assert_eq!(
-            config.invoke_uri.to_string(),
+            config.endpoint.invoke_uri.to_string(),
             format!("https://bedrock-runtime.us-east-1.amazonaws.com/model/{expected}/invoke"),
             "{name}"
         );
@@ -325,11 +351,61 @@ fn endpoints() {
         let vars = [("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", endpoint), ("BEDROCK_MODEL_ID", "m:0")];
         let config = with_keys(&vars).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(
-            config.invoke_uri.to_string(),
+            config.endpoint.invoke_uri.to_string(),
             format!("{expected}/model/m%3A0/invoke"),
             "{name}"
         );
     }
+}
+
+#[test]
+fn regions_and_their_endpoints() {
+    const FALLBACKS: (&str, &str) =
+        ("BEDROCK_FALLBACK_REGIONS", "us-east-1=us.m:0, eu-west-1=eu.m");
+    for (name, endpoint, expected) in [
+        (
+            "AWS's own",
+            None,
+            [
+                "https://bedrock-runtime.ap-northeast-1.amazonaws.com/model/m/invoke",
+                "https://bedrock-runtime.us-east-1.amazonaws.com/model/us.m%3A0/invoke",
+                "https://bedrock-runtime.eu-west-1.amazonaws.com/model/eu.m/invoke",
+            ],
+        ),
+        (
+            "a host for each",
+            Some("https://bedrock.{region}.example.com"),
+            [
+                "https://bedrock.ap-northeast-1.example.com/model/m/invoke",
+                "https://bedrock.us-east-1.example.com/model/us.m%3A0/invoke",
+                "https://bedrock.eu-west-1.example.com/model/eu.m/invoke",
+            ],
+        ),
+        (
+            "a path for each",
+            Some("http://127.0.0.1:80/{region}/"),
+            [
+                "http://127.0.0.1/ap-northeast-1/model/m/invoke",
+                "http://127.0.0.1/us-east-1/model/us.m%3A0/invoke",
+                "http://127.0.0.1/eu-west-1/model/eu.m/invoke",
+            ],
+        ),
+    ] {
+        let mut vars = vec![("BEDROCK_MODEL_ID", "m"), FALLBACKS];
+        vars.extend(endpoint.map(|url| ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", url)));
+        let config = with_keys(&vars).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let endpoints: Vec<&Endpoint> =
+            std::iter::once(&config.endpoint).chain(&config.fallbacks).collect();
+        let uris: Vec<String> = endpoints.iter().map(|it| it.invoke_uri.to_string()).collect();
+        assert_eq!(uris, expected, "{name}");
+        let regions: Vec<&str> = endpoints.iter().map(|it| &*it.region).collect();
+        assert_eq!(regions, ["ap-northeast-1", "us-east-1", "eu-west-1"], "{name}");
+    }
+
+    let vars = [FALLBACKS, ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "https://example.com")];
+    let expected =
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME must have {region} in it, since there are other regions";
+    assert_eq!(with_keys(&vars).unwrap_err().problems, [expected]);
 }
 
 #[test]

@@ -67,10 +67,10 @@ async fn each_shape() {
         let actual = event.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap());
         assert_eq!(actual, content_type, "{name}");
         assert_eq!(event.request_id.as_ref().map(Token::as_str), request_id, "{name}");
-        let bytes = event.body.clone().read(json.len()).await.unwrap();
+        let bytes = event.body.clone().read(json.len(), Duration::ZERO).await.unwrap();
         assert_eq!(bytes, body.map_or(&json[..], str::as_bytes), "{name}");
 
-        let too_long = event.body.read(bytes.len() - 1).await;
+        let too_long = event.body.read(bytes.len() - 1, Duration::ZERO).await;
         assert_eq!(too_long, Err(ReadError::TooLong), "{name}");
     }
 }
@@ -204,13 +204,13 @@ async fn odd_events() {
             "a body that is no string",
             br#"{"requestContext": {"http": {"method": "POST"}}, "body": 5}"#,
             400,
-            "Error: the proxy event is malformed: invalid type: integer `5`, expected a string at line 1 column 58",
+            "Error: the proxy event is malformed: body must be a string",
         ),
         (
             "a requestContext that is no object",
             br#"{"requestContext": 5}"#,
             400,
-            "Error: the proxy event is malformed: invalid type: integer `5`, expected struct RequestContext at line 1 column 20",
+            "Error: the proxy event is malformed: requestContext must be an object",
         ),
         (
             "requestContext null is a direct event",

@@ -6,6 +6,7 @@ use http::header::ACCEPT;
 
 use super::{Call, admit, failure, generate, unreadable};
 use crate::config::{Config, ConfigError};
+use crate::deadline::Deadline;
 use crate::envelope::Envelope;
 use crate::error::Error;
 use crate::event::Event;
@@ -65,11 +66,13 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
 ) -> Answer<'a, H::Body> {
     let mut call = Call::new(&event, host);
     let accepts_events = accepts_events(&event.headers);
-    let envelope = match admit(event, config, &mut call.record).await {
+    let envelope = match admit(event, config, host, &mut call).await {
         Ok((config, body)) => match Request::parse(&body, config) {
             Ok(request) if accepts_events || request.stream => {
-                let record = &mut call.record;
-                match invoke_bedrock_with_response_stream(&request, config, host, record).await {
+                let (deadline, record) = (call.deadline(config), &mut call.record);
+                let opened =
+                    invoke_bedrock_with_response_stream(&request, config, deadline, host, record);
+                match opened.await {
                     Ok((body, decoder)) => {
                         let (request, started) = (request.into_owned(), call.started);
                         let (envelope, record) = call.finish(event_stream(), host);
@@ -79,7 +82,7 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
                     Err(error) => failure(&request.prompt, error, record),
                 }
             }
-            Ok(request) => generate(&request, config, host, &mut call.record).await,
+            Ok(request) => generate(&request, config, host, &mut call).await,
             Err(error) => failure("", error, &mut call.record),
         },
         Err(envelope) => envelope,
@@ -120,10 +123,13 @@ pub async fn socket_handler<'a, H: Host>(
     record.configure(config);
     let result: Result<_, Error> = async {
         let limit = config.max_body_bytes;
-        let body = message.read(limit).await.map_err(|error| unreadable(error, limit))?;
+        let deadline = Deadline::new(started, config.timeout);
+        let body =
+            message.read(limit, config.timeout).await.map_err(|error| unreadable(error, limit))?;
         let request = Request::parse(&body, config)?;
         let opened =
-            invoke_bedrock_with_response_stream(&request, config, host, &mut record).await?;
+            invoke_bedrock_with_response_stream(&request, config, deadline, host, &mut record);
+        let opened = opened.await?;
         Ok((request.into_owned(), opened))
     }
     .await;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::host::scripted::{
-    ACCESS_KEY_ID, RANDOM_ID, SECRET_ACCESS_KEY, Scripted, Watched, config,
+    ACCESS_KEY_ID, ONCE, RANDOM_ID, SECRET_ACCESS_KEY, Scripted, Watched, config,
 };
 
 const BODY: &str = r#"{"prompt": "お元気ですか"}"#;
@@ -65,15 +65,15 @@ async fn failures_of_the_call() {
     let retry = [("retry-after", "7")];
     let broken = Watched::broken("reset");
     let cases = [
-        ("no connection", Scripted::new().then_fail("refused"), "unavailable", None, FAILED),
+        ("no connection", Scripted::new().then_fail("refused"), "unavailable", Some("1"), FAILED),
         ("throttled", Scripted::new().then(429, &retry, "{}"), "throttled", Some("7"), FAILED),
         ("refused", Scripted::new().then(403, &[], "{}"), "access_denied", None, FAILED),
         ("unreadable", Scripted::new().then(200, &[], "<html>"), "invalid_response", None, INVALID),
-        ("broken off", Scripted::new().then(200, &[], broken), "unavailable", None, FAILED),
+        ("broken off", Scripted::new().then(200, &[], broken), "unavailable", Some("1"), FAILED),
     ];
     for (name, host, code, retry_after, body) in cases {
         let event = post(Bytes::from(BODY));
-        let (envelope, record) = lambda_handler(event, &config(&[]), &host).await;
+        let (envelope, record) = lambda_handler(event, &config(&[ONCE]), &host).await;
         assert_eq!((envelope.status_code, &*envelope.body), (500, body), "{name}");
         assert_eq!(header(&envelope, "x-error-code"), Some(code), "{name}");
         assert_eq!(header(&envelope, "retry-after"), retry_after, "{name}");
@@ -144,7 +144,7 @@ async fn the_envelope_and_the_record_are_pinned() {
             r#"{"prompt": "a"}"#,
             answering(),
             format!(
-                r#"{{"statusCode":200,"headers":{{"Content-Type":"application/json; charset=utf-8","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-1","x-stop-reason":"end_turn","x-amzn-bedrock-input-token-count":"12","x-amzn-bedrock-output-token-count":"7","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"{{\"input_prompt\":\"a\",\"generated_text\":\"はい、\\\"元気\\\"です。\"}}","isBase64Encoded":false}}"#
+                r#"{{"statusCode":200,"headers":{{"Content-Type":"application/json; charset=utf-8","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-1","x-bedrock-attempts":"1","x-bedrock-region":"ap-northeast-1","x-stop-reason":"end_turn","x-amzn-bedrock-input-token-count":"12","x-amzn-bedrock-output-token-count":"7","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"{{\"input_prompt\":\"a\",\"generated_text\":\"はい、\\\"元気\\\"です。\"}}","isBase64Encoded":false}}"#
             ),
             format!(
                 r#"{{"level":"info","outcome":"ok","status":200,"request_id":"{RANDOM_ID}",{MODEL},"upstream_status":200,"x_amzn_requestid":"aws-1","retries":0,"input_tokens":12,"output_tokens":7,"stop_reason":"end_turn","upstream_ms":250,"total_ms":250}}"#
@@ -155,7 +155,7 @@ async fn the_envelope_and_the_record_are_pinned() {
             r#"{"prompt": "a"}"#,
             throttled,
             format!(
-                r#"{{"statusCode":500,"headers":{{"Content-Type":"application/json; charset=utf-8","x-error-code":"throttled","retry-after":"7","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-2","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"{{\"input_prompt\":\"a\",\"generated_text\":\"Error: Bedrock invocation failed\"}}","isBase64Encoded":false}}"#
+                r#"{{"statusCode":500,"headers":{{"Content-Type":"application/json; charset=utf-8","x-error-code":"throttled","retry-after":"7","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-2","x-bedrock-attempts":"1","x-bedrock-region":"ap-northeast-1","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"{{\"input_prompt\":\"a\",\"generated_text\":\"Error: Bedrock invocation failed\"}}","isBase64Encoded":false}}"#
             ),
             format!(
                 r#"{{"level":"error","outcome":"throttled","status":500,"request_id":"{RANDOM_ID}",{MODEL},"upstream_status":429,"x_amzn_requestid":"aws-2","retries":0,"upstream_ms":250,"total_ms":250,"error":"429 Too Many Requests ThrottlingException: Too many requests"}}"#
@@ -175,7 +175,7 @@ async fn the_envelope_and_the_record_are_pinned() {
     ];
     for (name, body, host, expected_envelope, expected_line) in cases {
         let event = post(Bytes::from(body));
-        let config = config(&[]);
+        let config = config(&[ONCE]);
         let (envelope, record) = lambda_handler(event, &config, &host).await;
         assert_eq!(serde_json::to_string(&envelope).unwrap(), expected_envelope, "{name}");
         assert_eq!(record.line(config.as_ref().ok()).unwrap(), expected_line, "{name}");
@@ -186,7 +186,7 @@ async fn the_envelope_and_the_record_are_pinned() {
 struct Slow<'a>(&'a Scripted, Duration);
 
 impl Body for Slow<'_> {
-    async fn read(self, _: usize) -> Result<Bytes, ReadError> {
+    async fn read(self, _: usize, _: Duration) -> Result<Bytes, ReadError> {
         self.0.pass(self.1);
         Ok(Bytes::new())
     }
@@ -241,7 +241,7 @@ async fn nothing_private_is_logged() {
         ("an invalid request", r#"{"prompt": "himitsu", "max_tokens": "himitsu"}"#, script()),
         ("an invalid body", r#""himitsu""#, script()),
     ];
-    let config = config(&[("LOG_LEVEL", "debug"), ("AWS_SESSION_TOKEN", TOKEN)]);
+    let config = config(&[("LOG_LEVEL", "debug"), ("AWS_SESSION_TOKEN", TOKEN), ONCE]);
     for (name, body, host) in cases {
         let (_, record) = lambda_handler(post(Bytes::from(body)), &config, &host).await;
         let line = record.line(config.as_ref().ok()).unwrap();

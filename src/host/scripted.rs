@@ -17,6 +17,9 @@ pub(crate) const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPL
 /// The UUID that [`Scripted::random`] makes.
 pub(crate) const RANDOM_ID: &str = "00000000-0000-4000-8000-00000000002a";
 
+/// Of a test that is not about repeated calls.
+pub(crate) const ONCE: (&str, &str) = ("BEDROCK_MAX_ATTEMPTS", "1");
+
 /// A configuration with AWS's example key, and with `vars` set or, where empty, unset.
 pub(crate) fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::from_vars(|name| {
@@ -32,9 +35,29 @@ pub(crate) fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
 
 /// See the module. It starts at 2026-01-02T03:04:05Z.
 pub(crate) struct Scripted {
-    answers: RefCell<VecDeque<Result<Response<Watched>, TransportError>>>,
+    answers: RefCell<VecDeque<Scene>>,
     pub(crate) requests: RefCell<Vec<Request<Bytes>>>,
-    now: Cell<SystemTime>,
+    /// How long was waited, each time.
+    pub(crate) sleeps: RefCell<Vec<Duration>>,
+    /// What comes of [`Host::random`].
+    pub(crate) chance: Cell<u128>,
+    clock: Clock,
+    /// The client leaves during this wait, counted from 0.
+    leaves_in_sleep: Option<usize>,
+}
+
+type Clock = Rc<Cell<SystemTime>>;
+
+/// What comes of a call, and after how long.
+struct Scene {
+    result: Result<Response<Watched>, TransportError>,
+    latency: Duration,
+}
+
+/// Lets the time pass that something takes, or as much of it as it may.
+fn take(clock: &Clock, time: Duration, within: Duration) -> Result<(), TransportError> {
+    clock.set(clock.get() + time.min(within));
+    if time > within { Err(TransportError::TimedOut) } else { Ok(()) }
 }
 
 impl Scripted {
@@ -45,7 +68,10 @@ impl Scripted {
         Self {
             answers: RefCell::default(),
             requests: RefCell::default(),
-            now: Cell::new(UNIX_EPOCH + Duration::from_secs(1_767_323_045)),
+            sleeps: RefCell::default(),
+            chance: Cell::new(42),
+            clock: Rc::new(Cell::new(UNIX_EPOCH + Duration::from_secs(1_767_323_045))),
+            leaves_in_sleep: None,
         }
     }
 
@@ -60,18 +86,37 @@ impl Scripted {
         for (name, value) in headers {
             answer = answer.header(*name, *value);
         }
-        self.answers.borrow_mut().push_back(Ok(answer.body(body.into()).unwrap()));
-        self
+        self.will(Ok(answer.body(body.into()).unwrap()))
     }
 
     /// One more call without an answer.
     pub(crate) fn then_fail(self, error: &str) -> Self {
-        self.answers.borrow_mut().push_back(Err(TransportError(error.to_owned())));
+        self.will(Err(TransportError::Failed(error.to_owned())))
+    }
+
+    fn will(self, result: Result<Response<Watched>, TransportError>) -> Self {
+        self.answers.borrow_mut().push_back(Scene { result, latency: Self::STEP });
         self
     }
 
+    /// The last answer takes so long.
+    pub(crate) fn taking(self, latency: Duration) -> Self {
+        self.answers.borrow_mut().back_mut().expect("an answer").latency = latency;
+        self
+    }
+
+    /// The client leaves while this wait lasts, counted from 0.
+    pub(crate) fn leaving_in_sleep(self, number: usize) -> Self {
+        Self { leaves_in_sleep: Some(number), ..self }
+    }
+
+    /// How many answers nobody asked for.
+    pub(crate) fn left(&self) -> usize {
+        self.answers.borrow().len()
+    }
+
     pub(crate) fn pass(&self, time: Duration) {
-        self.now.set(self.now.get() + time);
+        self.clock.set(self.clock.get() + time);
     }
 }
 
@@ -79,24 +124,43 @@ impl Host for Scripted {
     type Body = Watched;
 
     fn now(&self) -> SystemTime {
-        self.now.get()
+        self.clock.get()
     }
 
     fn random(&self) -> u128 {
-        42
+        self.chance.get()
     }
 
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Watched>, TransportError> {
+    async fn sleep(&self, time: Duration) -> Result<(), TransportError> {
+        self.sleeps.borrow_mut().push(time);
+        if self.leaves_in_sleep == Some(self.sleeps.borrow().len() - 1) {
+            return Err(TransportError::Cancelled);
+        }
+        self.pass(time);
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        within: Duration,
+    ) -> Result<Response<Watched>, TransportError> {
         self.requests.borrow_mut().push(request);
-        self.pass(Self::STEP);
-        self.answers.borrow_mut().pop_front().expect("a call that is not in the script")
+        let scene = self.answers.borrow_mut().pop_front();
+        let Scene { result, latency } = scene.expect("a call that is not in the script");
+        take(&self.clock, latency, within)?;
+        let mut answer = result?;
+        answer.body_mut().clock = Some(self.clock.clone());
+        Ok(answer)
     }
 }
 
 /// A body in pieces that tells what was read of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
-    pieces: VecDeque<Result<Bytes, TransportError>>,
+    pieces: VecDeque<(Duration, Result<Bytes, TransportError>)>,
+    /// Where nothing takes any time, none is needed.
+    clock: Option<Clock>,
     pub(crate) was_read: Rc<Cell<bool>>,
     /// How many pieces were asked for, the end being one.
     pub(crate) chunks: Rc<Cell<usize>>,
@@ -104,8 +168,8 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) fn in_pieces<T: Into<Bytes>>(pieces: impl IntoIterator<Item = T>) -> Self {
-        let pieces = pieces.into_iter().map(|piece| Ok(piece.into())).collect();
-        Self { pieces, was_read: Rc::default(), chunks: Rc::default() }
+        let pieces = pieces.into_iter().map(|piece| (Duration::ZERO, Ok(piece.into()))).collect();
+        Self { pieces, clock: None, was_read: Rc::default(), chunks: Rc::default() }
     }
 
     /// A body whose connection ends in its middle.
@@ -115,8 +179,32 @@ impl Watched {
 
     /// The same, behind the pieces.
     pub(crate) fn then_broken(mut self, error: &str) -> Self {
-        self.pieces.push_back(Err(TransportError(error.to_owned())));
+        self.pieces.push_back((Duration::ZERO, Err(TransportError::Failed(error.to_owned()))));
         self
+    }
+
+    /// One more piece, after so long.
+    pub(crate) fn then_after(mut self, wait: Duration, piece: impl Into<Bytes>) -> Self {
+        self.pieces.push_back((wait, Ok(piece.into())));
+        self
+    }
+
+    /// And then nothing, not even an end.
+    pub(crate) fn then_silence(self) -> Self {
+        self.then_after(Duration::MAX, Bytes::new())
+    }
+
+    /// A body that a client sends, by the clock of this Host.
+    pub(crate) fn to(self, host: &Scripted) -> Self {
+        Self { clock: Some(host.clock.clone()), ..self }
+    }
+
+    fn next(&mut self, within: Duration) -> Result<Option<(Duration, Bytes)>, TransportError> {
+        let Some((wait, piece)) = self.pieces.pop_front() else { return Ok(None) };
+        if !wait.is_zero() {
+            take(self.clock.as_ref().expect("a clock"), wait, within)?;
+        }
+        Ok(Some((wait, piece?)))
     }
 }
 
@@ -127,17 +215,24 @@ impl<T: Into<Bytes>> From<T> for Watched {
 }
 
 impl Body for Watched {
-    async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
+    async fn read(mut self, limit: usize, within: Duration) -> Result<Bytes, ReadError> {
         self.was_read.set(true);
-        let pieces: Vec<Bytes> = self.pieces.into_iter().collect::<Result<_, _>>()?;
-        Bytes::from(pieces.concat()).read(limit).await
+        let (mut left, mut whole) = (within, Vec::new());
+        while let Some((took, piece)) = self.next(left)? {
+            left -= took;
+            whole.extend_from_slice(&piece);
+            if whole.len() > limit {
+                break;
+            }
+        }
+        Bytes::from(whole).read(limit, left).await
     }
 }
 
 impl BodyStream for Watched {
-    async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
+    async fn chunk(&mut self, within: Duration) -> Result<Option<Bytes>, TransportError> {
         self.was_read.set(true);
         self.chunks.set(self.chunks.get() + 1);
-        self.pieces.pop_front().transpose()
+        Ok(self.next(within)?.map(|(_, piece)| piece))
     }
 }

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::error::Code;
 use crate::host::scripted::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Scripted, Watched, config};
 
 const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE/session+token==";
@@ -20,14 +21,15 @@ async fn invoke(vars: Pairs<'_>, body: &str, host: Scripted) -> Outcome {
     let config = config(vars).unwrap();
     let request = Request::parse(body.as_bytes(), &config).unwrap();
     let mut record = Record::new(Token::random(0));
-    let result = invoke_bedrock(&request, &config, &host, &mut record).await;
+    let deadline = Deadline::new(host.now(), config.timeout);
+    let result = invoke_bedrock(&request, &config, deadline, &host, &mut record).await;
     Outcome { result, record, calls: host.requests.into_inner() }
 }
 
 /// The error, and its private cause, of a call with [`PROMPT`].
 async fn fail(host: Scripted) -> (Error, String) {
     let body = json!({ "prompt": PROMPT, "system": "naisho!", "stop_sequences": ["kakushi"] });
-    let vars = [("AWS_SESSION_TOKEN", SESSION_TOKEN)];
+    let vars = [("AWS_SESSION_TOKEN", SESSION_TOKEN), ("BEDROCK_MAX_ATTEMPTS", "1")];
     let error = invoke(&vars, &body.to_string(), host).await.result.unwrap_err();
     let cause = error.cause.as_ref().unwrap().as_str().to_owned();
     (error, cause)
@@ -148,108 +150,73 @@ async fn an_answer() {
     assert_eq!(record.error, None);
 }
 
-/// Of InvokeModel's own page, the common errors, and Bedrock's troubleshooting page:
-/// <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>
+/// A file of tests/errors: what AWS, or a proxy in front of it, answers, and what comes of it.
+#[derive(serde::Deserialize)]
+struct Fixture {
+    status: u16,
+    #[serde(rename = "x-amzn-errortype")]
+    kind: String,
+    body: String,
+    code: String,
+    /// How many calls there are, if three are allowed and all end so.
+    calls: usize,
+}
+
 #[tokio::test]
 async fn aws_errors() {
-    use Code::*;
-    // The status, `x-amzn-errortype`, the body.
-    let cases = [
-        (
-            400,
-            "ValidationException:http://internal.amazon.com/coral/com.amazon.bedrock/",
-            "{}",
-            Rejected,
-        ),
-        (400, "ServiceQuotaExceededException", "{}", Throttled),
-        (400, "ThrottlingException", "{}", Throttled),
-        (403, "AccessDeniedException", "{}", AccessDenied),
-        (403, "InvalidSignatureException", "{}", AccessDenied),
-        (403, "UnrecognizedClientException", "{}", AccessDenied),
-        (403, "ExpiredTokenException", "{}", AccessDenied),
-        (403, "MissingAuthenticationTokenException", "{}", AccessDenied),
-        (404, "ResourceNotFoundException", "{}", ModelNotFound),
-        (408, "ModelTimeoutException", "{}", Timeout),
-        (413, "RequestEntityTooLargeException", "{}", Rejected),
-        (429, "ThrottlingException:", "{}", Throttled),
-        (429, "ModelNotReadyException", "{}", Unavailable),
-        (500, "InternalServerException", "{}", Unavailable),
-        (503, "ServiceUnavailableException", "{}", Unavailable),
-        (400, "", r#"{"__type": "com.amazon.coral.service#ThrottlingException"}"#, Throttled),
-        (400, "", r#"{"__type": "ResourceNotFoundException:", "Message": "m"}"#, ModelNotFound),
-        (400, "ValidationException", r#"{"__type": "ThrottlingException"}"#, Rejected),
-        (403, "<odd>", r#"{"__type": "ThrottlingException"}"#, Throttled),
-        // No type, as of a proxy in front.
-        (400, "", "", Rejected),
-        (401, "", "", AccessDenied),
-        (403, "", "<html>", AccessDenied),
-        (404, "", r#"{"message": null}"#, ModelNotFound),
-        (408, "", "", Timeout),
-        (418, "", "", Rejected),
-        (429, "", "[]", Throttled),
-        (500, "", "", Unavailable),
-        (502, "", "<html>", Unavailable),
-        (504, "", "", Timeout),
-        (599, "", "", Unavailable),
-        // Not a failure, and no answer either.
-        (201, "", ANSWER, InvalidResponse),
-        (202, "", ANSWER, InvalidResponse),
-        (204, "", "", InvalidResponse),
-        (302, "", "", InvalidResponse),
-        (304, "", "", InvalidResponse),
-        // The same page has these with status 400.
-        (400, "AccessDeniedException", "{}", AccessDenied),
-        (400, "IncompleteSignature", "{}", AccessDenied),
-        (400, "NotAuthorized", "{}", AccessDenied),
-        (400, "ExpiredTokenException", "{}", AccessDenied),
-        // The model failed, and the payload was right.
-        (424, "ModelErrorException", "{}", ModelError),
-        // A message of no use does not hide the type.
-        (400, "", r#"{"__type": "ThrottlingException", "message": null}"#, Throttled),
-        (
-            400,
-            "",
-            r#"{"__type": "ThrottlingException", "message": "m", "Message": "m"}"#,
-            Throttled,
-        ),
-    ];
-    let mut wrong = Vec::new();
-    for (status, kind, body, code) in cases {
-        let name = format!("{status} {kind} {body}");
-        let headers = [("x-amzn-errortype", kind), ("x-amzn-requestid", "aws-1")];
-        let host = Scripted::new().then(status, &headers, body);
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/errors");
+    let mut count = 0;
+    for file in std::fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let fixture: Fixture = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let headers = [("x-amzn-errortype", &*fixture.kind), ("x-amzn-requestid", "aws-1")];
+        let status = fixture.status;
+        let host = (0..fixture.calls)
+            .fold(Scripted::new(), |host, _| host.then(status, &headers, fixture.body.clone()));
+        // No wait is as long as the first call.
         let Outcome { result, record, calls } = invoke(&[], "{}", host).await;
         let error = result.unwrap_err();
-        if error.code != code {
-            wrong.push(format!("{name}: {:?}, not {code:?}", error.code));
-            continue;
-        }
-        let message = match code {
-            InvalidResponse => "Invalid Bedrock response",
+        assert_eq!(error.code.as_str(), fixture.code, "{name}");
+        let message = match error.code {
+            Code::InvalidResponse => "Invalid Bedrock response",
             _ => "Bedrock invocation failed",
         };
         assert_eq!(error.message, message, "{name}");
         assert_eq!(error.code.status(), 500, "{name}");
         assert_eq!(error.allow, None, "{name}");
-        assert_eq!(calls.len(), 1, "{name}");
+        assert_eq!(calls.len(), fixture.calls, "{name}");
         assert_eq!(record.upstream_status, Some(status), "{name}");
         assert_eq!(record.upstream_request_id, Token::new("aws-1"), "{name}");
-        assert_eq!(record.upstream_time, Some(Scripted::STEP), "{name}");
+        let steps = u32::try_from(fixture.calls).unwrap();
+        assert_eq!(record.upstream_time, Some(Scripted::STEP * steps), "{name}");
+        assert_eq!((record.attempts, record.retries), (steps, steps - 1), "{name}");
+        count += 1;
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(count > 40, "{count} fixtures");
 }
 
 #[tokio::test]
 async fn retry_after() {
+    const DATE: &str = "Fri, 02 Jan 2026 03:04:05 GMT";
+    // What follows the first attempt is up to a second.
     let cases = [
         ("seconds", 429, "30", Some("30")),
         ("of another status", 503, "0", Some("0")),
+        ("a time", 503, "Fri, 02 Jan 2026 03:04:15 GMT", Some("10")),
+        ("a time in the past", 503, "Fri, 02 Jan 2026 03:04:04 GMT", Some("0")),
         ("of a success that is none", 202, "1", Some("1")),
-        ("empty", 429, "", None),
-        ("not a token", 429, "1, 2", None),
+        ("of a success that is none, empty", 202, "", None),
+        ("empty", 429, "", Some("1")),
+        ("not a number", 429, "1, 2", Some("1")),
+        ("negative", 429, "-1", Some("1")),
+        ("too large a number", 429, "4294967296", Some("1")),
+        ("not a time", 429, "Fri, 02 Jan 2026", Some("1")),
+        ("not worth while", 403, "", None),
     ];
     for (name, status, value, expected) in cases {
-        let (error, _) = fail(Scripted::new().then(status, &[("retry-after", value)], "{}")).await;
+        let headers = [("retry-after", value), ("date", DATE)];
+        let (error, _) = fail(Scripted::new().then(status, &headers, "{}")).await;
         assert_eq!(error.retry_after.as_ref().map(Token::as_str), expected, "{name}");
     }
 }

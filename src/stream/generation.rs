@@ -46,7 +46,7 @@ impl<'a> Generation<'a> {
         self.decoder.close();
     }
 
-    /// Says that the network failed.
+    /// Says that the network failed, or that nothing came for too long.
     pub fn fail(&mut self, error: TransportError) {
         self.decoder.fail(ReadError::from(error).into());
     }
@@ -56,7 +56,7 @@ impl<'a> Generation<'a> {
         if !std::mem::replace(&mut self.announced, true) {
             return Some(StreamEvent::Start {
                 request_id: self.record.request_id.clone(),
-                model: self.config.model_id.clone(),
+                model: self.record.model.clone().unwrap_or_default(),
             });
         }
         Some(match self.decoder.step()? {
@@ -80,6 +80,11 @@ impl<'a> Generation<'a> {
                 event
             }
         })
+    }
+
+    /// How many frames have come.
+    pub fn frames(&self) -> u64 {
+        self.decoder.frames()
     }
 
     /// The configuration that the call was made with.
@@ -123,7 +128,7 @@ impl<B: BodyStream> Streaming<'_, B> {
             if self.generation.is_over() {
                 return None;
             }
-            match self.body.chunk().await {
+            match self.body.chunk(self.generation.config.stall).await {
                 Ok(Some(bytes)) => self.generation.push(&bytes),
                 Ok(None) => self.generation.close(),
                 Err(error) => self.generation.fail(error),

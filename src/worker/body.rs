@@ -1,15 +1,17 @@
 //! Bodies that JavaScript holds.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::task::settled;
-use super::{glue, transport_error};
+use super::{glue, milliseconds, transport_error};
 use crate::host::{Body, BodyStream, ReadError, TransportError};
 
 /// The body of a JavaScript Request or Response.
-pub struct JsBody {
+pub(crate) struct JsBody {
     message: JsValue,
     /// Of the body's stream, if it is read in pieces.
     reader: Option<JsValue>,
@@ -27,21 +29,22 @@ impl JsBody {
 }
 
 impl Body for JsBody {
-    async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
+    async fn read(self, limit: usize, within: Duration) -> Result<Bytes, ReadError> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let body = settled(glue::read(&self.message, limit)).await;
+        let body = settled(glue::read(&self.message, limit, milliseconds(within))).await;
         let body = body.map_err(|error| transport_error(&error))?;
-        match body.dyn_into::<Uint8Array>() {
-            Ok(bytes) => Ok(bytes.to_vec().into()),
-            Err(_) => Err(ReadError::TooLong),
+        if body.is_null() {
+            return Err(ReadError::TooLong);
         }
+        Ok(Uint8Array::new(&body).to_vec().into())
     }
 }
 
 impl BodyStream for JsBody {
-    async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
+    async fn chunk(&mut self, within: Duration) -> Result<Option<Bytes>, TransportError> {
         let reader = self.take_reader().map_err(|error| transport_error(&error))?;
-        let piece = settled(glue::chunk(self.reader.insert(reader))).await;
+        let reader = self.reader.insert(reader);
+        let piece = settled(glue::chunk(reader, milliseconds(within))).await;
         let piece = piece.map_err(|error| transport_error(&error))?;
         Ok(piece.dyn_ref::<Uint8Array>().map(|bytes| bytes.to_vec().into()))
     }

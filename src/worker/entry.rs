@@ -1,15 +1,33 @@
-//! The Worker's entry, and nothing else: two of them in one wasm collide.
-//!
-//! It is what `#[event(fetch)]` would make, but for the future: that of a whole request is driven by
-//! JavaScript already, and needs no second driver around it.
+//! What `entry.js` calls, and nothing else: two of them in one wasm collide.
 
-use ::worker::Env;
+use http::{HeaderMap, Method};
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
+use wasm_bindgen::handler::{schedule_reinit, set_on_abort};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Answers a request. worker-build knows it by its name.
+use super::body::JsBody;
+use super::{glue, task};
+use crate::event::Event;
+
+/// Answers a request.
 #[wasm_bindgen]
-pub fn fetch(request: web_sys::Request, env: Env, _context: JsValue) -> Promise {
-    super::serve(request, &env)
+pub fn fetch(request: web_sys::Request, env: &JsValue) -> Promise {
+    super::serve(request, env)
+}
+
+/// Answers a call that is no HTTP: the body of a request in `message`, for who waits as in
+/// `glue.js`.
+#[wasm_bindgen]
+pub fn generate(message: JsValue, env: &JsValue, client: JsValue) -> Promise {
+    let event = Event::from_http(Method::POST, "/", HeaderMap::new(), JsBody::new(message));
+    task::promise(&client.clone(), super::respond(event, super::config(env), client))
+}
+
+/// There are no panics but those of faults in this program. After one the memory may be in any
+/// state: the next request gets a new instance, whose start this is too.
+#[wasm_bindgen(start)]
+fn start() {
+    std::panic::set_hook(Box::new(|panic| glue::fault(&panic.to_string())));
+    set_on_abort(schedule_reinit);
 }

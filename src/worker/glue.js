@@ -2,9 +2,19 @@
 // does every awaited promise: here a message's head, a body, an answer, and a piece of a stream
 // are one each.
 
+// What a task is told in place of an error.
+const CANCELLED = undefined;
+const TIMED_OUT = null;
+
+/** The task whose step runs: what it calls below says how long it may wait for the promise. */
+let running;
+
 /**
  * Drives a task of task.rs: awaits each promise that it returns, and settles with what else it
- * returns.
+ * returns. What takes too long is given up, and what it fetches with it.
+ *
+ * The waits of a task mostly end at the same time, the request's deadline: so one timer does for
+ * all of them.
  *
  * A client is what has the signal of its leaving: a Request, with the compatibility flag
  * enable_request_signal, or an AbortController. What waits when the context of a request ends is
@@ -13,21 +23,49 @@
  */
 export function drive(step, client) {
   return new Promise((resolve, reject) => {
+    const task = { within: Infinity, fetching: undefined };
     let turn = 0;
+    let timer;
+    let rings = Infinity; // when the timer does
+    let due = Infinity;
+    function ring(after) {
+      clearTimeout(timer);
+      timer = setTimeout(check, after);
+      rings = Date.now() + after;
+    }
+    function check() {
+      rings = Infinity;
+      const left = due - Date.now();
+      if (left <= 0) giveUp(TIMED_OUT);
+      else if (left < Infinity) ring(left);
+    }
+    function giveUp(why) {
+      task.fetching?.abort();
+      task.fetching = undefined;
+      advance(why, true);
+    }
     function advance(value, isError) {
       const mine = (turn += 1);
       try {
+        running = task;
+        task.within = Infinity;
         const next = step(value, isError);
-        if (!(next instanceof Promise)) return resolve(next);
+        if (!(next instanceof Promise)) {
+          clearTimeout(timer);
+          return resolve(next);
+        }
+        due = Date.now() + task.within;
+        if (due < rings) ring(task.within);
         next.then(
           (value) => mine === turn && advance(value, false),
           (error) => mine === turn && advance(error, true),
         );
       } catch (error) {
+        clearTimeout(timer);
         reject(error);
       }
     }
-    client.signal.addEventListener("abort", () => advance(client.signal.reason, true), { once: true });
+    client.signal.addEventListener("abort", () => giveUp(CANCELLED), { once: true });
     advance(undefined, false);
   });
 }
@@ -43,6 +81,15 @@ export function variable(env, name) {
   return value === undefined || value === null ? undefined : String(value);
 }
 
+export function log(line) {
+  console.log(line);
+}
+
+/** What a panic says. The platform shows it beside the exception that follows. */
+export function fault(message) {
+  console.error(message);
+}
+
 /** The first line and the headers of a Request or a Response, a line each. */
 export function head(message) {
   let lines = message.method ? `${message.method} ${message.url}` : `${message.status}`;
@@ -51,46 +98,59 @@ export function head(message) {
 }
 
 /** The body of a Request or a Response, or null if it is longer than limit bytes. */
-export async function read(message, limit) {
+export function read(message, limit, within) {
+  running.within = within;
   const { headers } = message;
   const length = headers.get("content-length");
   // The length of an encoded body is not the length of what is read.
-  if (length !== null && !headers.has("content-encoding")) {
-    return length > limit ? null : new Uint8Array(await message.arrayBuffer());
-  }
+  if (length === null || headers.has("content-encoding")) return pieces(message.body ?? [], limit);
+  return length > limit ? Promise.resolve(null) : message.arrayBuffer();
+}
+
+async function pieces(body, limit) {
   const chunks = [];
   let sum = 0;
-  for await (const chunk of message.body ?? []) {
+  for await (const chunk of body) {
     sum += chunk.byteLength;
     if (sum > limit) return null; // which cancels the stream
     chunks.push(chunk);
   }
-  return new Uint8Array(await new Blob(chunks).arrayBuffer());
+  return new Blob(chunks).arrayBuffer();
 }
 
 /** Sends a request. workerd sets Host and Content-Length, and leaves the path as it is. */
-export function send(method, url, headers, body, client) {
-  const { signal } = client;
-  const init = { method, headers: pairs(headers), redirect: "manual", signal };
+export function send(method, url, headers, text, bytes, within) {
+  running.within = within;
+  const { signal } = (running.fetching ??= new AbortController());
+  const init = { method, headers: record(headers), redirect: "manual", signal };
+  if (text) init.body = text;
   // A copy, because wasm's memory moves when it grows. A buffer, because a stream goes in chunks.
-  if (body.length > 0) init.body = body.slice();
+  else if (bytes !== undefined) init.body = bytes.slice();
   return fetch(url, init);
 }
 
+export function sleep(time) {
+  return new Promise((resolve) => setTimeout(resolve, time));
+}
+
 export function respond(status, headers, body) {
-  return new Response(body.length > 0 ? body.slice() : null, { status, headers: pairs(headers) });
+  return new Response(body === "" ? null : body, { status, headers: record(headers) });
 }
 
 export function random(length) {
   return crypto.getRandomValues(new Uint8Array(length));
 }
 
-/** Names and values, a line each, by turns. */
-function pairs(lines) {
+/** Names and values, a line each, by turns. A record is half the price of a list of pairs. */
+function record(lines) {
   const parts = lines.split("\n");
-  const pairs = [];
-  for (let i = 0; i + 1 < parts.length; i += 2) pairs.push([parts[i], parts[i + 1]]);
-  return pairs;
+  const record = {};
+  for (let i = 0; i + 1 < parts.length; i += 2) {
+    const [name, value] = [parts[i], parts[i + 1]];
+    // RFC 9110: several lines of one name are a list.
+    record[name] = Object.hasOwn(record, name) ? `${record[name]}, ${value}` : value;
+  }
+  return record;
 }
 
 // --- Streams ------------------------------------------------------------------------------------
@@ -100,9 +160,9 @@ export function reader(message) {
 }
 
 /** The next piece, or null at the end. */
-export async function chunk(reader) {
-  const { done, value } = await reader.read();
-  return done ? null : value;
+export function chunk(reader, within) {
+  running.within = within;
+  return reader.read().then(({ done, value }) => (done ? null : value));
 }
 
 export function cancel(reader) {
@@ -114,8 +174,13 @@ export function cancel(reader) {
 const CHUNK = 0;
 const END = 1;
 const FAILED = 2;
-const CANCELLED = 3;
+const STALLED = 3;
+const LEFT = 4; // the client
 const NOTHING = new Uint8Array();
+
+// The bits of that byte.
+const IS_OVER = 1;
+const HAS_FRAME = 2;
 
 async function next(reader, step) {
   let result;
@@ -127,16 +192,58 @@ async function next(reader, step) {
   return result.done ? step(END, NOTHING) : step(CHUNK, result.value);
 }
 
+/**
+ * Calls stalled() when no frame came for ms milliseconds, not counted the time in which none is
+ * waited for.
+ */
+class Stall {
+  #ms;
+  #stalled;
+  #since = 0; // 0: none is waited for
+  #timer;
+
+  constructor(ms, stalled) {
+    this.#ms = ms;
+    this.#stalled = stalled;
+    this.#timer = setTimeout(() => this.#check(), ms);
+  }
+
+  wait() {
+    this.#since = Date.now();
+  }
+
+  rest() {
+    this.#since = 0;
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+  }
+
+  #check() {
+    const waited = this.#since === 0 ? 0 : Date.now() - this.#since;
+    if (waited >= this.#ms) return this.#stalled();
+    this.#timer = setTimeout(() => this.#check(), this.#ms - waited);
+  }
+}
+
 const IDLE_MS = 15_000;
 const COMMENT = new TextEncoder().encode(": keep-alive\n\n");
 
 /** An answer in Server-Sent Events. It reads on only when the client has taken what there is. */
-export function events(headers, reader, step) {
+export function events(headers, reader, step, stallMs) {
   // What the first piece had in it behind the first frame.
   let first = step(CHUNK, NOTHING);
-  let gone = false;
+  let over = false;
   let heard = Date.now();
   let timer;
+  let stall;
+  function end() {
+    over = true;
+    clearTimeout(timer);
+    stall.stop();
+    cancel(reader);
+  }
   const body = new ReadableStream(
     {
       start(controller) {
@@ -148,32 +255,36 @@ export function events(headers, reader, step) {
           timer = setTimeout(check, idle < IDLE_MS ? IDLE_MS - idle : IDLE_MS);
         };
         timer = setTimeout(check, IDLE_MS);
+        stall = new Stall(stallMs, () => {
+          end();
+          controller.enqueue(step(STALLED, NOTHING).subarray(1));
+          controller.close();
+        });
       },
       async pull(controller) {
+        stall.wait();
         for (;;) {
           const out = first ?? (await next(reader, step));
           first = undefined;
           heard = Date.now();
-          if (gone) return;
+          if (over) return;
           if (out.length > 1) controller.enqueue(out.subarray(1));
-          if (out[0] === 1) {
-            clearTimeout(timer);
-            cancel(reader);
+          if (out[0] & IS_OVER) {
+            end();
             return controller.close();
           }
-          if (out.length > 1) return;
+          if (out.length > 1) return stall.rest();
+          if (out[0] & HAS_FRAME) stall.wait();
         }
       },
       cancel() {
-        gone = true;
-        clearTimeout(timer);
-        step(CANCELLED, NOTHING);
-        cancel(reader);
+        step(LEFT, NOTHING);
+        end();
       },
     },
     { highWaterMark: 0 },
   );
-  return new Response(body, { headers: pairs(headers) });
+  return new Response(body, { headers: record(headers) });
 }
 
 // More than an honest client has under way, and little enough to keep in memory.
@@ -184,7 +295,7 @@ const POLICY_VIOLATION = 1008;
 const INTERNAL_ERROR = 1011;
 
 /** A WebSocket that takes prompts, a message each, and answers them one after the other. */
-export function socket(open) {
+export function socket(open, stallMs) {
   const [client, server] = Object.values(new WebSocketPair());
   server.binaryType = "arraybuffer";
   server.accept();
@@ -205,17 +316,33 @@ export function socket(open) {
       return;
     }
     const [reader, step] = opened;
-    leave = () => {
-      step(CANCELLED, NOTHING);
-      cancel(reader);
-    };
-    if (gone) return leave();
-    for (let out = step(CHUNK, NOTHING); ; out = await next(reader, step)) {
-      if (gone) return;
+    let over = false;
+    function send(out) {
       for (const message of new TextDecoder().decode(out.subarray(1)).split("\n")) {
         if (message) server.send(message);
       }
-      if (out[0] === 1) return cancel(reader);
+    }
+    function end() {
+      over = true;
+      stall.stop();
+      cancel(reader);
+    }
+    const stall = new Stall(stallMs, () => {
+      end();
+      send(step(STALLED, NOTHING));
+    });
+    leave = () => {
+      if (over) return;
+      step(LEFT, NOTHING);
+      end();
+    };
+    if (gone) return leave();
+    stall.wait();
+    for (let out = step(CHUNK, NOTHING); ; out = await next(reader, step)) {
+      if (over) return;
+      send(out);
+      if (out[0] & IS_OVER) return end();
+      if (out[0] & HAS_FRAME) stall.wait();
     }
   }
 

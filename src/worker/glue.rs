@@ -7,6 +7,11 @@ use wasm_bindgen::prelude::*;
 extern "C" {
     pub fn variable(env: &JsValue, name: &str) -> Option<String>;
 
+    pub fn log(line: &str);
+
+    #[cfg(feature = "entry")]
+    pub fn fault(message: &str);
+
     pub fn head(message: &JsValue) -> String;
 
     #[wasm_bindgen(js_name = isGone)]
@@ -14,26 +19,29 @@ extern "C" {
 
     pub fn drive(step: JsValue, client: &JsValue) -> Promise;
 
-    pub fn read(message: &JsValue, limit: u32) -> Promise;
+    pub fn sleep(time: f64) -> Promise;
+
+    pub fn read(message: &JsValue, limit: u32, within: f64) -> Promise;
 
     #[wasm_bindgen(catch)]
     pub fn send(
         method: &str,
         url: &str,
         headers: &str,
-        body: &[u8],
-        client: &JsValue,
+        text: Option<&str>,
+        bytes: Option<&[u8]>,
+        within: f64,
     ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn respond(status: u16, headers: &str, body: &[u8]) -> Result<web_sys::Response, JsValue>;
+    pub fn respond(status: u16, headers: &str, body: &str) -> Result<web_sys::Response, JsValue>;
 
     pub fn random(length: u32) -> Vec<u8>;
 
     #[wasm_bindgen(catch)]
     pub fn reader(message: &JsValue) -> Result<JsValue, JsValue>;
 
-    pub fn chunk(reader: &JsValue) -> Promise;
+    pub fn chunk(reader: &JsValue, within: f64) -> Promise;
 
     pub fn cancel(reader: &JsValue);
 
@@ -42,8 +50,9 @@ extern "C" {
         headers: &str,
         reader: &JsValue,
         step: JsValue,
+        stall_ms: f64,
     ) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn socket(open: JsValue) -> Result<web_sys::Response, JsValue>;
+    pub fn socket(open: JsValue, stall_ms: f64) -> Result<web_sys::Response, JsValue>;
 }

@@ -1,10 +1,11 @@
-// The part of rpc.rs that is JavaScript.
+// The answer of `generate`, which the account's other Workers call through a service binding:
+//
+//   const { generated_text } = await env.BEDROCK.generate({ prompt });
+//
+// Out of scope: authentication. Who has the binding may call.
 
-export function message(fields) {
-  return new Response(JSON.stringify(fields));
-}
-
-export async function result(promise) {
+/** What the method returns or throws, of what HTTP would have answered. */
+export async function generated(promise) {
   const response = await promise;
   const { headers, status } = response;
   if (headers.get("content-type").startsWith("text/event-stream")) return response.body;
@@ -14,8 +15,8 @@ export async function result(promise) {
   if (!response.ok) {
     const code = headers.get("x-error-code");
     const error = new Error(generated_text.replace(/^Error: /, ""));
-    // Where the caller's compatibility date is older than 2026, only the name arrives: it is put
-    // in front of the message.
+    // To a caller with a compatibility date before 2026 only the name arrives, in front of the
+    // message.
     throw Object.assign(error, { name: code, code, status, request_id });
   }
   const count = (name) => {

@@ -8,7 +8,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 
 use super::body::JsBody;
-use super::{Worker, glue, log, now, task};
+use super::{Worker, glue, log, milliseconds, now, task};
 use crate::config::Config;
 use crate::handler::socket_handler;
 use crate::host::TransportError;
@@ -19,7 +19,9 @@ type Answer = Streaming<'static, JsBody>;
 /// An answer in Server-Sent Events.
 pub(super) fn events(headers: &str, answer: Answer) -> Result<web_sys::Response, JsValue> {
     let Streaming { mut body, generation } = answer;
-    glue::events(headers, &body.take_reader()?, step(generation, StreamEvent::write_sse))
+    let stall = milliseconds(generation.config().stall);
+    let step = step(generation, StreamEvent::write_sse);
+    glue::events(headers, &body.take_reader()?, step, stall)
 }
 
 /// A WebSocket that takes prompts.
@@ -41,7 +43,8 @@ pub(super) fn socket(config: &'static Config) -> Result<web_sys::Response, JsVal
             }
         })
     };
-    glue::socket(Closure::<dyn FnMut(Vec<u8>, JsValue) -> Promise>::new(open).into_js_value())
+    let open = Closure::<dyn FnMut(Vec<u8>, JsValue) -> Promise>::new(open);
+    glue::socket(open.into_js_value(), milliseconds(config.stall))
 }
 
 /// A WebSocket's messages, a line each.
@@ -51,31 +54,41 @@ fn write_line(event: &StreamEvent, out: &mut Vec<u8>) {
 }
 
 /// The other side of `step` in `glue.js`: takes a piece of Bedrock's answer, gives what of it is
-/// for the client, behind a byte that is 1 if that was the last.
+/// for the client, behind a byte of bits: whether that was the last, and whether a frame has come.
 fn step(generation: Generation<'static>, write: fn(&StreamEvent, &mut Vec<u8>)) -> JsValue {
     const CHUNK: u32 = 0;
     const END: u32 = 1;
     const FAILED: u32 = 2;
+    const STALLED: u32 = 3;
+
+    const IS_OVER: u8 = 1;
+    const HAS_FRAME: u8 = 2;
 
     let mut generation = Some(generation);
     let step = move |what: u32, bytes: Vec<u8>| -> Vec<u8> {
-        let Some(mut it) = generation.take() else { return vec![1] };
+        let Some(mut it) = generation.take() else { return vec![IS_OVER] };
+        let frames = it.frames();
         match what {
             CHUNK => it.push(&bytes),
             END => it.close(),
-            FAILED => it.fail(TransportError(String::from_utf8_lossy(&bytes).into_owned())),
+            FAILED => {
+                it.fail(TransportError::Failed(String::from_utf8_lossy(&bytes).into_owned()));
+            }
+            STALLED => it.fail(TransportError::TimedOut),
             // The client went away.
             _ => {
                 finish(it);
-                return vec![1];
+                return vec![IS_OVER];
             }
         }
         let mut out = vec![0];
         while let Some(event) = it.event() {
             write(&event, &mut out);
         }
+        let has_frame = if it.frames() > frames { HAS_FRAME } else { 0 };
+        let is_over = if it.is_over() { IS_OVER } else { 0 };
+        out.splice(..1, [has_frame | is_over]);
         if it.is_over() {
-            out.splice(..1, [1]);
             finish(it);
         } else {
             generation = Some(it);

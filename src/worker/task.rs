@@ -4,35 +4,28 @@
 //! awaited. Here the promise goes to JavaScript, whose own `await` waits for it: one closure for a
 //! whole task, and one call into wasm for a promise.
 //!
-//! Out of scope: tasks that wait for anything but [`settled`], and for two things at once. Outside of
-//! a task, in a future of an embedding Worker, [`settled`] is a `JsFuture`, which can do both.
+//! Out of scope: futures that wait for anything but [`settled`], and for two things at once.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, Waker};
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen_futures::JsFuture;
 
 use super::glue;
 
 thread_local! {
-    /// Whether a task is being polled, and not the future of an embedding Worker.
-    static IS_TASK: Cell<bool> = const { Cell::new(false) };
     /// The promise that the task which is being polled waits for.
     static AWAITED: RefCell<Option<Promise>> = const { RefCell::new(None) };
     /// What it was settled with.
     static SETTLED: RefCell<Option<Result<JsValue, JsValue>>> = const { RefCell::new(None) };
 }
 
-/// What a promise is settled with.
+/// What a promise is settled with: `undefined` if the client left before that, `null` if it took too
+/// long. To be awaited in a task only.
 pub(super) async fn settled(promise: Promise) -> Result<JsValue, JsValue> {
-    // In the Worker with `entry` everything is one. It goes without the code of JsFuture.
-    if cfg!(not(feature = "entry")) && !IS_TASK.get() {
-        return JsFuture::from(promise).await;
-    }
     let mut promise = Some(promise);
     poll_fn(|_| match promise.take() {
         Some(promise) => {
@@ -53,10 +46,7 @@ pub(super) fn promise(
     let step = move |value: JsValue, is_error: bool| -> Result<JsValue, JsValue> {
         let Some(future) = &mut task else { return Ok(JsValue::UNDEFINED) };
         SETTLED.set(Some(if is_error { Err(value) } else { Ok(value) }));
-        let outer = IS_TASK.replace(true);
-        let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        IS_TASK.set(outer);
-        match polled {
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => Ok(AWAITED.take().map_or(JsValue::UNDEFINED, JsValue::from)),
             Poll::Ready(result) => {
                 task = None;

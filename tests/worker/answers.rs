@@ -67,6 +67,8 @@ async fn the_headers_tell_of_the_call() {
             "x-amzn-bedrock-input-token-count",
             "x-amzn-bedrock-output-token-count",
             "x-amzn-requestid",
+            "x-bedrock-attempts",
+            "x-bedrock-region",
             "x-request-id",
             "x-stop-reason",
         ],

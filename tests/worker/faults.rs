@@ -1,6 +1,7 @@
 //! Bedrock fails in every way that the stand-in knows, and the network too.
 
 use bedrock_stub::faults::FAULTS;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
@@ -142,8 +143,16 @@ const FAILURES: &[Expected] = &[
 ];
 
 /// Not failures: `successes` has them; and what depends on credentials, in authentication.rs.
-const ELSEWHERE: &[&str] =
-    &["bad_signature", "garbage_headers", "slow", "thinking_first", "unknown_stop_reason"];
+const ELSEWHERE: &[&str] = &[
+    "bad_signature",
+    "endless",
+    "garbage_headers",
+    "huge",
+    "slow",
+    "stall",
+    "thinking_first",
+    "unknown_stop_reason",
+];
 
 #[test]
 fn every_fault_is_expected() {
@@ -155,25 +164,46 @@ fn every_fault_is_expected() {
     assert_eq!(expected, faults);
 }
 
+/// How many calls are made, of three that may be.
+fn calls(fault: &str) -> usize {
+    match fault {
+        "throttled" | "type_in_body" | "server_error" | "unavailable" | "overloaded"
+        | "hang_up" | "hang_up_before" => 3,
+        "model_timeout" => 2,
+        _ => 1,
+    }
+}
+
 #[tokio::test]
 async fn failures() {
-    let fixture = Fixture::shared().await;
-    for row in FAILURES {
+    let fixture = Fixture::with(json!({})).await;
+    // At once, because of the waits.
+    let check = async |row: &Expected| {
         let case = row.fault;
         let prompt = format!("fault:{case}");
         let answer = fixture.worker.prompt(&prompt).await;
         answer.assert_envelope(case, 500, &prompt, row.words);
         assert_eq!(answer.header("x-error-code"), Some(row.code), "{case}: {answer}");
-        let retry_after = (case == "throttled").then_some("1");
+        let retry_after = match (case, row.code) {
+            // Bedrock's.
+            ("throttled", _) => Some("1"),
+            // As long as the next wait would have been at most.
+            (_, "throttled" | "unavailable") => Some("4"),
+            _ => None,
+        };
         assert_eq!(answer.header("retry-after"), retry_after, "{case}: {answer}");
         // Nothing else, so nothing of AWS's words.
         let mut names = vec!["content-type", "server-timing", "x-error-code", "x-request-id"];
         names.extend(retry_after.map(|_| "retry-after"));
         names.extend(row.upstream_status.map(|_| "x-amzn-requestid"));
+        names.extend(["x-bedrock-attempts", "x-bedrock-region"]);
         names.sort_unstable();
         assert_eq!(answer.header_names(), names, "{case}: {answer}");
-        // One call only: a redirect is not followed, and nothing is repeated.
-        fixture.received(&prompt);
+        // A redirect is not followed, and nothing is repeated that would be refused again.
+        let calls = calls(case);
+        assert_eq!(fixture.all_received(&prompt).len(), calls, "{case}");
+        let attempts = calls.to_string();
+        assert_eq!(answer.header("x-bedrock-attempts"), Some(&*attempts), "{case}: {answer}");
 
         let line = fixture.worker.log_line(answer.request_id()).await;
         assert_eq!(line["level"], "error", "{case}: {line}");
@@ -183,7 +213,9 @@ async fn failures() {
         assert_eq!(line["error"], row.error, "{case}: {line}");
         let requestid = answer.header("x-amzn-requestid");
         assert_eq!(line["x_amzn_requestid"], json!(requestid), "{case}: {line}");
-    }
+        assert_eq!(line["retries"], calls - 1, "{case}: {line}");
+    };
+    join_all(FAILURES.iter().map(check)).await;
     // In the same isolate.
     let answer = fixture.worker.prompt("after all the failures").await;
     assert_eq!(answer.status, 200, "{answer}");

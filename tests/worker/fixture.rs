@@ -51,14 +51,29 @@ impl Fixture {
 
     /// The only request to Bedrock with this prompt.
     pub fn received(&self, prompt: &str) -> Received {
+        let mut requests = self.all_received(prompt);
+        assert_eq!(requests.len(), 1, "requests to Bedrock with the prompt {prompt:?}");
+        requests.remove(0)
+    }
+
+    /// Every request to Bedrock with this prompt.
+    pub fn all_received(&self, prompt: &str) -> Vec<Received> {
         let mut requests = self.stub.requests();
         requests.retain(|request| {
             // Not all that a Worker sends when it is wrong is JSON.
             serde_json::from_slice(&request.body)
                 .is_ok_and(|body: Value| body["messages"][0]["content"] == prompt)
         });
-        assert_eq!(requests.len(), 1, "requests to Bedrock with the prompt {prompt:?}");
-        requests.remove(0)
+        requests
+    }
+
+    /// Waits until it is so. Panics if it does not become so.
+    pub async fn becomes(&self, what: &str, is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "{what}\n{}", self.worker.output());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until Bedrock's streams are so. Panics if they do not become so.

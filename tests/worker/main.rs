@@ -19,6 +19,7 @@ mod authentication;
 mod bodies;
 mod cancellation;
 mod configuration;
+mod deadlines;
 mod faults;
 mod idle;
 mod load;

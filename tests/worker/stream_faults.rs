@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use bedrock_stub::events::word;
-use bedrock_stub::faults::{FAULTS, STREAM_FAULTS, UTF8_TEXT};
+use bedrock_stub::faults::{FAULTS, Fault, STREAM_FAULTS, UTF8_TEXT};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
@@ -212,8 +213,9 @@ fn every_fault_is_expected() {
 
 #[tokio::test]
 async fn what_comes_of_a_stream() {
-    let Fixture { worker, .. } = Fixture::shared().await;
-    for (case, expected) in ROWS {
+    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
+    // At once, because some are repeated.
+    let check = async |(case, expected): &(&str, Expected)| {
         let prompt = format!("fault:{case}");
         let mut answer = worker.stream(&prompt).await;
         let line = async |id: &str, outcome: &str, error: &str| {
@@ -228,7 +230,13 @@ async fn what_comes_of_a_stream() {
             assert_eq!(answer.head.header("x-error-code"), Some(*code), "{case}: {}", answer.head);
             let line = line(answer.head.request_id(), code, error).await;
             assert_eq!((&line["status"], &line["level"]), (&json!(500), &json!("error")), "{case}");
-            continue;
+            let retries = match *code {
+                "throttled" | "unavailable" => 2,
+                "timeout" => 1,
+                _ => 0,
+            };
+            assert_eq!(line["retries"], retries, "{case}: {line}");
+            return;
         }
         let story = answer.story(case).await;
         assert_eq!(story.request_id(), answer.head.request_id(), "{case}: {story}");
@@ -260,7 +268,8 @@ async fn what_comes_of_a_stream() {
             }
             assert_eq!(line["level"], "info", "{case}: {line}");
         }
-    }
+    };
+    join_all(ROWS.iter().map(check)).await;
     // In the same isolate.
     let answer = worker.prompt("after all that came of streams").await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -273,8 +282,9 @@ async fn before_the_first_frame_it_is_as_without_streaming() {
     // That there is no text is known at the end only, when the first event is long sent.
     const WITHOUT_TEXT: [&str; 2] = ["no_text", "tool_only"];
 
-    let Fixture { worker, .. } = Fixture::shared().await;
-    for fault in FAULTS.iter().filter(|fault| fault.streams) {
+    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
+    // At once, because some are repeated.
+    let check = async |fault: &Fault| {
         let case = fault.name;
         let prompt =
             if case == "slow" { "fault:slow:50".to_owned() } else { format!("fault:{case}") };
@@ -302,11 +312,12 @@ async fn before_the_first_frame_it_is_as_without_streaming() {
             }
             let line = worker.log_line(head.request_id()).await;
             let of_whole = worker.log_line(whole.request_id()).await;
-            for name in ["level", "outcome", "status", "upstream_status"] {
+            for name in ["level", "outcome", "status", "upstream_status", "retries"] {
                 assert_eq!(line[name], of_whole[name], "{case}: {line}");
             }
         }
-    }
+    };
+    join_all(FAULTS.iter().filter(|fault| fault.streams).map(check)).await;
 }
 
 #[tokio::test]

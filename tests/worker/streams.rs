@@ -60,6 +60,8 @@ async fn the_head_and_the_events_tell_of_the_call() {
             "server-timing",
             "transfer-encoding",
             "x-amzn-requestid",
+            "x-bedrock-attempts",
+            "x-bedrock-region",
             "x-request-id",
         ],
         "{head}"

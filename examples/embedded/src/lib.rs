@@ -4,8 +4,9 @@
 //! - `POST /haiku` calls its core, with a prompt and an answer of this Worker's;
 //! - `POST /chat` calls another operation of Bedrock, and only signs with it.
 
-use bedrock_edge::worker::{Worker, config, handle, log};
-use bedrock_edge::{Authentication, Body, Host, Record, Scope, Token, invoke_bedrock, sign};
+use bedrock_edge::worker::{WorkerHost, config, handle, log};
+use bedrock_edge::{Authentication, Body, Deadline, Host, Record, Scope, Token};
+use bedrock_edge::{invoke_bedrock, sign};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use worker::{Context, Env, Request, Response, Result, RouteContext, Router, event};
@@ -61,11 +62,12 @@ async fn haiku(mut request: Request, context: RouteContext<()>) -> Result<Respon
         return Response::from_json(&Haiku { haiku, is_new: false });
     }
 
-    let host = Worker::new(&request);
+    let host = WorkerHost::new(&request);
     let mut prompt = bedrock_edge::Request::new(format!("A haiku about {subject}."), config);
     prompt.system = Some("You are Bashō.".into());
     let mut record = Record::new(Token::random(host.random()));
-    let reply = invoke_bedrock(&prompt, config, &host, &mut record).await;
+    let deadline = Deadline::new(host.now(), config.timeout);
+    let reply = invoke_bedrock(&prompt, config, deadline, &host, &mut record).await;
     log(&record, Some(config));
     match reply {
         Ok(reply) => {
@@ -96,21 +98,22 @@ async fn chat(mut request: Request, context: RouteContext<()>) -> Result<Respons
         .map(|turn| json!({ "role": turn.role, "content": [{ "text": turn.text }] }))
         .collect();
 
-    let uri = config.invoke_uri.to_string().replace("/invoke", "/converse");
+    let uri = config.endpoint.invoke_uri.to_string().replace("/invoke", "/converse");
     let mut call = http::Request::post(uri)
         .header("content-type", "application/json")
         .body(json!({ "messages": messages }).to_string().into())
         .map_err(|error| error.to_string())?;
-    let host = Worker::new(&request);
-    let scope = Scope { region: &config.region, service: "bedrock" };
+    let host = WorkerHost::new(&request);
+    let deadline = Deadline::new(host.now(), config.timeout);
+    let scope = Scope { region: &config.endpoint.region, service: "bedrock" };
     sign(&mut call, credentials, scope, host.now()).map_err(|error| error.to_string())?;
-    let answer = host.send(call).await.map_err(|error| error.to_string())?;
-
-    let status = answer.status().as_u16();
-    let body = answer.into_body().read(1 << 20).await.map_err(|error| error.to_string())?;
+    let answer = host.send(call, deadline.left(host.now())).await;
+    let (head, body) = answer.map_err(|error| error.to_string())?.into_parts();
+    let body = body.read(1 << 20, deadline.left(host.now())).await;
+    let body = body.map_err(|error| error.to_string())?;
     let body: Value = serde_json::from_slice(&body)?;
     match body.pointer("/output/message/content/0/text") {
         Some(text) => Response::from_json(&json!({ "role": "assistant", "text": text })),
-        None => Response::error(format!("Bedrock answered {status}"), 502),
+        None => Response::error(format!("Bedrock answered {}", head.status), 502),
     }
 }

@@ -6,21 +6,11 @@ use bedrock_edge::{Body, BodyStream, Host, ReadError, TransportError};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use reqwest::redirect::Policy;
+use tokio::time::timeout;
 
-/// What is left of an invocation's time for the answer, when Bedrock has used up the rest.
-const MARGIN: Duration = Duration::from_millis(200);
-
-/// The Host of one invocation.
+/// One for all invocations, whose connections it keeps.
 pub struct Native {
     client: reqwest::Client,
-    deadline: SystemTime,
-}
-
-/// The connections, which outlive an invocation.
-pub fn client() -> Result<reqwest::Client, reqwest::Error> {
-    // It fails only where there is one already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().redirect(Policy::none()).build()
 }
 
 #[allow(clippy::disallowed_methods)] // The function itself takes the time from here.
@@ -29,9 +19,10 @@ pub fn now() -> SystemTime {
 }
 
 impl Native {
-    /// For an invocation that Lambda will end at `deadline`.
-    pub fn new(client: reqwest::Client, deadline: SystemTime) -> Self {
-        Self { client, deadline: deadline - MARGIN }
+    pub fn new() -> Result<Self, reqwest::Error> {
+        // It fails only where there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Self { client: reqwest::Client::builder().redirect(Policy::none()).build()? })
     }
 }
 
@@ -48,16 +39,24 @@ impl Host for Native {
         u128::from_ne_bytes(bytes)
     }
 
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<NativeBody>, TransportError> {
-        let mut request = reqwest::Request::try_from(request).map_err(failed)?;
-        // Of the whole exchange, the body included. `cargo lambda` gives a deadline in 1970.
-        *request.timeout_mut() = self.deadline.duration_since(now()).ok();
-        let mut answer = self.client.execute(request).await.map_err(failed)?;
+    async fn sleep(&self, time: Duration) -> Result<(), TransportError> {
+        tokio::time::sleep(time).await;
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        within: Duration,
+    ) -> Result<Response<NativeBody>, TransportError> {
+        let request = reqwest::Request::try_from(request).map_err(failed)?;
+        let answer = timeout(within, self.client.execute(request)).await;
+        let mut answer = answer.map_err(|_| TransportError::TimedOut)?.map_err(failed)?;
         let mut response = Response::builder().status(answer.status());
         if let Some(headers) = response.headers_mut() {
             *headers = std::mem::take(answer.headers_mut());
         }
-        response.body(NativeBody(answer)).map_err(|error| TransportError(error.to_string()))
+        response.body(NativeBody(answer)).map_err(|error| TransportError::Failed(error.to_string()))
     }
 }
 
@@ -65,21 +64,25 @@ impl Host for Native {
 pub struct NativeBody(reqwest::Response);
 
 impl Body for NativeBody {
-    async fn read(mut self, limit: usize) -> Result<Bytes, ReadError> {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = self.chunk().await? {
-            if body.len() + chunk.len() > limit {
-                return Err(ReadError::TooLong);
+    async fn read(mut self, limit: usize, within: Duration) -> Result<Bytes, ReadError> {
+        let all = async {
+            let mut body = BytesMut::new();
+            while let Some(chunk) = self.0.chunk().await.map_err(failed)? {
+                if body.len() + chunk.len() > limit {
+                    return Err(ReadError::TooLong);
+                }
+                body.extend_from_slice(&chunk);
             }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
+            Ok(body.freeze())
+        };
+        timeout(within, all).await.map_err(|_| TransportError::TimedOut)?
     }
 }
 
 impl BodyStream for NativeBody {
-    async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
-        self.0.chunk().await.map_err(failed)
+    async fn chunk(&mut self, within: Duration) -> Result<Option<Bytes>, TransportError> {
+        let chunk = timeout(within, self.0.chunk()).await;
+        chunk.map_err(|_| TransportError::TimedOut)?.map_err(failed)
     }
 }
 
@@ -91,5 +94,5 @@ fn failed(error: reqwest::Error) -> TransportError {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    TransportError(text)
+    TransportError::Failed(text)
 }

@@ -30,15 +30,14 @@ async fn main() -> Result<(), Error> {
     let config: &_ = Box::leak(Box::new(Config::from_vars(|name| std::env::var(name).ok())));
     // As the Function URL's in template.yaml.
     let streams = std::env::var("INVOKE_MODE").is_ok_and(|mode| mode == "RESPONSE_STREAM");
-    let client = &host::client()?;
+    let host: &_ = Box::leak(Box::new(Native::new()?));
 
-    lambda_runtime::run(service_fn(async |call: LambdaEvent<Box<RawValue>>| {
+    lambda_runtime::run(service_fn(move |call: LambdaEvent<Box<RawValue>>| async move {
         let event = call.payload.get().as_bytes();
-        let host = Native::new(client.clone(), call.context.deadline());
         Ok::<_, Error>(if streams && is_from_function_url(event) {
             FunctionResponse::StreamingResponse(in_pieces(event, config, host).await?)
         } else {
-            let (envelope, record) = lambda_handler(Event::from_lambda(event), config, &host).await;
+            let (envelope, record) = lambda_handler(Event::from_lambda(event), config, host).await;
             log(&record, config);
             FunctionResponse::BufferedResponse(envelope)
         })
@@ -51,9 +50,9 @@ async fn main() -> Result<(), Error> {
 async fn in_pieces(
     event: &[u8],
     config: &'static Result<Config, ConfigError>,
-    host: Native,
+    host: &'static Native,
 ) -> Result<StreamResponse<Chunks>, Error> {
-    let (envelope, chunks) = match streaming_handler(Event::from_lambda(event), config, &host).await
+    let (envelope, chunks) = match streaming_handler(Event::from_lambda(event), config, host).await
     {
         Answer::Whole(mut envelope, record) => {
             log(&record, config);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::handler::lambda_handler;
-use crate::host::scripted::{RANDOM_ID, Scripted, Watched, config};
+use crate::host::scripted::{ONCE, RANDOM_ID, Scripted, Watched, config};
 use crate::log::Level;
 
 const MODEL: &str = "apac.anthropic.claude-sonnet-4-20250514-v1:0";
@@ -117,7 +117,7 @@ async fn an_answer_in_events_is_pinned() {
     assert_eq!(
         serde_json::to_string(&envelope).unwrap(),
         format!(
-            r#"{{"statusCode":200,"headers":{{"Content-Type":"text/event-stream; charset=utf-8","Cache-Control":"no-cache, no-transform","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-1","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"","isBase64Encoded":false}}"#
+            r#"{{"statusCode":200,"headers":{{"Content-Type":"text/event-stream; charset=utf-8","Cache-Control":"no-cache, no-transform","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-1","x-bedrock-attempts":"1","x-bedrock-region":"ap-northeast-1","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"","isBase64Encoded":false}}"#
         )
     );
     assert_eq!(
@@ -180,7 +180,7 @@ async fn the_same_envelope_as_without_a_stream() {
         ("OPTIONS", ("OPTIONS", "/", STREAM, ""), &none, (204, None)),
         ("health", ("GET", "/healthz", STREAM, ""), &none, (200, None)),
     ];
-    let config = config(&[("MAX_BODY_BYTES", "64")]);
+    let config = config(&[("MAX_BODY_BYTES", "64"), ONCE]);
     for (name, (method, path, headers, body), host, expected) in cases {
         let event = || event(method, path, headers, body);
         let Answer::Whole(envelope, record) = streaming_handler(event(), &config, &host()).await
@@ -226,22 +226,28 @@ async fn failures_before_the_first_frame() {
     for (name, body, code, message) in cases {
         let was_read = body.was_read.clone();
         let host = Scripted::new().then(200, &[REQUEST_ID], body);
-        let config = config(&[]);
+        let config = config(&[ONCE]);
         let event = event("POST", "/", &[], r#"{"prompt": "a", "stream": true}"#);
         let Answer::Whole(envelope, record) = streaming_handler(event, &config, &host).await else {
             panic!("{name}: a stream");
         };
+        let mut headers = json!({
+            "Content-Type": "application/json; charset=utf-8",
+            "x-error-code": code,
+            "x-request-id": RANDOM_ID,
+            "x-amzn-requestid": "aws-1",
+            "x-bedrock-attempts": "1",
+            "x-bedrock-region": "ap-northeast-1",
+            "server-timing": "bedrock;dur=250, total;dur=250",
+        });
+        if ["throttled", "unavailable"].contains(&code) {
+            headers["retry-after"] = json!("1");
+        }
         assert_eq!(
             serde_json::to_value(&envelope).unwrap(),
             json!({
                 "statusCode": 500,
-                "headers": {
-                    "Content-Type": "application/json; charset=utf-8",
-                    "x-error-code": code,
-                    "x-request-id": RANDOM_ID,
-                    "x-amzn-requestid": "aws-1",
-                    "server-timing": "bedrock;dur=250, total;dur=250",
-                },
+                "headers": headers,
                 "body": format!(r#"{{"input_prompt":"a","generated_text":"{message}"}}"#),
                 "isBase64Encoded": false,
             }),
@@ -303,7 +309,7 @@ async fn the_path_of_sockets() {
 
 #[tokio::test]
 async fn a_message_of_a_socket() {
-    let config = config(&[("MAX_BODY_BYTES", "64")]).unwrap();
+    let config = config(&[("MAX_BODY_BYTES", "64"), ONCE]).unwrap();
     for (name, message, prompt) in [
         ("a prompt", r#"{"prompt": "お元気ですか"}"#, "お元気ですか"),
         ("not stream", r#"{"prompt": "a", "stream": false}"#, "a"),
@@ -342,7 +348,7 @@ async fn a_message_of_a_socket_fails() {
         ("nothing", "{}", none().then(200, &[], ""), 500, ("truncated", "Error: Invalid Bedrock response", true)),
         ("no connection", "{}", none().then_fail("refused"), 500, ("unavailable", FAILED, true)),
     ];
-    let config = config(&[("MAX_BODY_BYTES", "64")]).unwrap();
+    let config = config(&[("MAX_BODY_BYTES", "64"), ONCE]).unwrap();
     for (name, message, host, status, (code, text, retryable)) in cases {
         let message = Bytes::copy_from_slice(message.as_bytes());
         let (event, record) = socket_handler(message, &config, &host).await.unwrap_err();

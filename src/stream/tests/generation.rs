@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::handler::socket_handler;
-use crate::host::scripted::{SECRET_ACCESS_KEY, Scripted, Watched, config};
+use crate::host::scripted::{ONCE, SECRET_ACCESS_KEY, Scripted, Watched, config};
 use crate::host::{BodyStream, Host};
 use crate::log::{Level, Record};
 
@@ -20,7 +20,7 @@ pub(super) async fn run(pieces: Vec<&[u8]>) -> (Vec<StreamEvent>, Record) {
 /// The first events, and the record of a client that goes away then.
 async fn take(count: usize, body: Watched) -> (Vec<StreamEvent>, Record) {
     let host = Scripted::new().then(200, &[], body);
-    let config = config(&[]).unwrap();
+    let config = config(&[ONCE]).unwrap();
     let message = json!({ "prompt": PROMPT }).to_string();
     let mut streaming = match socket_handler(message.into(), &config, &host).await {
         Ok(streaming) => streaming,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 
 use crate::auth;
@@ -38,6 +38,10 @@ pub struct Fault {
     pub streams: bool,
     act: fn(&Situation) -> Act,
 }
+
+/// Of a response whose body never ends.
+#[derive(Clone, Copy)]
+pub(crate) struct WithoutEnd;
 
 /// What a fault may make its answer of.
 #[derive(Debug)]
@@ -110,6 +114,29 @@ pub const FAULTS: &[Fault] = &[
     }),
     // The connection closes without an answer.
     fault("hang_up_before", |situation| Answer(breaking_off(situation.reply, 1, Vec::new()))),
+    // Half the body, and then nothing.
+    invoke_only("stall", |situation| {
+        let body = situation.reply.json().to_string().into_bytes();
+        let half = body[..body.len() / 2].to_vec();
+        let items = futures_util::stream::iter([Ok::<_, io::Error>(half)]);
+        Answer(without_end(situation.reply, items.chain(futures_util::stream::pending())))
+    }),
+    // A body without an end, at the pace at which it is read.
+    invoke_only("endless", |situation| {
+        let items = futures_util::stream::repeat_with(|| Ok::<_, io::Error>(vec![b' '; 16 << 10]));
+        Answer(without_end(situation.reply, items))
+    }),
+    // `fault:huge:BYTES` of white space before the reply, 9000000 if not told.
+    invoke_only("huge", |situation| {
+        match argument(situation.prompt).map_or(Ok(9_000_000), str::parse) {
+            Ok(bytes) => {
+                let mut body = vec![b' '; bytes];
+                body.extend(situation.reply.json().to_string().into_bytes());
+                Answer(situation.reply.response(body))
+            }
+            Err(_) => Answer(AwsError::validation("fault:huge takes bytes.").into_response()),
+        }
+    }),
     invoke_only("not_json", |_| Answer(html(StatusCode::OK, "Welcome"))),
     invoke_only("empty", |situation| Answer(situation.reply.response(""))),
     // HTTP is whole, the JSON in it is not.
@@ -267,6 +294,15 @@ fn content(situation: &Situation, blocks: Value, stop_reason: &str) -> Act {
     body["content"] = blocks;
     body["stop_reason"] = json!(stop_reason);
     Content(body, HeaderMap::new())
+}
+
+fn without_end(
+    reply: &Reply,
+    items: impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static,
+) -> Response {
+    let mut response = reply.response(Body::from_stream(items));
+    response.extensions_mut().insert(WithoutEnd);
+    response
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {

@@ -16,6 +16,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt;
+use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
@@ -93,6 +94,19 @@ struct Shared {
     requests: Mutex<Vec<Received>>,
     answered: AtomicU64,
     streams: Arc<Counters>,
+    abandoned: Arc<AtomicU64>,
+}
+
+/// Counts an answer whose client went away before it began, or while a body was sent that never
+/// ends.
+struct Unanswered(Option<Arc<AtomicU64>>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(count) = self.0.take() {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    }
 }
 
 /// For the log: what a response was about.
@@ -116,6 +130,7 @@ impl Stub {
             requests: Mutex::default(),
             answered: AtomicU64::new(0),
             streams: Arc::default(),
+            abandoned: Arc::default(),
         });
         let app = Router::new()
             .route("/model/{model_id}/invoke", post(invoke_model))
@@ -145,6 +160,12 @@ impl Stub {
     /// Everything received so far, refused or not, in order. Not what was over the size limit.
     pub fn requests(&self) -> Vec<Received> {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many calls the client gave up: before the head of the answer, or in the body of an
+    /// [`InvokeModel`](crate::faults::FAULTS) that has no end. Noticed soon, but not at once.
+    pub fn abandoned(&self) -> u64 {
+        self.shared.abandoned.load(Ordering::SeqCst)
     }
 
     /// What became of the streams so far.
@@ -208,7 +229,18 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
     }
     let mut request = Request::from_parts(parts, Body::empty());
     request.extensions_mut().insert(received.clone());
+    let mut unanswered = Unanswered(Some(shared.abandoned.clone()));
     let mut response = next.run(request).await;
+    if response.extensions().get::<faults::WithoutEnd>().is_some() {
+        // Dropped with the body, when the client goes away.
+        response = response.map(|body| {
+            Body::from_stream(body.into_data_stream().inspect(move |_| {
+                let _ = &unanswered;
+            }))
+        });
+    } else {
+        unanswered.0.take();
+    }
 
     let elapsed = started.elapsed().as_millis();
     let number = shared.answered.fetch_add(1, Ordering::Relaxed);

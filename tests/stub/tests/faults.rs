@@ -64,6 +64,19 @@ async fn every_fault_does_what_it_says() {
             assert_eq!(answer.body.len(), promised / 2, "{case}");
         }),
         ("hang_up_before", |case, answer| assert_eq!(answer.head, "", "{case}")),
+        // It is given up: see `exchange`.
+        ("stall", |case, answer| {
+            assert_eq!(answer.status(), 200, "{case}");
+            assert!(answer.text().contains("{\"content\":"), "{case}: {answer:?}");
+        }),
+        ("endless", |case, answer| {
+            assert_eq!(answer.status(), 200, "{case}");
+            assert!(answer.body.len() > 1 << 20, "{case}: {}", answer.body.len());
+        }),
+        ("huge:100000", |case, answer| {
+            assert!(answer.body.len() > 100_000, "{case}");
+            assert_eq!(answer.json()["stop_reason"], "end_turn", "{case}");
+        }),
         ("not_json", |case, answer| {
             assert_eq!(answer.status(), 200, "{case}");
             is_html(case, answer);

@@ -1,0 +1,150 @@
+//! Other regions.
+
+use super::*;
+
+const US: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
+const EU: &str = "eu.anthropic.claude-sonnet-4-20250514-v1:0";
+
+/// Tokyo, then Virginia, then Ireland, with two attempts each.
+fn three_regions() -> Config {
+    let fallbacks = format!("us-east-1={US}, eu-west-1={EU}");
+    config(&[("BEDROCK_FALLBACK_REGIONS", &fallbacks), ("BEDROCK_MAX_ATTEMPTS", "2")]).unwrap()
+}
+
+/// The region of each call: of its host and of its signature.
+fn regions(host: &Scripted) -> Vec<String> {
+    let requests = host.requests.borrow();
+    let region = |call: &http::Request<Bytes>| {
+        let authorization = call.headers()["authorization"].to_str().unwrap();
+        let signed = authorization.split('/').nth(2).unwrap().to_owned();
+        let host = format!("bedrock-runtime.{signed}.amazonaws.com");
+        assert_eq!(call.uri().host(), Some(&*host));
+        signed
+    };
+    requests.iter().map(region).collect()
+}
+
+const TOKYO: &str = "ap-northeast-1";
+const VIRGINIA: &str = "us-east-1";
+const IRELAND: &str = "eu-west-1";
+
+#[tokio::test]
+async fn in_order_when_the_attempts_in_one_are_spent() {
+    #[rustfmt::skip]
+    let cases: [(&str, &[u16], &[&str], u16); 7] = [
+        ("good", &[200], &[TOKYO], 200),
+        ("good the second time", &[503, 200], &[TOKYO, TOKYO], 200),
+        ("good in the second", &[429, 503, 200], &[TOKYO, TOKYO, VIRGINIA], 200),
+        ("good in the third", &[500, 500, 500, 500, 200], &[TOKYO, TOKYO, VIRGINIA, VIRGINIA, IRELAND], 200),
+        ("nowhere", &[503, 503, 503, 503, 503, 503], &[TOKYO, TOKYO, VIRGINIA, VIRGINIA, IRELAND, IRELAND], 500),
+        ("refused", &[400], &[TOKYO], 500),
+        ("refused in the second", &[503, 503, 403], &[TOKYO, TOKYO, VIRGINIA], 500),
+    ];
+    for (name, statuses, expected, status) in cases {
+        let host = statuses.iter().fold(Scripted::new(), |host, status| {
+            host.then(*status, &[], if *status == 200 { ANSWER } else { "{}" })
+        });
+        let (envelope, record) = ask(&three_regions(), &host).await;
+        assert_eq!(regions(&host), expected, "{name}");
+        let last = expected.last().copied();
+        assert_eq!(header(&envelope, "x-bedrock-region"), last, "{name}");
+        assert_eq!(record.region.as_deref(), last, "{name}");
+        let model = match last {
+            Some(VIRGINIA) => US,
+            Some(IRELAND) => EU,
+            _ => "apac.anthropic.claude-sonnet-4-20250514-v1:0",
+        };
+        assert_eq!(record.model.as_deref(), Some(model), "{name}");
+        assert_eq!(record.attempts as usize, expected.len(), "{name}");
+        assert_eq!(envelope.status_code, status, "{name}");
+        let path = host.requests.borrow().last().unwrap().uri().path().to_owned();
+        assert_eq!(path, format!("/model/{}/invoke", model.replace(':', "%3A")), "{name}");
+    }
+}
+
+/// Who asks to be left alone for longer than there is time is left alone at once.
+#[tokio::test]
+async fn at_once_when_the_wait_is_too_long() {
+    let host = Scripted::new().then(429, &[("retry-after", "60")], "{}").then(200, &[], ANSWER);
+    let (_, record) = ask(&three_regions(), &host).await;
+    assert_eq!(regions(&host), [TOKYO, VIRGINIA]);
+    assert_eq!(record.total_time, Some(2 * Scripted::STEP));
+}
+
+#[tokio::test]
+async fn the_deadline_is_for_all_regions() {
+    let config = three_regions();
+    let config = Config { timeout: ms(600), ..config };
+    let host = Scripted::new().then(503, &[], "{}").then(503, &[], "{}").then(200, &[], ANSWER);
+    let (envelope, record) = ask(&config, &host).await;
+    assert_eq!(regions(&host), [TOKYO, TOKYO, VIRGINIA]);
+    assert_eq!(header(&envelope, "x-error-code"), Some("timeout"));
+    assert_eq!(record.total_time, Some(ms(600)));
+}
+
+#[tokio::test]
+async fn at_once_when_a_region_is_known_to_be_throttling() {
+    let config = three_regions();
+    // The fifth in a row opens it, and the second attempt goes elsewhere.
+    for expected in
+        [&[TOKYO, TOKYO, VIRGINIA][..], &[TOKYO, TOKYO, VIRGINIA], &[TOKYO, VIRGINIA], &[VIRGINIA]]
+    {
+        let host = expected.iter().fold(Scripted::new(), |host, region| {
+            let status = if *region == TOKYO { 429 } else { 200 };
+            host.then(status, &[], if status == 200 { ANSWER } else { "{}" })
+        });
+        assert_eq!(ask(&config, &host).await.0.status_code, 200);
+        assert_eq!(regions(&host), expected);
+    }
+    // After a while one call tries, and if it is good, all go there again.
+    for (seconds, status, expected) in [
+        (9, 200, &[VIRGINIA][..]),
+        (12, 429, &[TOKYO, VIRGINIA]),
+        (20, 200, &[VIRGINIA]),
+        (23, 200, &[TOKYO]),
+        (23, 200, &[TOKYO]),
+    ] {
+        let host = expected.iter().fold(Scripted::new(), |host, region| {
+            let status = if *region == TOKYO { status } else { 200 };
+            host.then(status, &[], if status == 200 { ANSWER } else { "{}" })
+        });
+        host.pass(Duration::from_secs(seconds));
+        assert_eq!(ask(&config, &host).await.0.status_code, 200, "{seconds}");
+        assert_eq!(regions(&host), expected, "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn where_all_are_throttling_the_first_is_asked() {
+    let config = three_regions();
+    for endpoint in std::iter::once(&config.endpoint).chain(&config.fallbacks) {
+        for _ in 0..5 {
+            endpoint.breaker.throttled(Scripted::new().now());
+        }
+    }
+    let host = Scripted::new().then(200, &[], ANSWER);
+    assert_eq!(ask(&config, &host).await.0.status_code, 200);
+    assert_eq!(regions(&host), [TOKYO]);
+}
+
+/// Nothing to go to: the breaker keeps nobody away.
+#[tokio::test]
+async fn one_region_is_always_asked() {
+    let config = config(&[("BEDROCK_MAX_ATTEMPTS", "1")]).unwrap();
+    for _ in 0..20 {
+        let host = Scripted::new().then(429, &[], "{}");
+        ask(&config, &host).await;
+    }
+    let host = Scripted::new().then(200, &[], ANSWER);
+    assert_eq!(ask(&config, &host).await.0.status_code, 200);
+}
+
+/// As long as the quota is there for the region that fails, others are not its business.
+#[tokio::test]
+async fn a_spent_quota_leads_to_the_next_region() {
+    let config = three_regions();
+    while config.upstream.quota.take(1) {}
+    let host = Scripted::new().then(503, &[], "{}").then(200, &[], ANSWER);
+    assert_eq!(ask(&config, &host).await.0.status_code, 200);
+    assert_eq!(regions(&host), [TOKYO, VIRGINIA]);
+}
