@@ -12,3 +12,5 @@ mod running;
 
 mod embedded;
 mod lambda;
+mod lambda_clients;
+mod service_binding;

@@ -17,7 +17,7 @@ pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
 /// A cold start compiles the example.
-const START: Duration = Duration::from_secs(600);
+const START: Duration = Duration::from_secs(300);
 const END: Duration = Duration::from_secs(20);
 /// How long anything else may take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -63,7 +63,8 @@ impl Running {
         let mut running = Self { name, port, stub, child, log, ended: false };
         let start = Instant::now();
         loop {
-            let probe = running.request(Method::GET, path).timeout(Duration::from_secs(5));
+            // cargo-lambda's function ends with a client that goes before its answer.
+            let probe = running.request(Method::GET, path).timeout(START);
             if probe.send().await.is_ok() {
                 return running;
             }

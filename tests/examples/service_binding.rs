@@ -1,0 +1,79 @@
+//! `examples/service-binding` and bedrock-edge under one `wrangler dev`.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::running::{Running, root, wrangler};
+
+const FOLDER: &str = "examples/service-binding";
+
+#[tokio::test]
+async fn a_typescript_worker_with_a_service_binding() {
+    let workers = Running::start("service-binding", "/", |port, variables| {
+        wrangler(FOLDER, &["wrangler.toml", "../../wrangler.toml"], port, variables)
+    })
+    .await;
+    let post = async |path: &str, prompt: &str| {
+        let request = workers.request(Method::POST, path).body(prompt.to_owned());
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let content_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        (status, content_type, answer.text().await.unwrap())
+    };
+    let json_of = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+
+    // The binding's fetch: the answer as it is.
+    let (status, content_type, body) = post("/fetch", "こんにちは").await;
+    assert_eq!((status, content_type.as_str()), (200, "application/json; charset=utf-8"));
+    assert_eq!(json_of(&body)["input_prompt"], "こんにちは", "{body}");
+    let (status, _, body) = post("/fetch", " ").await;
+    assert_eq!(status, 400, "{body}");
+
+    // RPC.
+    let (status, _, body) = post("/call", "hi").await;
+    let answer = json_of(&body);
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(answer["text"], "You said: \"hi\" (2 characters). This is the Bedrock stand-in.");
+    assert_eq!(answer["tokens"], 19, "{body}");
+    let sent: Value = serde_json::from_slice(&workers.stub.requests().pop().unwrap().body).unwrap();
+    assert_eq!(sent["max_tokens"], 50, "{sent}");
+    let errors = [
+        (" ", 502, "invalid_request", "prompt must not be blank"),
+        ("fault:access_denied", 502, "access_denied", "Bedrock invocation failed"),
+    ];
+    for (prompt, status, code, message) in errors {
+        let (actual, _, body) = post("/call", prompt).await;
+        assert_eq!(actual, status, "{prompt}: {body}");
+        assert_eq!(json_of(&body), json!({ "code": code, "message": message }), "{prompt}");
+    }
+
+    // RPC, streaming.
+    let (status, content_type, events) = post("/stream", "hi").await;
+    assert_eq!((status, content_type.as_str()), (200, "text/event-stream; charset=utf-8"));
+    assert!(events.starts_with("event: start\n"), "{events}");
+    assert!(events.matches("event: delta\n").count() > 5, "{events}");
+    let done = json_of(events.trim_end().rsplit_once("event: done\ndata: ").unwrap().1);
+    assert_eq!(done["generated_text"], answer["text"], "{done}");
+    let request = workers.request(Method::POST, "/stream").body("fault:pace:50");
+    let mut stream = request.send().await.unwrap();
+    let mut pieces = 0;
+    while stream.chunk().await.unwrap().is_some() {
+        pieces += 1;
+    }
+    assert!(pieces > 5, "they come as they are made: {pieces}");
+
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn the_types_are_right() {
+    let check = Command::new(root().join("node_modules/.bin/tsc"))
+        .args(["--noEmit", "--project"])
+        .arg(root().join(FOLDER))
+        .output()
+        .await
+        .expect("tsc: npm ci installs it");
+    let found = String::from_utf8_lossy(&check.stdout);
+    assert!(check.status.success(), "{found}{}", String::from_utf8_lossy(&check.stderr));
+}
