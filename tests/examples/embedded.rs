@@ -1,9 +1,12 @@
 //! `examples/embedded` under `wrangler dev`: a Rust Worker with routes of its own.
 
+use std::collections::BTreeSet;
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
-use crate::running::{Running, wrangler};
+use crate::running::{Running, root, wrangler};
 
 const TOKEN: &str = "Token example";
 
@@ -65,8 +68,8 @@ async fn a_rust_worker_with_routes_of_its_own() {
     assert_eq!(sent.len(), 1, "the second is from its own KV namespace");
     let sent: Value = serde_json::from_slice(&sent[0].body).unwrap();
     assert_eq!(sent["system"], "You are Bashō.");
-    let (status, body) = answer(post("/haiku", json!({ "subject": "fault:throttled" }))).await;
-    assert_eq!((status, body.as_str()), (500, "Bedrock invocation failed"));
+    let (status, body) = answer(post("/haiku", json!({ "prompt": "rain" }))).await;
+    assert_eq!((status, body.as_str()), (400, r#"the body must be {"subject": "…"}"#));
 
     // Another operation, which ours only signs.
     let turns = json!([
@@ -82,4 +85,47 @@ async fn a_rust_worker_with_routes_of_its_own() {
     assert!(sent.target.ends_with("/converse"), "{}", sent.target);
 
     worker.stop().await;
+    nothing_of_ours_is_exported().await;
+}
+
+/// What a wasm exports, without the hashes and numbers of closures.
+async fn exports(folder: &str) -> BTreeSet<String> {
+    const LIST: &str = r#"
+        const wasm = new WebAssembly.Module(require("fs").readFileSync(process.argv[1]));
+        console.log(JSON.stringify(WebAssembly.Module.exports(wasm).map(({ name }) => name)));
+    "#;
+    let wasm = root().join(folder).join("build/index_bg.wasm");
+    // The one of the lock file: the system's may be too old for it.
+    let node = Command::new(root().join("node_modules/.bin/node"))
+        .args(["-e", LIST])
+        .arg(&wasm)
+        .output()
+        .await
+        .unwrap();
+    let errors = String::from_utf8_lossy(&node.stderr);
+    assert!(node.status.success(), "{}: {errors}", wasm.display());
+    let names: Vec<String> = serde_json::from_slice(&node.stdout).unwrap();
+    // https://github.com/wasm-bindgen/wasm-bindgen: a closure's type is exported by its hash.
+    let without_hash = |name: String| match name.rsplit_once("__h") {
+        Some((name, _)) if name.starts_with("wasm_bindgen__convert__closures") => name.to_owned(),
+        _ => name,
+    };
+    names.into_iter().map(without_hash).collect()
+}
+
+/// Compared with a Worker that has no bedrock-edge in it.
+async fn nothing_of_ours_is_exported() {
+    let build = Command::new(root().join("scripts/build-example"))
+        // Where the crate `worker` is compiled already.
+        .arg("embedded")
+        .current_dir(root().join("tests/plain-worker"))
+        .output()
+        .await
+        .unwrap();
+    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    let embedded = exports("examples/embedded").await;
+    let plain = exports("tests/plain-worker").await;
+    assert!(plain.contains("fetch"), "{plain:?}");
+    let added: Vec<&String> = embedded.difference(&plain).collect();
+    assert!(added.is_empty(), "{added:?}");
 }

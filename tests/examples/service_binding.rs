@@ -1,5 +1,8 @@
 //! `examples/service-binding` and bedrock-edge under one `wrangler dev`.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -8,10 +11,30 @@ use crate::running::{Running, root, wrangler};
 
 const FOLDER: &str = "examples/service-binding";
 
+/// The configuration of bedrock-edge in a folder of its own, because wrangler takes the variables of
+/// a second Worker from its folder alone, where the developer's are.
+fn bedrock_edge(variables: &[(&str, String)]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bedrock-edge");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink(root().join("build"), folder.join("build")).unwrap();
+    let vars: String =
+        variables.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
+    fs::write(folder.join(".dev.vars"), vars).unwrap();
+    // It is built.
+    let configuration = fs::read_to_string(root().join("wrangler.toml")).unwrap();
+    let (before, rest) = configuration.split_once("[build]").unwrap();
+    let after = rest.split_once("\n\n").unwrap().1;
+    let file = folder.join("wrangler.toml");
+    fs::write(&file, format!("{before}\n{after}")).unwrap();
+    file
+}
+
 #[tokio::test]
 async fn a_typescript_worker_with_a_service_binding() {
     let workers = Running::start("service-binding", "/", |port, variables| {
-        wrangler(FOLDER, &["wrangler.toml", "../../wrangler.toml"], port, variables)
+        let callee = bedrock_edge(variables);
+        wrangler(FOLDER, &["wrangler.toml", callee.to_str().unwrap()], port, &[])
     })
     .await;
     let post = async |path: &str, prompt: &str| {
