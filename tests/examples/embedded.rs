@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::running::{Running, root, wrangler};
+use crate::running::{Running, root, target, wrangler};
 
 const TOKEN: &str = "Token example";
 
@@ -30,7 +30,9 @@ async fn answer(request: RequestBuilder) -> (u16, String) {
 async fn a_rust_worker_with_routes_of_its_own() {
     let worker = Running::start("embedded", "/ai/healthz", |port, variables| {
         let variables = [variables, &[("APP_TOKEN", "example".to_owned())]].concat();
-        wrangler("examples/embedded", &[], port, &variables)
+        let mut wrangler = wrangler("embedded", "examples/embedded", &[], port, &variables);
+        wrangler.env("CARGO_TARGET_DIR", target("embedded"));
+        wrangler
     })
     .await;
     let post = |path, body: Value| worker.request(Method::POST, path).known().json(&body);
@@ -115,10 +117,11 @@ async fn exports(folder: &str) -> BTreeSet<String> {
 
 /// Compared with a Worker that has no bedrock-edge in it.
 async fn nothing_of_ours_is_exported() {
-    let build = Command::new(root().join("scripts/build-example"))
-        // Where the crate `worker` is compiled already.
-        .arg("embedded")
+    let build = Command::new(root().join("scripts/with-tools"))
+        .args(["worker-build", "--release"])
         .current_dir(root().join("tests/plain-worker"))
+        // Where the crate `worker` is compiled already.
+        .env("CARGO_TARGET_DIR", target("embedded"))
         .output()
         .await
         .unwrap();

@@ -1,12 +1,10 @@
 //! `examples/lambda` under `cargo lambda watch`.
 
-use std::path::Path;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::running::{Running, root};
+use crate::running::{Running, root, target};
 
 const FOLDER: &str = "examples/lambda";
 
@@ -16,15 +14,10 @@ fn watch(port: u16, variables: &[(&str, String)], mode: &str) -> Command {
         .current_dir(root().join(FOLDER))
         .args(["lambda", "watch", "--ignore-changes", "--invoke-address=127.0.0.1"])
         .args(["--invoke-port", &port.to_string()])
-        .env("CARGO_TARGET_DIR", target().join("examples/lambda"))
+        .env("CARGO_TARGET_DIR", target("lambda"))
         .env("INVOKE_MODE", mode)
         .envs(variables.iter().map(|(name, value)| (name, value)));
     command
-}
-
-/// Not the project's own: cargo gives the crate's library one name there, whoever it is built for.
-fn target() -> &'static Path {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
 }
 
 /// `cargo lambda invoke` with an event of tests/events.

@@ -10,7 +10,7 @@ use crate::running::{ACCESS_KEY_ID, PATIENCE, Running, SECRET_ACCESS_KEY, root, 
 
 async fn bedrock_edge(name: &'static str) -> Running {
     Running::start(name, "/healthz", |port, variables| {
-        wrangler(".", &["wrangler.toml"], port, variables)
+        wrangler(name, ".", &["wrangler.toml"], port, variables)
     })
     .await
 }

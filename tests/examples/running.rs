@@ -146,19 +146,24 @@ impl Drop for Running {
     }
 }
 
+/// Where an example is built. Not with the project: cargo gives the crate's library one name there,
+/// whoever it is built for.
+pub fn target(example: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("examples").join(example)
+}
+
 /// `wrangler dev` in a folder, with these Workers and with variables beside those that every
 /// example has.
 pub fn wrangler(
+    name: &str,
     folder: &str,
     configurations: &[&str],
     port: u16,
     variables: &[(&str, String)],
 ) -> Command {
     let folder = root().join(folder);
-    let bin = root().join("node_modules/.bin");
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     // State of its own, new at each start.
-    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state-{port}"));
+    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-state"));
     let _ = fs::remove_dir_all(&state);
     let vars: String =
         variables.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
@@ -166,8 +171,8 @@ pub fn wrangler(
     let file = state.join("dev.vars");
     fs::write(&file, vars).unwrap();
 
-    let mut command = Command::new(bin.join("wrangler"));
-    command.current_dir(folder).arg("dev");
+    let mut command = Command::new(root().join("scripts/with-tools"));
+    command.current_dir(folder).args(["wrangler", "dev"]);
     for configuration in configurations {
         command.args(["-c", configuration]);
     }
@@ -177,7 +182,6 @@ pub fn wrangler(
         .arg(file)
         .arg("--persist-to")
         .arg(state)
-        .env("PATH", path)
         .env("WRANGLER_SEND_METRICS", "false")
         .env("WRANGLER_HIDE_BANNER", "true")
         .env("CLOUDFLARE_CF_FETCH_ENABLED", "false");

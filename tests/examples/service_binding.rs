@@ -34,7 +34,8 @@ fn bedrock_edge(variables: &[(&str, String)]) -> PathBuf {
 async fn a_typescript_worker_with_a_service_binding() {
     let workers = Running::start("service-binding", "/", |port, variables| {
         let callee = bedrock_edge(variables);
-        wrangler(FOLDER, &["wrangler.toml", callee.to_str().unwrap()], port, &[])
+        let both = ["wrangler.toml", callee.to_str().unwrap()];
+        wrangler("service-binding", FOLDER, &both, port, &[])
     })
     .await;
     let post = async |path: &str, prompt: &str| {
