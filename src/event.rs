@@ -75,6 +75,12 @@ impl<B> Event<B> {
         Self { method, route: Route::of(path), headers, request_id: None, body }
     }
 
+    /// The same call with another body.
+    pub(crate) fn map<C>(self, make: impl FnOnce(B) -> C) -> Event<C> {
+        let Self { method, route, headers, request_id, body } = self;
+        Event { method, route, headers, request_id, body: make(body) }
+    }
+
     /// Whether it asks for a WebSocket, at the path that has one.
     pub fn is_upgrade(&self) -> bool {
         let upgrade = self.headers.get(UPGRADE).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -87,6 +93,12 @@ impl<B> Event<B> {
 /// The body of a Lambda event: there, or not what `isBase64Encoded` says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LambdaBody(Result<Bytes, String>);
+
+impl From<Bytes> for LambdaBody {
+    fn from(body: Bytes) -> Self {
+        Self(Ok(body))
+    }
+}
 
 impl Body for LambdaBody {
     fn read(self, limit: usize, _: Duration) -> impl Future<Output = Result<Bytes, ReadError>> {

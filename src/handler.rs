@@ -20,7 +20,7 @@ use crate::request::Request;
 
 pub use streaming::{Answer, socket_handler, streaming_handler};
 
-mod streaming;
+pub(crate) mod streaming;
 
 /// The function: an event in, an envelope and the request's line for the log out.
 ///

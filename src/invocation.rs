@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
 use crate::event::{Event, LambdaBody};
-use crate::handler::{Call, admit, lambda_handler};
+use crate::handler::streaming::answer as answer_event;
+use crate::handler::{Answer, Call, admit};
 use crate::host::{Body, Host};
 use crate::log::Record;
 
@@ -32,27 +33,27 @@ pub(crate) fn is_path(path: &str) -> bool {
 /// What became of an invocation.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // It is made once a request, and moved once or twice.
-pub enum Invoked {
+pub enum Invoked<B> {
     /// The answer, and the request's line for the log.
     Answered(Envelope, Record),
-    /// The answer, and the event that [`lambda_handler`] is to be given behind it: the invocation
-    /// is asynchronous. The line comes from there.
-    Accepted(Envelope, Event<LambdaBody>),
+    /// The answer, and the event that is to be [`run`] behind it: the invocation is asynchronous. The
+    /// line comes from there.
+    Accepted(Envelope, Event<B>),
 }
 
 /// Answers as Lambda's Invoke API does: the payload is the event, the answer is what
-/// [`lambda_handler`] returns for it, as JSON.
+/// [`lambda_handler`](crate::lambda_handler) returns for it, as JSON.
 ///
 /// With the header `X-Amz-Invocation-Type: Event` the answer is 202, and the event is run behind it;
 /// with `DryRun` it is 204, and nothing is run. What goes wrong before the function is run is an
 /// error of AWS's form.
 ///
 /// ```
-/// use bedrock_edge::invocation::{Invoked, invocation_handler};
-/// use bedrock_edge::{Body, Config, ConfigError, Envelope, Event, Host, lambda_handler};
+/// use bedrock_edge::invocation::{Invoked, invocation_handler, run};
+/// use bedrock_edge::{Config, ConfigError, Envelope, Event, Host, LambdaBody};
 ///
 /// async fn invoke(
-///     request: Event<impl Body>,
+///     request: Event<LambdaBody>,
 ///     config: &Result<Config, ConfigError>,
 ///     host: &impl Host,
 /// ) -> Envelope {
@@ -60,17 +61,17 @@ pub enum Invoked {
 ///         Invoked::Answered(envelope, _record) => envelope,
 ///         Invoked::Accepted(envelope, event) => {
 ///             // A server would answer first.
-///             lambda_handler(event, config, host).await;
+///             run(event, config, host).await;
 ///             envelope
 ///         }
 ///     }
 /// }
 /// ```
-pub async fn invocation_handler<H: Host, B: Body>(
+pub async fn invocation_handler<H: Host, B: Body + From<LambdaBody>>(
     request: Event<B>,
     config: &Result<Config, ConfigError>,
     host: &H,
-) -> Invoked {
+) -> Invoked<B> {
     let mut call = Call::new(&request, host);
     let kind = invocation_type(&request.headers);
     let payload = match admit(request, config, host, &mut call).await {
@@ -96,7 +97,7 @@ pub async fn invocation_handler<H: Host, B: Body>(
         return Invoked::Answered(named(envelope, &record), record);
     }
 
-    let mut event = Event::from_lambda(&payload);
+    let mut event = Event::from_lambda(&payload).map(B::from);
     event.request_id.get_or_insert_with(|| call.record.request_id.clone());
     match kind {
         Some(InvocationType::DryRun) => {
@@ -108,13 +109,28 @@ pub async fn invocation_handler<H: Host, B: Body>(
             Invoked::Accepted(named(envelope, &record), event)
         }
         _ => {
-            let (returned, record) = lambda_handler(event, config, host).await;
+            let (returned, record) = run(event, config, host).await;
             // Strings, numbers and a flag always serialize.
             let mut envelope = answer(200, serde_json::to_string(&returned).unwrap_or_default());
             envelope.set_header("x-amz-executed-version", "$LATEST");
             envelope.set_header("x-request-id", record.request_id.as_str());
             Invoked::Answered(named(envelope, &record), record)
         }
+    }
+}
+
+/// Runs the function for an event that was [accepted](Invoked::Accepted): as [`lambda_handler`], with
+/// the code that answers HTTP.
+///
+/// [`lambda_handler`]: crate::lambda_handler
+pub async fn run<H: Host, B: Body>(
+    event: Event<B>,
+    config: &Result<Config, ConfigError>,
+    host: &H,
+) -> (Envelope, Record) {
+    match answer_event(event, config, host, false).await {
+        Answer::Whole(envelope, record) => (envelope, record),
+        Answer::Stream(envelope, streaming) => (envelope, streaming.generation.finish(host.now())),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::event::{Event, Route};
 use crate::handler::{Answer, streaming_handler};
 use crate::host::{Host, TransportError};
 use crate::log::{Level, Record};
-use body::JsBody;
+use body::{JsBody, RequestBody};
 #[cfg(feature = "worker")]
 pub use host::{WorkerBody, WorkerHost};
 use task::settled;
@@ -91,7 +91,7 @@ async fn answer(
 
 /// A Response, for who waits as in `glue.js`.
 async fn respond(
-    event: Event<JsBody>,
+    event: Event<RequestBody>,
     config: &'static Result<Config, ConfigError>,
     client: JsValue,
 ) -> Result<JsValue, JsValue> {
@@ -121,7 +121,7 @@ pub fn log(record: &Record, config: Option<&Config>) {
     }
 }
 
-fn event(request: &web_sys::Request, config: Option<&Config>) -> Event<JsBody> {
+fn event(request: &web_sys::Request, config: Option<&Config>) -> Event<RequestBody> {
     let head = glue::head(request);
     let (line, headers) = head.split_once('\n').unwrap_or((&head, ""));
     let (method, url) = line.split_once(' ').unwrap_or_default();
@@ -131,7 +131,7 @@ fn event(request: &web_sys::Request, config: Option<&Config>) -> Event<JsBody> {
         method.parse().unwrap_or(http::Method::CONNECT),
         config.map_or(path, |config| config.path_below(path)),
         header_map(headers),
-        JsBody::new(request.into()),
+        RequestBody::Js(JsBody::new(request.into())),
     )
 }
 

@@ -12,8 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::request::{Members, string};
 
-/// See the module. What is null is not there.
-#[derive(Default)]
+/// See the module.
 pub(super) struct ProxyEvent<'a> {
     /// Of the `requestContext`.
     pub request_id: Option<Cow<'a, str>>,
@@ -29,65 +28,48 @@ impl<'a> ProxyEvent<'a> {
     /// object.
     pub fn parse(event: &'a [u8]) -> Result<Option<Self>, String> {
         let Ok(event) = std::str::from_utf8(event) else { return Ok(None) };
-        let Ok(Members(members)) = serde_json::from_str(event) else { return Ok(None) };
-        let is_null = |json: &RawValue| json.get() == "null";
-        if !members.iter().any(|(name, json)| name == "requestContext" && !is_null(json)) {
-            return Ok(None);
-        }
-        let mut event = Self::default();
-        for (name, json) in members.into_iter().filter(|(_, json)| !is_null(json)) {
-            match &*name {
-                "requestContext" => event.take_context(object(&name, json)?)?,
-                "httpMethod" => event.method = event.method.or(Some(text(&name, json)?)),
-                "path" => event.path = event.path.or(Some(text(&name, json)?)),
-                "rawPath" => event.path = Some(text(&name, json)?),
-                "headers" => {
-                    for (name, json) in object(&name, json)? {
-                        if !is_null(json) {
-                            let value = text(&name, json)?;
-                            event.headers.push((name, value));
-                        }
-                    }
-                }
-                "body" => event.body = Some(text(&name, json)?),
-                "isBase64Encoded" => {
-                    event.is_base64_encoded = match json.get() {
-                        "true" => true,
-                        "false" => false,
-                        _ => return Err("isBase64Encoded must be true or false".to_owned()),
-                    }
-                }
-                _ => {}
+        let Ok(event) = serde_json::from_str::<Members>(event) else { return Ok(None) };
+        let Some(context) = event.object("requestContext")? else { return Ok(None) };
+        let method = match context.object("http")? {
+            Some(http) => http.text("method")?,
+            None => event.text("httpMethod")?,
+        };
+        let mut headers = Vec::new();
+        if let Some(Members(members)) = event.object("headers")? {
+            for (name, json) in members.into_iter().filter(|(_, json)| json.get() != "null") {
+                let value = string(json).ok_or_else(|| format!("{name} must be a string"))?;
+                headers.push((name, value));
             }
         }
-        Ok(Some(event))
-    }
-
-    fn take_context(&mut self, context: Vec<(Cow<'a, str>, &'a RawValue)>) -> Result<(), String> {
-        for (name, json) in context {
-            match &*name {
-                "http" => {
-                    for (name, json) in object(&name, json)? {
-                        if name == "method" {
-                            self.method = Some(text(&name, json)?);
-                        }
-                    }
-                }
-                "requestId" if json.get() != "null" => self.request_id = Some(text(&name, json)?),
-                _ => {}
-            }
-        }
-        Ok(())
+        Ok(Some(Self {
+            request_id: context.text("requestId")?,
+            method,
+            path: event.text("rawPath")?.or(event.text("path")?),
+            headers,
+            body: event.text("body")?,
+            is_base64_encoded: match event.get("isBase64Encoded").map(RawValue::get) {
+                Some("true") => true,
+                Some("false") | None => false,
+                Some(_) => return Err("isBase64Encoded must be true or false".to_owned()),
+            },
+        }))
     }
 }
 
-fn text<'a>(name: &str, json: &'a RawValue) -> Result<Cow<'a, str>, String> {
-    string(json).ok_or_else(|| format!("{name} must be a string"))
-}
+/// What is null is not there.
+impl<'a> Members<'a> {
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        let member = self.0.iter().find(|(known, _)| known == name);
+        member.map(|(_, json)| *json).filter(|json| json.get() != "null")
+    }
 
-fn object<'a>(name: &str, json: &'a RawValue) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, String> {
-    match serde_json::from_str(json.get()) {
-        Ok(Members(members)) => Ok(members),
-        Err(_) => Err(format!("{name} must be an object")),
+    fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, String> {
+        let Some(json) = self.get(name) else { return Ok(None) };
+        string(json).map(Some).ok_or_else(|| format!("{name} must be a string"))
+    }
+
+    fn object(&self, name: &str) -> Result<Option<Self>, String> {
+        let Some(json) = self.get(name) else { return Ok(None) };
+        serde_json::from_str(json.get()).map(Some).map_err(|_| format!("{name} must be an object"))
     }
 }

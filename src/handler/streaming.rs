@@ -64,11 +64,21 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
     config: &'a Result<Config, ConfigError>,
     host: &H,
 ) -> Answer<'a, H::Body> {
+    answer(event, config, host, true).await
+}
+
+/// The same, for a caller who may not be answered in events too.
+pub(crate) async fn answer<'a, H: Host, B: Body>(
+    event: Event<B>,
+    config: &'a Result<Config, ConfigError>,
+    host: &H,
+    may_stream: bool,
+) -> Answer<'a, H::Body> {
     let mut call = Call::new(&event, host);
     let accepts_events = accepts_events(&event.headers);
     let envelope = match admit(event, config, host, &mut call).await {
         Ok((config, body)) => match Request::parse(&body, config) {
-            Ok(request) if accepts_events || request.stream => {
+            Ok(request) if may_stream && (accepts_events || request.stream) => {
                 let (deadline, record) = (call.deadline(config), &mut call.record);
                 let opened =
                     invoke_bedrock_with_response_stream(&request, config, deadline, host, record);

@@ -6,13 +6,13 @@ use crate::host::scripted::{RANDOM_ID, Scripted, config};
 
 const REPLY: &str = r#"{"content": [{"type": "text", "text": "はい"}], "stop_reason": "end_turn"}"#;
 
-fn request(kind: Option<&str>, payload: &str) -> Event<Bytes> {
+fn request(kind: Option<&str>, payload: &str) -> Event<LambdaBody> {
     let path = "/2015-03-31/functions/my-function/invocations";
     let mut headers = HeaderMap::new();
     if let Some(kind) = kind {
         headers.insert("x-amz-invocation-type", kind.parse().unwrap());
     }
-    Event::from_http(Method::POST, path, headers, Bytes::from(payload.to_owned()))
+    Event::from_http(Method::POST, path, headers, LambdaBody::from(Bytes::from(payload.to_owned())))
 }
 
 fn header<'a>(envelope: &'a Envelope, name: &str) -> Option<&'a str> {
@@ -149,7 +149,7 @@ async fn an_asynchronous_invocation_is_answered_first() {
     assert_eq!(header(&envelope, "x-amz-executed-version"), None);
     assert!(host.requests.borrow().is_empty());
 
-    let (returned, record) = lambda_handler(event, &config, &host).await;
+    let (returned, record) = run(event, &config, &host).await;
     assert!(returned.body.contains("later"), "{returned:?}");
     assert_eq!(Some(record.request_id.as_str()), header(&envelope, "x-amzn-requestid"));
 }
@@ -159,7 +159,7 @@ async fn what_is_refused_is_refused_in_awss_form() {
     const JSON: &str = "InvalidRequestContentException";
     let long = format!(r#"{{"prompt": "{}"}}"#, "a".repeat(100));
     let put = Event { method: Method::PUT, ..request(None, "{}") };
-    let rows: [(&str, &[(&str, &str)], Event<Bytes>, u16, &str, &str, &str); 6] = [
+    let rows: [(&str, &[(&str, &str)], Event<LambdaBody>, u16, &str, &str, &str); 6] = [
         (
             "not JSON",
             &[],

@@ -6,7 +6,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::handler::{schedule_reinit, set_on_abort};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::body::JsBody;
+use super::body::{JsBody, RequestBody};
 use super::{glue, task};
 use crate::event::Event;
 
@@ -20,7 +20,12 @@ pub fn fetch(request: web_sys::Request, env: &JsValue) -> Promise {
 /// `glue.js`.
 #[wasm_bindgen]
 pub fn generate(message: JsValue, env: &JsValue, client: JsValue) -> Promise {
-    let event = Event::from_http(Method::POST, "/", HeaderMap::new(), JsBody::new(message));
+    let event = Event::from_http(
+        Method::POST,
+        "/",
+        HeaderMap::new(),
+        RequestBody::Js(JsBody::new(message)),
+    );
     task::promise(&client.clone(), super::respond(event, super::config(env), client))
 }
 

@@ -3,12 +3,11 @@
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 
-use super::body::JsBody;
+use super::body::RequestBody;
 use super::{Worker, answered, task};
 use crate::config::{Config, ConfigError};
 use crate::event::Event;
-use crate::handler::lambda_handler;
-use crate::invocation::{Invoked, invocation_handler};
+use crate::invocation::{Invoked, invocation_handler, run};
 
 #[wasm_bindgen(module = "cloudflare:workers")]
 extern "C" {
@@ -18,7 +17,7 @@ extern "C" {
 }
 
 pub(super) async fn invoke(
-    event: Event<JsBody>,
+    event: Event<RequestBody>,
     config: &'static Result<Config, ConfigError>,
     worker: &Worker,
 ) -> Result<JsValue, JsValue> {
@@ -32,7 +31,7 @@ pub(super) async fn invoke(
             let client = JsValue::from(web_sys::AbortController::new()?);
             let worker = Worker { client: client.clone() };
             wait_until(&task::promise(&client, async move {
-                let (_, record) = lambda_handler(event, config, &worker).await;
+                let (_, record) = run(event, config, &worker).await;
                 worker.log(record, config.as_ref().ok());
                 Ok(JsValue::UNDEFINED)
             }));
