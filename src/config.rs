@@ -216,7 +216,7 @@ impl Config {
     /// ```
     pub fn path_below<'a>(&self, path: &'a str) -> &'a str {
         match path.strip_prefix(&*self.base_path) {
-            Some("") => "/",
+            Some("") if !self.base_path.is_empty() => "/",
             Some(below) if below.starts_with('/') => below,
             _ => "",
         }

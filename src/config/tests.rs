@@ -439,6 +439,8 @@ fn a_path_below_the_base_path() {
     let cases = [
         ("", "/", "/"),
         ("", "/healthz", "/healthz"),
+        // Of a request that has none, such as `OPTIONS *`.
+        ("", "", ""),
         ("/ai", "/ai", "/"),
         ("/ai", "/ai/", "/"),
         ("/ai", "/ai/ws", "/ws"),

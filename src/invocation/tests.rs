@@ -159,55 +159,68 @@ async fn what_is_refused_is_refused_in_awss_form() {
     const JSON: &str = "InvalidRequestContentException";
     let long = format!(r#"{{"prompt": "{}"}}"#, "a".repeat(100));
     let put = Event { method: Method::PUT, ..request(None, "{}") };
-    let rows: [(&str, &[(&str, &str)], Event<LambdaBody>, u16, &str, &str, &str); 6] = [
-        (
+    struct Row {
+        name: &'static str,
+        vars: &'static [(&'static str, &'static str)],
+        request: Event<LambdaBody>,
+        status: u16,
+        kind: &'static str,
+        message: &'static str,
+    }
+    let row = |name, request, status, kind, message| Row {
+        name,
+        vars: &[],
+        request,
+        status,
+        kind,
+        message,
+    };
+    let rows = [
+        row(
             "not JSON",
-            &[],
             request(None, "prompt=Hello"),
             400,
             JSON,
-            "User",
             "Could not parse request body into json: expected value at line 1 column 1",
         ),
-        (
+        row(
             "not JSON, asynchronously",
-            &[],
             request(Some("Event"), "{"),
             400,
             JSON,
-            "User",
             "Could not parse request body into json: EOF while parsing an object at line 1 column 1",
         ),
-        (
+        row(
             "an unknown type",
-            &[],
             request(Some("event"), "{}"),
             400,
             "InvalidParameterValueException",
-            "User",
             "X-Amz-Invocation-Type must be RequestResponse, Event or DryRun",
         ),
-        (
-            "too long",
-            &[("MAX_BODY_BYTES", "50")],
-            request(Some("DryRun"), &long),
-            413,
-            "RequestTooLargeException",
-            "User",
-            "the body must have 50 bytes at most",
-        ),
-        ("a wrong method", &[], put, 405, JSON, "User", "the method must be one of OPTIONS, POST"),
-        (
-            "misconfigured",
-            &[("MAX_TOKENS", "many")],
-            request(None, "{}"),
-            500,
-            "ServiceException",
-            "Service",
-            "Internal server error",
-        ),
+        Row {
+            vars: &[("MAX_BODY_BYTES", "50")],
+            ..row(
+                "too long",
+                request(Some("DryRun"), &long),
+                413,
+                "RequestTooLargeException",
+                "the body must have 50 bytes at most",
+            )
+        },
+        row("a wrong method", put, 405, JSON, "the method must be one of OPTIONS, POST"),
+        Row {
+            vars: &[("MAX_TOKENS", "many")],
+            ..row(
+                "misconfigured",
+                request(None, "{}"),
+                500,
+                "ServiceException",
+                "Internal server error",
+            )
+        },
     ];
-    for (name, vars, request, status, kind, fault, message) in rows {
+    for Row { name, vars, request, status, kind, message } in rows {
+        let fault = if status == 500 { "Service" } else { "User" };
         let host = Scripted::new();
         let Invoked::Answered(envelope, record) =
             invocation_handler(request, &config(vars), &host).await
