@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::gate::Access;
 use crate::log::Level;
 use crate::sign::Credentials;
 
@@ -59,6 +60,8 @@ pub struct Config {
     pub log_level: Level,
     /// How a call to Bedrock proves who it is from.
     pub authentication: Authentication,
+    /// Who may call.
+    pub access: Access,
     /// Where InvokeModel is, with the model id percent-encoded once. Made here, because it is
     /// the same for every request.
     pub invoke_uri: Uri,
@@ -157,6 +160,7 @@ impl Config {
         });
         let authentication = vars.authentication();
         let endpoint = vars.read_optional("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", parse_endpoint);
+        let access = Access::read(vars);
 
         let (region, model_id) = (region?, model_id?);
         let model_uri = model_uri(endpoint?, &region, &model_id);
@@ -178,13 +182,14 @@ impl Config {
             max_body_bytes: max_body_bytes?,
             log_level: log_level?,
             authentication: authentication?,
+            access: access?,
             invoke_uri,
             stream_uri,
         })
     }
 }
 
-struct Variables<F> {
+pub(crate) struct Variables<F> {
     look_up: F,
     problems: Vec<String>,
 }
@@ -195,7 +200,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         (self.look_up)(name).map(|text| text.trim().to_owned())
     }
 
-    fn non_empty(&self, name: &str) -> Option<String> {
+    pub(crate) fn non_empty(&self, name: &str) -> Option<String> {
         self.text(name).filter(|text| !text.is_empty())
     }
 
@@ -210,8 +215,13 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         parse(&text).map_err(|problem| self.problems.push(format!("{name} {problem}"))).ok()
     }
 
+    /// One more problem: a sentence that begins with the variable's name.
+    pub(crate) fn problem(&mut self, sentence: String) {
+        self.problems.push(sentence);
+    }
+
     /// As [`read`](Self::read), for a variable without a default: `Some(None)` where it is not set.
-    fn read_optional<T>(
+    pub(crate) fn read_optional<T>(
         &mut self,
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
@@ -353,7 +363,7 @@ fn parse_host(text: &str) -> Option<String> {
     is_host.then(|| text.to_ascii_lowercase())
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }

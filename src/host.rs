@@ -4,10 +4,12 @@
 //! test with scripted answers a third.
 
 use std::future::{Future, ready};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
+
+use crate::gate::VerifyingKey;
 
 /// A clock, a source of randomness and an HTTP client.
 pub trait Host {
@@ -28,6 +30,46 @@ pub trait Host {
         &self,
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Response<Self::Body>, TransportError>>;
+
+    /// Waits.
+    ///
+    /// # Errors
+    ///
+    /// Where it ended early, because nobody waits for the answer any more.
+    fn sleep(&self, time: Duration) -> impl Future<Output = Result<(), TransportError>>;
+
+    /// Whether nobody waits for the answer any more. A call that failed then has failed for that.
+    fn is_gone(&self) -> bool {
+        false
+    }
+
+    /// Whether the signature of the message is the key's: RSASSA-PKCS1-v1_5 or ECDSA, as RFC 7518
+    /// has them, with SHA-256. For JWTs: a Host that cannot do it takes none.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be told.
+    fn verify(
+        &self,
+        key: &VerifyingKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> impl Future<Output = Result<bool, VerifyError>> {
+        let _ = (key, message, signature);
+        ready(Err(VerifyError::Unsupported))
+    }
+}
+
+/// Why a signature could not be verified.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The Host cannot do it.
+    #[error("this host cannot verify signatures")]
+    Unsupported,
+    /// The key is none. The text is for the log.
+    #[error("{0}")]
+    Key(String),
 }
 
 /// A body that is read when it is wanted: the caller's, or Bedrock's.

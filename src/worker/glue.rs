@@ -30,6 +30,10 @@ extern "C" {
 
     pub fn random(length: u32) -> Vec<u8>;
 
+    pub fn sleep(ms: u32) -> Promise;
+
+    pub fn verify(algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]) -> Promise;
+
     #[wasm_bindgen(catch)]
     pub fn reader(message: &JsValue) -> Result<JsValue, JsValue>;
 
@@ -45,5 +49,5 @@ extern "C" {
     ) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn socket(open: JsValue) -> Result<web_sys::Response, JsValue>;
+    pub fn socket(open: JsValue, protocol: &str) -> Result<web_sys::Response, JsValue>;
 }

@@ -10,6 +10,8 @@
 mod client;
 mod events;
 mod fixture;
+mod issuer;
+mod signer;
 mod sse;
 mod websocket;
 mod workerd;
@@ -20,6 +22,7 @@ mod bodies;
 mod cancellation;
 mod configuration;
 mod faults;
+mod gate;
 mod idle;
 mod load;
 mod privacy;
