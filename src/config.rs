@@ -212,7 +212,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Option<T> {
         let text = self.non_empty(name).unwrap_or_else(|| default.to_owned());
-        parse(&text).map_err(|problem| self.problems.push(format!("{name} {problem}"))).ok()
+        parse(&text).map_err(|problem| self.problem(format!("{name} {problem}"))).ok()
     }
 
     /// One more problem: a sentence that begins with the variable's name.

@@ -22,8 +22,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderValue, Request, StatusCode, Uri};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::host::{Body, Host};
 use crate::log::{Redacted, Token};
@@ -97,6 +96,9 @@ impl VerifyingKey {
     }
 }
 
+/// Keys, and their ids.
+type Keys = Vec<(Option<String>, Arc<VerifyingKey>)>;
+
 /// A key set at a URL.
 pub(super) struct Jwks {
     url: Uri,
@@ -106,7 +108,7 @@ pub(super) struct Jwks {
 
 #[derive(Default)]
 struct State {
-    keys: Vec<(Option<String>, Arc<VerifyingKey>)>,
+    keys: Keys,
     /// When these keys came.
     fetched: Option<SystemTime>,
     /// When, and why, the last fetch failed, unless one has succeeded since.
@@ -180,7 +182,7 @@ impl Jwks {
         }
     }
 
-    async fn fetch<H: Host>(&self, host: &H) -> Result<Vec<(Option<String>, Arc<VerifyingKey>)>, String> {
+    async fn fetch<H: Host>(&self, host: &H) -> Result<Keys, String> {
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = self.url.clone();
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -247,7 +249,7 @@ impl State {
     fn settle(
         &mut self,
         lease: u64,
-        result: Result<Vec<(Option<String>, Arc<VerifyingKey>)>, String>,
+        result: Result<Keys, String>,
         now: SystemTime,
     ) {
         self.release(lease);
@@ -278,71 +280,47 @@ impl State {
     }
 }
 
-#[derive(Deserialize)]
-struct KeySet {
-    keys: Vec<Value>,
-}
-
-/// A member of a key set, as far as it matters here.
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: Option<String>,
-    alg: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-    key_ops: Option<Vec<String>>,
-    n: Option<String>,
-    e: Option<String>,
-    crv: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-}
-
 /// The keys that can be used, if there are any. Others are skipped, as RFC 7517 wants it.
-fn parse(body: &[u8]) -> Option<Vec<(Option<String>, Arc<VerifyingKey>)>> {
-    let set: KeySet = serde_json::from_slice(body).ok()?;
-    let keys = set.keys.into_iter().take(MAX_KEYS).filter_map(|value| {
-        let jwk: Jwk = serde_json::from_value(value).ok()?;
-        let key = jwk.key()?;
-        Some((jwk.kid, Arc::new(key)))
-    });
-    let keys: Vec<_> = keys.collect();
+fn parse(body: &[u8]) -> Option<Keys> {
+    let set: Value = serde_json::from_slice(body).ok()?;
+    let keys = set.get("keys")?.as_array()?.iter().take(MAX_KEYS);
+    let keys: Vec<_> = keys.filter_map(|jwk| Some((kid(jwk), Arc::new(key(jwk)?)))).collect();
     (!keys.is_empty()).then_some(keys)
 }
 
-impl Jwk {
-    /// The key type decides the algorithm. All else that it says of itself must fit.
-    fn key(&self) -> Option<VerifyingKey> {
-        let is_of_length = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
-            URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| lengths.contains(&bytes.len()))
-        };
-        let key = match &*self.kty {
-            "RSA" => {
-                let (n, e) = (self.n.as_ref()?, self.e.as_ref()?);
-                // 2048 bits are the least that RFC 7518 allows. Longer than 4096 takes long.
-                if !is_of_length(n, 256..=513) || !is_of_length(e, 1..=4) {
-                    return None;
-                }
-                let jwk = json!({ "kty": "RSA", "n": n, "e": e }).to_string();
-                VerifyingKey { algorithm: Algorithm::Rs256, jwk }
-            }
-            "EC" if self.crv.as_deref() == Some("P-256") => {
-                let (x, y) = (self.x.as_ref()?, self.y.as_ref()?);
-                if !is_of_length(x, 32..=32) || !is_of_length(y, 32..=32) {
-                    return None;
-                }
-                let jwk = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y }).to_string();
-                VerifyingKey { algorithm: Algorithm::Es256, jwk }
-            }
-            _ => return None,
-        };
-        let is_for_this = self.alg.as_deref().is_none_or(|alg| alg == key.algorithm())
-            && self.usage.as_deref().is_none_or(|usage| usage == "sig")
-            && self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|it| it == "verify"));
-        is_for_this.then_some(key)
-    }
+fn kid(jwk: &Value) -> Option<String> {
+    jwk.get("kid")?.as_str().map(str::to_owned)
 }
 
-#[cfg(test)]
-mod tests;
+/// A key of which the type decides the algorithm. All else that it says of itself must fit.
+fn key(jwk: &Value) -> Option<VerifyingKey> {
+    let text = |name| jwk.get(name).and_then(Value::as_str);
+    // What is base64url can stand in JSON as it is.
+    let number = |name, min, max| {
+        text(name).filter(|text| {
+            URL_SAFE_NO_PAD.decode(text).is_ok_and(|it| (min..=max).contains(&it.len()))
+        })
+    };
+    let key = match text("kty")? {
+        "RSA" => {
+            // 2048 bits are the least that RFC 7518 allows. More than 4096 take long.
+            let (n, e) = (number("n", 256, 513)?, number("e", 1, 4)?);
+            let jwk = format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}"}}"#);
+            VerifyingKey { algorithm: Algorithm::Rs256, jwk }
+        }
+        "EC" if text("crv") == Some("P-256") => {
+            let (x, y) = (number("x", 32, 32)?, number("y", 32, 32)?);
+            let jwk = format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#);
+            VerifyingKey { algorithm: Algorithm::Es256, jwk }
+        }
+        _ => return None,
+    };
+    let is_or_absent =
+        |name, value: &str| jwk.get(name).is_none_or(|it| it.as_str() == Some(value));
+    let is_for_verifying = jwk.get("key_ops").is_none_or(|ops| {
+        ops.as_array().is_some_and(|ops| ops.iter().any(|it| it.as_str() == Some("verify")))
+    });
+    let is_for_this =
+        is_or_absent("alg", key.algorithm()) && is_or_absent("use", "sig") && is_for_verifying;
+    is_for_this.then_some(key)
+}

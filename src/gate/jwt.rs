@@ -14,9 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::jwks::{Algorithm, Jwks};
 use super::tokens::entries;
@@ -28,6 +26,9 @@ use crate::log::Redacted;
 
 /// By how much clocks may differ.
 const LEEWAY: Duration = Duration::from_secs(60);
+
+/// In seconds since the epoch.
+const YEAR_10000: u64 = 253_402_300_800;
 
 /// OpenID Connect's limit of a subject.
 const MAX_SUBJECT_BYTES: usize = 255;
@@ -94,16 +95,18 @@ impl Issuer {
             return Err("the token is not known, and is no JWT".into());
         };
         let message = jwt.get(..header.len() + 1 + claims.len()).unwrap_or_default();
-        let header: Header = decode(header).ok_or("the JWT's header is malformed")?;
-        let claims: Value = decode(claims).ok_or("the JWT's claims are malformed")?;
+        let header = decode(header).ok_or("the JWT's header is malformed")?;
+        let claims = Claims(decode(claims).ok_or("the JWT's claims are malformed")?);
         let signature =
             URL_SAFE_NO_PAD.decode(signature).map_err(|_| "the JWT's signature is malformed")?;
-        if header.crit.is_some() {
+        if header.contains_key("crit") {
             return Err("the JWT's header has extensions".into());
         }
-        let algorithm = Algorithm::of(&header.alg).ok_or("the JWT's algorithm is not allowed")?;
+        let algorithm = header.get("alg").and_then(Value::as_str).and_then(Algorithm::of);
+        let algorithm = algorithm.ok_or("the JWT's algorithm is not allowed")?;
+        let kid = header.get("kid").map(|kid| kid.as_str().ok_or("the JWT's kid is no string"));
         // 2.
-        let key = self.jwks.key(header.kid.as_deref(), algorithm, host).await;
+        let key = self.jwks.key(kid.transpose()?, algorithm, host).await;
         let key = key.map_err(Refusal::Issuer)?.ok_or("the issuer has no such key")?;
         // 3.
         match host.verify(&key, message.as_bytes(), &signature).await {
@@ -120,17 +123,15 @@ impl Issuer {
             }
         }
         // 4.
-        let claims: Claims =
-            serde_json::from_value(claims).map_err(|_| "a claim of the JWT is malformed")?;
         let expires = claims.check_times(host.now())?;
-        if claims.iss.as_deref() != Some(&*self.issuer) {
+        if claims.text("iss")? != Some(&*self.issuer) {
             return Err("the JWT is of another issuer".into());
         }
         self.check_audience(&claims)?;
         // 5.
         let session = Session { caller: Some(claims.caller()?), expires: Some(expires) };
         match &self.required_scope {
-            Some(scope) if !claims.has_scope(scope) => {
+            Some(scope) if !claims.has_scope(scope)? => {
                 Err(Refusal::Scope { session, scope: scope.clone() })
             }
             _ => Ok(session),
@@ -138,106 +139,87 @@ impl Issuer {
     }
 
     fn check_audience(&self, claims: &Claims) -> Result<(), Refusal> {
-        let is_ours = |audience: &String| self.audiences.contains(audience);
+        let is_ours = |audience: &&str| self.audiences.iter().any(|ours| ours == audience);
         // Cognito's access tokens name the client in the place of an audience.
         // https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
-        let is_for_us = match (&claims.aud, claims.token_use.as_deref()) {
+        let is_for_us = match (claims.list("aud")?, claims.text("token_use")?) {
             (Some(aud), None | Some("access" | "id")) => aud.iter().any(is_ours),
-            (None, Some("access")) => claims.client_id.as_ref().is_some_and(is_ours),
+            (None, Some("access")) => claims.text("client_id")?.as_ref().is_some_and(is_ours),
             _ => false,
         };
         if is_for_us { Ok(()) } else { Err("the JWT is for another audience".into()) }
     }
 }
 
-/// Members that are not here are ignored, as the standards want it.
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    crit: Option<IgnoredAny>,
-}
+/// A JWT's claims. Those that are not asked for are ignored, as the standard wants it; of one that is
+/// there twice the last counts.
+struct Claims(Map<String, Value>);
 
-#[derive(Deserialize)]
-struct Claims {
-    iss: Option<String>,
-    #[serde(default, deserialize_with = "one_or_many")]
-    aud: Option<Vec<String>>,
-    sub: Option<String>,
-    exp: Option<f64>,
-    nbf: Option<f64>,
-    iat: Option<f64>,
-    #[serde(default, deserialize_with = "one_or_many")]
-    scope: Option<Vec<String>>,
-    /// Microsoft's and Okta's `scope`.
-    #[serde(default, deserialize_with = "one_or_many")]
-    scp: Option<Vec<String>>,
-    token_use: Option<String>,
-    client_id: Option<String>,
-    /// Of a service token of Cloudflare Access, whose `sub` is empty.
-    /// <https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/application-token/>
-    common_name: Option<String>,
-}
+const MALFORMED: &str = "a claim of the JWT is malformed";
 
 impl Claims {
-    /// When the token expires, with the leeway.
-    fn check_times(&self, now: SystemTime) -> Result<SystemTime, Refusal> {
-        let time = |seconds: f64| {
-            let since = Duration::try_from_secs_f64(seconds).ok();
-            since
-                .and_then(|since| UNIX_EPOCH.checked_add(since))
-                .ok_or("a time in the JWT is no time")
+    fn text(&self, name: &str) -> Result<Option<&str>, &'static str> {
+        self.0.get(name).map(|value| value.as_str().ok_or(MALFORMED)).transpose()
+    }
+
+    /// A string, or an array of strings.
+    fn list(&self, name: &str) -> Result<Option<Vec<&str>>, &'static str> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        let many = match value {
+            Value::Array(many) => many.as_slice(),
+            one => std::slice::from_ref(one),
         };
-        let expires = time(self.exp.ok_or("the JWT has no exp")?)?;
-        let expires = expires.checked_add(LEEWAY).ok_or("a time in the JWT is no time")?;
+        many.iter().map(Value::as_str).collect::<Option<_>>().map(Some).ok_or(MALFORMED)
+    }
+
+    /// Seconds since the epoch, and fractions of them.
+    fn time(&self, name: &str) -> Result<Option<SystemTime>, &'static str> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        let seconds = value.as_f64().and_then(|it| Duration::try_from_secs_f64(it).ok());
+        // With room for the leeway.
+        let time = seconds.filter(|it| it.as_secs() < YEAR_10000).ok_or(MALFORMED)?;
+        Ok(UNIX_EPOCH.checked_add(time))
+    }
+
+    /// When the token expires, with the leeway.
+    fn check_times(&self, now: SystemTime) -> Result<SystemTime, &'static str> {
+        let expires = self.time("exp")?.ok_or("the JWT has no exp")? + LEEWAY;
         if now >= expires {
-            return Err("the JWT has expired".into());
+            return Err("the JWT has expired");
         }
-        for (begins, cause) in [
-            (self.nbf, "the JWT is not valid yet"),
-            (self.iat, "the JWT was issued in the future"),
-        ] {
-            let Some(begins) = begins else { continue };
-            if time(begins)? > now + LEEWAY {
-                return Err(cause.into());
+        for (name, cause) in
+            [("nbf", "the JWT is not valid yet"), ("iat", "the JWT was issued in the future")]
+        {
+            if self.time(name)?.is_some_and(|begins| begins > now + LEEWAY) {
+                return Err(cause);
             }
         }
         Ok(expires)
     }
 
-    fn caller(&self) -> Result<Caller, Refusal> {
-        let is_name = |name: &&String| (1..=MAX_SUBJECT_BYTES).contains(&name.len());
-        match (&self.sub, &self.common_name) {
-            (Some(sub), _) if is_name(&sub) => Ok(Caller::new("jwt", sub)),
-            (Some(sub), Some(name)) if sub.is_empty() && is_name(&name) => {
-                Ok(Caller::new("service", name))
-            }
-            _ => Err("the JWT has no subject, or too long a one".into()),
+    fn caller(&self) -> Result<Caller, &'static str> {
+        let is_name = |name: &str| (1..=MAX_SUBJECT_BYTES).contains(&name.len());
+        match (self.text("sub")?, self.text("common_name")?) {
+            (Some(sub), _) if is_name(sub) => Ok(Caller::new("jwt", sub)),
+            // Of a service token of Cloudflare Access.
+            // https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/application-token/
+            (Some(""), Some(name)) if is_name(name) => Ok(Caller::new("service", name)),
+            _ => Err("the JWT has no subject, or too long a one"),
         }
     }
 
-    fn has_scope(&self, scope: &str) -> bool {
-        let lists = self.scope.iter().chain(&self.scp).flatten();
-        lists.flat_map(|list| list.split(' ')).any(|it| it == scope)
+    fn has_scope(&self, scope: &str) -> Result<bool, &'static str> {
+        // The second is Microsoft's and Okta's.
+        let lists = [self.list("scope")?, self.list("scp")?];
+        Ok(lists.iter().flatten().flatten().flat_map(|list| list.split(' ')).any(|it| it == scope))
     }
 }
 
 /// A JSON object in base64url.
-fn decode<T: DeserializeOwned>(part: &str) -> Option<T> {
-    let json = URL_SAFE_NO_PAD.decode(part).ok()?;
-    // serde takes an array for a struct too.
-    let is_object = json.trim_ascii_start().starts_with(b"{");
-    is_object.then(|| serde_json::from_slice(&json).ok())?
-}
-
-fn one_or_many<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<String>>, D::Error> {
-    let text = |value| match value {
-        Value::String(text) => Ok(text),
-        _ => Err(D::Error::custom("not a string")),
-    };
-    match Value::deserialize(json)? {
-        Value::Array(many) => many.into_iter().map(text).collect::<Result<_, _>>().map(Some),
-        one => Ok(Some(vec![text(one)?])),
+fn decode(part: &str) -> Option<Map<String, Value>> {
+    match serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?) {
+        Ok(Value::Object(members)) => Some(members),
+        _ => None,
     }
 }
 

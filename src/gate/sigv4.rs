@@ -19,7 +19,7 @@
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use ctutils::CtEq;
@@ -41,8 +41,8 @@ const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
-/// AWS's. So long a request can be sent again by whoever sees it.
-const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
+/// In seconds, AWS's. So long a request can be sent again by whoever sees it.
+const MAX_SKEW: u64 = 5 * 60;
 
 /// What a client may take this for: Bedrock, the API Gateway in front of the Lambda, or the Lambda.
 const SERVICES: [&str; 3] = ["bedrock", "execute-api", "lambda"];
@@ -192,7 +192,7 @@ pub(super) fn verify<B>(
             scope.region,
             scope.service
         ),
-        signing_key: generate_signing_key(secret, time.into(), scope.region, scope.service)
+        signing_key: generate_signing_key(secret, at(time), scope.region, scope.service)
             .as_ref()
             .to_vec(),
     };
@@ -235,7 +235,7 @@ fn check_date(
     headers: &HeaderMap,
     scope_date: &str,
     now: SystemTime,
-) -> Result<OffsetDateTime, Refusal> {
+) -> Result<u64, Refusal> {
     let Some(text) = header(headers, &AMZ_DATE) else {
         let message =
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.";
@@ -250,9 +250,8 @@ fn check_date(
                        date from HTTP.";
         return Err(invalid(message, "the credential scope is of another day"));
     }
-    let now = OffsetDateTime::from(now);
-    let (earliest, latest) = (now - MAX_SKEW, now + MAX_SKEW);
-    // AWS's has no fractions of a second.
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (earliest, latest) = (now.saturating_sub(MAX_SKEW), now.saturating_add(MAX_SKEW));
     let now = amz_date(now);
     if time < earliest {
         let earliest = amz_date(earliest);
@@ -270,8 +269,8 @@ fn check_date(
     Ok(time)
 }
 
-/// `20150830T123600Z`
-fn parse_amz_date(text: &str) -> Option<OffsetDateTime> {
+/// `20150830T123600Z`, in seconds since the epoch.
+fn parse_amz_date(text: &str) -> Option<u64> {
     let is_digits = text.len() == 16
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 => byte == b'T',
@@ -285,10 +284,16 @@ fn parse_amz_date(text: &str) -> Option<OffsetDateTime> {
     let year = text.get(..4)?.parse().ok()?;
     let date = Date::from_calendar_date(year, Month::try_from(number(4..6)?).ok()?, number(6..8)?);
     let (hour, minute, second) = (number(9..11)?, number(11..13)?, number(13..15)?);
-    Some(date.ok()?.with_hms(hour, minute, second).ok()?.assume_utc())
+    let time = date.ok()?.with_hms(hour, minute, second).ok()?.assume_utc();
+    u64::try_from(time.unix_timestamp()).ok()
 }
 
-fn amz_date(time: OffsetDateTime) -> String {
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn amz_date(seconds: u64) -> String {
+    let time = OffsetDateTime::from(at(seconds));
     let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
     let (hour, minute, second) = time.to_hms();
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")

@@ -86,7 +86,6 @@ const tokens = {
   "no subject": await sign(but({ sub: null })),
   "an empty subject": await sign(but({ sub: "" })),
   "a subject of 256 letters": await sign(but({ sub: "a".repeat(256) })),
-  "claims twice": await raw(JSON.stringify(claims).replace("{", '{"exp":9999999999,')),
   "claims that are an array": await raw(JSON.stringify(Object.values(claims))),
   "claims that are no JSON": await raw("hello"),
   "signed by a stranger": await sign(claims, stranger),

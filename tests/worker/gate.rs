@@ -91,7 +91,10 @@ const INVALID: Expected = Aws("InvalidSignatureException");
 fn strangers(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
     let is_refused = |name: &&String| {
         let mut good = ACCEPTED_JWTS.iter().map(|(name, _)| *name);
-        !good.any(|it| it == name.as_str()) && !name.contains("scope") && *name != "the next key"
+        let others = ["the next key", "a subject with spaces"];
+        !good.any(|it| it == name.as_str())
+            && !name.contains("scope")
+            && !others.contains(&name.as_str())
     };
     let tokens = issuer.made["tokens"].as_object().unwrap();
     let jwts = tokens.keys().filter(is_refused).map(|name| {
@@ -333,10 +336,7 @@ async fn who_does_not_get_in() {
     let mut count = 0;
     let signed = signed.into_iter().map(|(case, request, it)| (case.to_owned(), request, it));
     for (case, request, expected) in rows.into_iter().chain(signed) {
-        let mut answer = request.send(worker).await;
-        if request.method == "HEAD" {
-            answer.body = String::new();
-        }
+        let answer = request.send(worker).await;
         assert_refused(&case, worker, &answer, &expected).await;
         count += 1;
     }
@@ -374,8 +374,7 @@ async fn a_signed_body_that_was_altered() {
     }
     assert!(fixture.stub.requests().is_empty());
     // A body that is too long is read of nobody.
-    let long = call().header("x-amz-content-sha256", &sha256("x"));
-    let mut request = Request::with(long.signed());
+    let mut request = Request::with(Call::new(&address, "x").hashed().signed());
     request.body = Some("x".repeat(1_048_577));
     let answer = request.send(worker).await;
     assert_eq!(answer.status, 413, "{answer}");
