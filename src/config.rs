@@ -211,13 +211,10 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         default: &str,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Option<T> {
-        let text = self.non_empty(name).unwrap_or_else(|| default.to_owned());
-        parse(&text).map_err(|problem| self.problem(format!("{name} {problem}"))).ok()
-    }
-
-    /// One more problem: a sentence that begins with the variable's name.
-    pub(crate) fn problem(&mut self, sentence: String) {
-        self.problems.push(sentence);
+        match self.non_empty(name) {
+            None => self.checked(name, parse(default)),
+            Some(text) => self.checked(name, parse(&text)),
+        }
     }
 
     /// As [`read`](Self::read), for a variable without a default: `Some(None)` where it is not set.
@@ -228,8 +225,18 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     ) -> Option<Option<T>> {
         match self.non_empty(name) {
             None => Some(None),
-            Some(text) => self.read(name, &text, parse).map(Some),
+            Some(text) => self.checked(name, parse(&text)).map(Some),
         }
+    }
+
+    fn checked<T>(&mut self, name: &str, result: Result<T, &'static str>) -> Option<T> {
+        result.map_err(|problem| self.problem(name, problem)).ok()
+    }
+
+    /// One more problem: the rest of a sentence that begins with the variable's name.
+    #[inline(never)] // It is in many places.
+    pub(crate) fn problem(&mut self, name: &str, problem: &str) {
+        self.problems.push(format!("{name} {problem}"));
     }
 
     fn authentication(&mut self) -> Option<Authentication> {

@@ -136,6 +136,7 @@ pub(crate) enum Refusal {
 }
 
 impl From<&'static str> for Refusal {
+    #[inline(never)] // It is in many places.
     fn from(cause: &'static str) -> Self {
         Self::Stranger(cause.into())
     }
@@ -210,9 +211,10 @@ pub(crate) async fn enter<B: Body, H: Host>(
                     sigv4::verify(authorization, &event, access.keys(), region, host.now())?;
                 let (event, body) = event.take_body();
                 let limit = config.max_body_bytes;
-                let body = body.read(limit).await.map_err(|error| {
-                    Refusal::Other(crate::handler::unreadable(error, limit))
-                })?;
+                let body = body
+                    .read(limit)
+                    .await
+                    .map_err(|error| Refusal::Other(crate::handler::unreadable(error, limit)))?;
                 let session = Session::of(signed.check(&body)?);
                 (session, event.map(|()| Unread::Read(body)))
             }

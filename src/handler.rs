@@ -65,11 +65,7 @@ struct Call {
 
 impl Call {
     /// 1.
-    fn new<H: Host, B>(
-        event: &Event<B>,
-        config: &Result<Config, ConfigError>,
-        host: &H,
-    ) -> Self {
+    fn new<H: Host, B>(event: &Event<B>, config: &Result<Config, ConfigError>, host: &H) -> Self {
         let id = event.request_id.clone().unwrap_or_else(|| Token::random(host.random()));
         let without_body = event.method == Method::HEAD;
         let cors = config.as_ref().map(|it| gate::allow_origin(&event.headers, &it.access));

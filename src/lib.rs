@@ -108,7 +108,9 @@ pub use envelope::{Envelope, build_response};
 pub use error::{Code, Error};
 pub use event::{Event, LambdaBody, Route};
 pub use gate::{Access, Caller, Session, VerifyingKey};
-pub use handler::{Answer, Upgrade, lambda_handler, socket_handler, streaming_handler, upgrade_handler};
+pub use handler::{
+    Answer, Upgrade, lambda_handler, socket_handler, streaming_handler, upgrade_handler,
+};
 pub use host::{Body, BodyStream, Host, ReadError, TransportError, VerifyError};
 pub use invoke::{invoke_bedrock, invoke_bedrock_with_response_stream};
 pub use log::{Level, Record, Redacted, Token};

@@ -35,7 +35,7 @@ impl Access {
             // Whoever set both wants one of them, and only one guess is safe.
             for name in ["API_TOKENS", "JWT_ISSUER", "CLIENT_KEYS"] {
                 if vars.non_empty(name).is_some() {
-                    vars.problem(format!("AUTH is open, and {name} is set: take one of them out"));
+                    vars.problem(name, "is set, and AUTH is open: take one of them out");
                 }
             }
         }

@@ -203,7 +203,8 @@ impl State {
         came: SystemTime,
         now: SystemTime,
     ) -> Next {
-        let is_past = |since: SystemTime, time| now.duration_since(since).is_ok_and(|it| it >= time);
+        let is_past =
+            |since: SystemTime, time| now.duration_since(since).is_ok_and(|it| it >= time);
         let is_fresh = self.fetched.is_some_and(|at| !is_past(at, MAX_AGE));
         if self.fetched.is_some_and(|at| is_past(at, MAX_STALE)) {
             self.keys.clear();
@@ -246,12 +247,7 @@ impl State {
         (kid.is_some() || fitting.next().is_none()).then(|| key.clone())
     }
 
-    fn settle(
-        &mut self,
-        lease: u64,
-        result: Result<Keys, String>,
-        now: SystemTime,
-    ) {
+    fn settle(&mut self, lease: u64, result: Result<Keys, String>, now: SystemTime) {
         self.release(lease);
         match result {
             Ok(keys) => {

@@ -64,12 +64,12 @@ impl Issuer {
         if let Some(None) = issuer {
             for name in ["JWT_AUDIENCE", "JWT_JWKS_URL", "JWT_REQUIRED_SCOPE"] {
                 if vars.non_empty(name).is_some() {
-                    vars.problem(format!("{name} is set, and JWT_ISSUER is not"));
+                    vars.problem(name, "is set, and JWT_ISSUER is not");
                 }
             }
         } else if let Some(None) = audiences {
             // Without it a token that the issuer made for anybody would do.
-            vars.problem("JWT_AUDIENCE is not set, and JWT_ISSUER is".to_owned());
+            vars.problem("JWT_AUDIENCE", "is not set, and JWT_ISSUER is");
         }
         let (issuer, audiences, url, required_scope) = (issuer?, audiences?, url?, scope?);
         let Some(issuer) = issuer else { return Some(None) };
@@ -224,8 +224,7 @@ fn decode(part: &str) -> Option<Map<String, Value>> {
 }
 
 fn parse_url(text: &str) -> Result<Uri, &'static str> {
-    const NOT_A_URL: &str =
-        "must be an https URL without a user or fragment; plain http is for a loopback address only";
+    const NOT_A_URL: &str = "must be an https URL without a user or fragment; plain http is for a loopback address only";
     let uri: Uri = text.parse().map_err(|_| NOT_A_URL)?;
     let host = uri.host().filter(|host| !host.is_empty()).ok_or(NOT_A_URL)?;
     let is_safe = match uri.scheme_str() {

@@ -56,9 +56,8 @@ fn is_origin(text: &str) -> bool {
         "https" => ":443",
         _ => ":",
     };
-    let is_authority = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte)
-    };
+    let is_authority =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
     let port = match authority.rsplit_once(':') {
         Some((_, port)) if !port.ends_with(']') => Some(port),
         _ => None,

@@ -183,7 +183,8 @@ pub(super) fn verify<B>(
             known = Some(key);
         }
     }
-    let secret = known.map_or("the-secret-of-a-key-that-does-not-exist!", |key| key.secret.expose());
+    let secret =
+        known.map_or("the-secret-of-a-key-that-does-not-exist!", |key| key.secret.expose());
     let unsigned = Unsigned {
         canonical: canonical::request(event, &signed_headers),
         to_sign: format!(
@@ -231,11 +232,7 @@ fn is_signature(expected: &str, presented: &str) -> bool {
     expected.as_bytes().ct_eq(presented.as_bytes()).to_bool()
 }
 
-fn check_date(
-    headers: &HeaderMap,
-    scope_date: &str,
-    now: SystemTime,
-) -> Result<u64, Refusal> {
+fn check_date(headers: &HeaderMap, scope_date: &str, now: SystemTime) -> Result<u64, Refusal> {
     let Some(text) = header(headers, &AMZ_DATE) else {
         let message =
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.";
@@ -257,14 +254,14 @@ fn check_date(
         let earliest = amz_date(earliest);
         let message =
             format!("Signature expired: {text} is now earlier than {earliest} ({now} - 5 min.)");
-        return Err(invalid(message, "the signature has expired"));
+        return Err(invalid(&message, "the signature has expired"));
     }
     if time > latest {
         let latest = amz_date(latest);
         let message = format!(
             "Signature not yet current: {text} is still later than {latest} ({now} + 5 min.)"
         );
-        return Err(invalid(message, "the signature is of the future"));
+        return Err(invalid(&message, "the signature is of the future"));
     }
     Ok(time)
 }
@@ -307,7 +304,7 @@ fn check_signed_headers(headers: &HeaderMap, signed: &[&str]) -> Result<(), Refu
     for name in headers.keys() {
         if name.as_str().starts_with("x-amz-") && !signed.contains(&name.as_str()) {
             let message = format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.");
-            return Err(invalid(message, "a header of AWS's is not signed"));
+            return Err(invalid(&message, "a header of AWS's is not signed"));
         }
     }
     for name in signed {
@@ -315,7 +312,7 @@ fn check_signed_headers(headers: &HeaderMap, signed: &[&str]) -> Result<(), Refu
             let message = format!(
                 "'{name}' is named as a SignedHeader, but it does not exist in the HTTP request."
             );
-            return Err(incomplete(message, "a signed header is not there"));
+            return Err(incomplete(&message, "a signed header is not there"));
         }
     }
     Ok(())
@@ -345,14 +342,17 @@ fn mismatch(cause: &'static str) -> Refusal {
     invalid(message, cause)
 }
 
-fn invalid(message: impl Into<String>, cause: &'static str) -> Refusal {
-    let kind = "InvalidSignatureException";
-    Refusal::Aws { kind, message: message.into(), cause: cause.into() }
+fn invalid(message: &str, cause: &'static str) -> Refusal {
+    refusal("InvalidSignatureException", message, cause)
 }
 
-fn incomplete(message: impl Into<String>, cause: &'static str) -> Refusal {
-    let kind = "IncompleteSignatureException";
-    Refusal::Aws { kind, message: message.into(), cause: cause.into() }
+fn incomplete(message: &str, cause: &'static str) -> Refusal {
+    refusal("IncompleteSignatureException", message, cause)
+}
+
+#[inline(never)] // It is in many places.
+fn refusal(kind: &'static str, message: &str, cause: &'static str) -> Refusal {
+    Refusal::Aws { kind, message: message.to_owned(), cause: cause.into() }
 }
 
 #[cfg(test)]

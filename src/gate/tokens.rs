@@ -21,7 +21,8 @@ impl Tokens {
              the name of up to 64 letters, digits, -, _ and ., the hash of 64 hexadecimal digits";
         let mut tokens: Vec<(Caller, [u8; 32])> = Vec::new();
         for entry in entries(text) {
-            let (name, hash) = entry.split_once(':').filter(|(name, _)| is_name(name)).ok_or(FORM)?;
+            let (name, hash) =
+                entry.split_once(':').filter(|(name, _)| is_name(name)).ok_or(FORM)?;
             let hash = from_hex(hash).ok_or(FORM)?;
             if tokens.iter().any(|(_, known)| *known == hash) {
                 return Err("has the same hash twice");

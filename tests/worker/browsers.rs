@@ -124,9 +124,7 @@ async fn a_web_socket() {
     let fixture = fixture().await;
     let worker = &fixture.worker;
     let offer = format!("bedrock-edge, bearer.{TOKEN}");
-    let asked = |origin, protocols: &str| {
-        worker.handshake_with(origin, Some(protocols.to_owned()))
-    };
+    let asked = |origin, protocols: &str| worker.handshake_with(origin, Some(protocols.to_owned()));
     for origin in [None, Some(PAGE), Some("http://worker")] {
         let mut socket = asked(origin, &offer).await.unwrap_or_else(|it| panic!("{it}"));
         // The token is not repeated.

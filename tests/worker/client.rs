@@ -35,8 +35,7 @@ impl Answer {
         let cache_control = self.header("cache-control").unwrap_or_default();
         assert!(cache_control.starts_with("no-store"), "{self}");
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "{self}");
-        let others =
-            ["cache-control", "connection", "content-length", "x-content-type-options"];
+        let others = ["cache-control", "connection", "content-length", "x-content-type-options"];
         let names = self.headers.iter().map(|(name, _)| name.as_str());
         names.filter(|name| !others.contains(name)).collect()
     }

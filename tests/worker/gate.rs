@@ -128,9 +128,15 @@ fn strangers(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
         row("a token in another case", vec![bearer(&TOKEN.to_uppercase())]),
         row("the hash of a token", vec![bearer(&sha256(TOKEN))]),
         row("the name of a token", vec![bearer("ci")]),
-        row("a token with the wrong scheme", vec![header("authorization", &format!("Token {TOKEN}"))]),
+        row(
+            "a token with the wrong scheme",
+            vec![header("authorization", &format!("Token {TOKEN}"))],
+        ),
         row("a token without a scheme", vec![header("authorization", TOKEN)]),
-        row("a token as a password", vec![header("authorization", "Basic Y2k6YmVkZ2VfMDEyMzQ1Njc4OQ==")]),
+        row(
+            "a token as a password",
+            vec![header("authorization", "Basic Y2k6YmVkZ2VfMDEyMzQ1Njc4OQ==")],
+        ),
         row("a token that is not ASCII", vec![bearer("日本語")]),
         row("a token of 9,000 letters", vec![bearer(&"a".repeat(9000))]),
         row("a wrong x-api-key", vec![header("x-api-key", &wrong)]),
@@ -138,23 +144,44 @@ fn strangers(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
         row("a JWT in x-api-key", vec![header("x-api-key", good)]),
         row("a token in Access's header", vec![header("cf-access-jwt-assertion", TOKEN)]),
         row("a token in another header", vec![header("x-auth-token", TOKEN)]),
-        row("a token in a cookie", vec![header("cookie", &format!("CF_Authorization={good}; token={TOKEN}"))]),
+        row(
+            "a token in a cookie",
+            vec![header("cookie", &format!("CF_Authorization={good}; token={TOKEN}"))],
+        ),
         row("Authorization twice", vec![bearer(TOKEN), bearer(TOKEN)]),
         row("Authorization twice, the second wrong", vec![bearer(TOKEN), bearer(&wrong)]),
         row("two tokens in one Authorization", vec![bearer(&format!("{TOKEN}, {OTHER_TOKEN}"))]),
         row("x-api-key twice", vec![header("x-api-key", TOKEN), header("X-API-Key", TOKEN)]),
         row("two methods at once", vec![bearer(TOKEN), header("x-api-key", TOKEN)]),
         row("a JWT and a token at once", vec![bearer(good), header("x-api-key", TOKEN)]),
-        row("a JWT in both its headers", vec![bearer(good), header("cf-access-jwt-assertion", good)]),
-        row("a wrong JWT of Access, and a token", vec![bearer(TOKEN), header("cf-access-jwt-assertion", "a.b.c")]),
-        ("a token in the query".to_owned(), at_path("POST", &format!("/?access_token={TOKEN}&x-api-key={TOKEN}")), Stranger),
+        row(
+            "a JWT in both its headers",
+            vec![bearer(good), header("cf-access-jwt-assertion", good)],
+        ),
+        row(
+            "a wrong JWT of Access, and a token",
+            vec![bearer(TOKEN), header("cf-access-jwt-assertion", "a.b.c")],
+        ),
+        (
+            "a token in the query".to_owned(),
+            at_path("POST", &format!("/?access_token={TOKEN}&x-api-key={TOKEN}")),
+            Stranger,
+        ),
         ("another path".to_owned(), at_path("POST", "/nowhere"), Stranger),
         ("another method".to_owned(), at_path("DELETE", "/"), Stranger),
         ("a path that only looks like health".to_owned(), at_path("GET", "/healthz/"), Stranger),
         ("OPTIONS that is no preflight".to_owned(), at_path("OPTIONS", "/"), Stranger),
         ("a WebSocket without a token".to_owned(), upgrade("bedrock-edge"), Stranger),
-        ("a WebSocket with a wrong token".to_owned(), upgrade(&format!("bedrock-edge, bearer.{wrong}")), Stranger),
-        ("a WebSocket with two tokens".to_owned(), upgrade(&format!("bearer.{TOKEN}, bearer.{TOKEN}")), Stranger),
+        (
+            "a WebSocket with a wrong token".to_owned(),
+            upgrade(&format!("bedrock-edge, bearer.{wrong}")),
+            Stranger,
+        ),
+        (
+            "a WebSocket with two tokens".to_owned(),
+            upgrade(&format!("bearer.{TOKEN}, bearer.{TOKEN}")),
+            Stranger,
+        ),
     ];
 
     let preflight = |origin: &str| {
@@ -225,48 +252,121 @@ fn signed(address: &str) -> Vec<(&'static str, Request, Expected)> {
         })
     };
     vec![
-        row("SigV4: an unknown key", call().hashed().with(|it| it.id = "EDGEUNKNOWN7EXAMPLES".into()), INVALID),
-        row("SigV4: an unknown key, the hash left out", call().with(|it| it.id = "EDGEUNKNOWN7EXAMPLES".into()), INVALID),
+        row(
+            "SigV4: an unknown key",
+            call().hashed().with(|it| it.id = "EDGEUNKNOWN7EXAMPLES".into()),
+            INVALID,
+        ),
+        row(
+            "SigV4: an unknown key, the hash left out",
+            call().with(|it| it.id = "EDGEUNKNOWN7EXAMPLES".into()),
+            INVALID,
+        ),
         row("SigV4: a wrong secret", call().hashed().with(|it| it.secret.push('x')), INVALID),
-        row("SigV4: the secret of another key", call().hashed().with(|it| it.id = "EDGEI44QH8DHBEXAMPLE".into()), INVALID),
-        row("SigV4: the Worker's own key for Bedrock", call().hashed().with(|it| {
-            it.id = crate::fixture::ACCESS_KEY_ID.into();
-            it.secret = crate::fixture::SECRET_ACCESS_KEY.into();
-        }), INVALID),
+        row(
+            "SigV4: the secret of another key",
+            call().hashed().with(|it| it.id = "EDGEI44QH8DHBEXAMPLE".into()),
+            INVALID,
+        ),
+        row(
+            "SigV4: the Worker's own key for Bedrock",
+            call().hashed().with(|it| {
+                it.id = crate::fixture::ACCESS_KEY_ID.into();
+                it.secret = crate::fixture::SECRET_ACCESS_KEY.into();
+            }),
+            INVALID,
+        ),
         row("SigV4: six minutes old", call().hashed().with(|it| it.time = at(-360)), INVALID),
         row("SigV4: a day old", call().hashed().with(|it| it.time = at(-86400)), INVALID),
         row("SigV4: of the future", call().hashed().with(|it| it.time = at(360)), INVALID),
-        row("SigV4: the scope of another day", call().hashed().with(|it| it.scope_date = Some("20200101".into())), INVALID),
-        row("SigV4: another region", call().hashed().with(|it| it.region = "us-east-1".into()), INVALID),
+        row(
+            "SigV4: the scope of another day",
+            call().hashed().with(|it| it.scope_date = Some("20200101".into())),
+            INVALID,
+        ),
+        row(
+            "SigV4: another region",
+            call().hashed().with(|it| it.region = "us-east-1".into()),
+            INVALID,
+        ),
         row("SigV4: another service", call().hashed().with(|it| it.service = "s3".into()), INVALID),
         row("SigV4: no date", call().hashed().with(|it| it.time.clear()), INCOMPLETE),
-        row("SigV4: a date that is none", call().hashed().with(|it| it.time = "20260231T000000Z".into()), INCOMPLETE),
-        row("SigV4: a date with dashes", call().hashed().with(|it| it.time = "2026-01-02T03:04:05Z".into()), INCOMPLETE),
-        row("SigV4: an unsigned payload", call().header("x-amz-content-sha256", "UNSIGNED-PAYLOAD"), INVALID),
-        row("SigV4: a payload in chunks", call().header("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"), INVALID),
-        row("SigV4: a session token", call().hashed().header("x-amz-security-token", "FwoGZXIvYXdzEXAMPLE"), Aws("UnrecognizedClientException")),
-        row("SigV4: host not signed", call().hashed().with(|it| it.headers.retain(|(name, _)| name != "host")), INVALID),
-        altered("SigV4: another host", call().hashed(), INVALID, &|it| set(it, "host", &|_| "another".into())),
-        altered("SigV4: another date", call().hashed(), INVALID, &|it| set(it, "x-amz-date", &|_| at(-1))),
+        row(
+            "SigV4: a date that is none",
+            call().hashed().with(|it| it.time = "20260231T000000Z".into()),
+            INCOMPLETE,
+        ),
+        row(
+            "SigV4: a date with dashes",
+            call().hashed().with(|it| it.time = "2026-01-02T03:04:05Z".into()),
+            INCOMPLETE,
+        ),
+        row(
+            "SigV4: an unsigned payload",
+            call().header("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
+            INVALID,
+        ),
+        row(
+            "SigV4: a payload in chunks",
+            call().header("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
+            INVALID,
+        ),
+        row(
+            "SigV4: a session token",
+            call().hashed().header("x-amz-security-token", "FwoGZXIvYXdzEXAMPLE"),
+            Aws("UnrecognizedClientException"),
+        ),
+        row(
+            "SigV4: host not signed",
+            call().hashed().with(|it| it.headers.retain(|(name, _)| name != "host")),
+            INVALID,
+        ),
+        altered("SigV4: another host", call().hashed(), INVALID, &|it| {
+            set(it, "host", &|_| "another".into())
+        }),
+        altered("SigV4: another date", call().hashed(), INVALID, &|it| {
+            set(it, "x-amz-date", &|_| at(-1))
+        }),
         altered("SigV4: another method", call().hashed(), INVALID, &|it| it.method = "PUT"),
-        altered("SigV4: another path", call().hashed(), INVALID, &|it| it.target = "/nowhere".into()),
-        altered("SigV4: another query", call().hashed(), INVALID, &|it| it.target = "/?stream=true".into()),
-        altered("SigV4: another hash", call().hashed(), INVALID, &|it| set(it, "x-amz-content-sha256", &|_| sha256("{}"))),
+        altered("SigV4: another path", call().hashed(), INVALID, &|it| {
+            it.target = "/nowhere".into()
+        }),
+        altered("SigV4: another query", call().hashed(), INVALID, &|it| {
+            it.target = "/?stream=true".into()
+        }),
+        altered("SigV4: another hash", call().hashed(), INVALID, &|it| {
+            set(it, "x-amz-content-sha256", &|_| sha256("{}"))
+        }),
         altered("SigV4: a header of AWS's smuggled in", call().hashed(), INVALID, &|it| {
             it.headers.push(header("x-amz-target", "Admin.Everything"));
         }),
         altered("SigV4: the hash smuggled in", call(), INVALID, &|it| {
             it.headers.push(header("x-amz-content-sha256", &sha256(BODY)));
         }),
-        altered("SigV4: a signed header taken out", call().hashed().header("x-purpose", "test"), INCOMPLETE, &|it| {
-            it.headers.retain(|(name, _)| name != "x-purpose");
-        }),
-        altered("SigV4: a signed header changed", call().hashed().header("x-purpose", "test"), INVALID, &|it| {
-            set(it, "x-purpose", &|_| "another".into());
-        }),
-        altered("SigV4: a signed header twice", call().hashed().header("x-purpose", "test"), INVALID, &|it| {
-            it.headers.push(header("x-purpose", "test"));
-        }),
+        altered(
+            "SigV4: a signed header taken out",
+            call().hashed().header("x-purpose", "test"),
+            INCOMPLETE,
+            &|it| {
+                it.headers.retain(|(name, _)| name != "x-purpose");
+            },
+        ),
+        altered(
+            "SigV4: a signed header changed",
+            call().hashed().header("x-purpose", "test"),
+            INVALID,
+            &|it| {
+                set(it, "x-purpose", &|_| "another".into());
+            },
+        ),
+        altered(
+            "SigV4: a signed header twice",
+            call().hashed().header("x-purpose", "test"),
+            INVALID,
+            &|it| {
+                it.headers.push(header("x-purpose", "test"));
+            },
+        ),
         altered("SigV4: two dates", call().hashed(), INCOMPLETE, &|it| {
             it.headers.push(header("x-amz-date", &at(0)));
         }),
@@ -277,13 +377,17 @@ fn signed(address: &str) -> Vec<(&'static str, Request, Expected)> {
             let second = it.headers.last().unwrap().clone();
             it.headers.push(second);
         }),
-        altered("SigV4: a token beside it", call().hashed(), Stranger, &|it| it.headers.push(header("x-api-key", TOKEN))),
+        altered("SigV4: a token beside it", call().hashed(), Stranger, &|it| {
+            it.headers.push(header("x-api-key", TOKEN))
+        }),
         altered("SigV4: a token in the same Authorization", call().hashed(), INCOMPLETE, &|it| {
             set(it, "authorization", &|value| format!("{value}, Bearer {TOKEN}"));
         }),
         altered("SigV4: presigned", Call::new(address, ""), INCOMPLETE, &|it| {
             it.headers.clear();
-            it.target = format!("/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={KEY_ID}&X-Amz-Signature=00");
+            it.target = format!(
+                "/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={KEY_ID}&X-Amz-Signature=00"
+            );
         }),
         in_authorization("SigV4: no signature", ", Signature=", ", Sig=", INCOMPLETE),
         in_authorization("SigV4: a signature that is none", "Signature=", "Signature=x", INVALID),
@@ -291,7 +395,12 @@ fn signed(address: &str) -> Vec<(&'static str, Request, Expected)> {
         in_authorization("SigV4: no credential", "Credential=", "credential=", INCOMPLETE),
         in_authorization("SigV4: a credential of four parts", "/aws4_request", "", INCOMPLETE),
         in_authorization("SigV4: another terminator", "aws4_request", "aws5_request", INCOMPLETE),
-        in_authorization("SigV4: headers in another order", "host;x-amz-content-sha256", "x-amz-content-sha256;host", INCOMPLETE),
+        in_authorization(
+            "SigV4: headers in another order",
+            "host;x-amz-content-sha256",
+            "x-amz-content-sha256;host",
+            INCOMPLETE,
+        ),
         in_authorization("SigV4: a header listed twice", "host;", "host;host;", INCOMPLETE),
         in_authorization("SigV4: headers in upper case", "host;", "Host;", INCOMPLETE),
         in_authorization("SigV4: SigV4a", "AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256", Stranger),
@@ -415,13 +524,25 @@ async fn who_gets_in() {
     let others = vec![
         ("a token", vec![bearer(TOKEN)], "token:ci"),
         ("another token", vec![bearer(OTHER_TOKEN)], "token:phone"),
-        ("bearer in another case", vec![header("authorization", &format!("bEARER  {TOKEN}"))], "token:ci"),
+        (
+            "bearer in another case",
+            vec![header("authorization", &format!("bEARER  {TOKEN}"))],
+            "token:ci",
+        ),
         ("x-api-key", vec![header("x-api-key", TOKEN)], "token:ci"),
-        ("Access's header", vec![header("cf-access-jwt-assertion", issuer.token("good"))], "jwt:alice"),
+        (
+            "Access's header",
+            vec![header("cf-access-jwt-assertion", issuer.token("good"))],
+            "jwt:alice",
+        ),
         ("a subject with spaces", vec![token("a subject with spaces")], "jwt:Zo%C3%AB%20B%0A"),
         ("a page", vec![bearer(TOKEN), header("origin", PAGE)], "token:ci"),
         ("its own page", vec![bearer(TOKEN), header("origin", "https://worker")], "token:ci"),
-        ("another page's own", vec![bearer(TOKEN), header("origin", "http://localhost:3000")], "token:ci"),
+        (
+            "another page's own",
+            vec![bearer(TOKEN), header("origin", "http://localhost:3000")],
+            "token:ci",
+        ),
     ];
     for (case, headers, caller) in rows.into_iter().chain(others) {
         let mut request = Request::with(headers);
@@ -439,7 +560,10 @@ async fn who_gets_in() {
         ("SigV4 four minutes late", call().with(|it| it.time = at(-240))),
         ("SigV4 four minutes early", call().with(|it| it.time = at(240))),
         ("SigV4 with a query", call().with(|it| it.target = "/?b=2&a=%7e+%20&c&a=1".into())),
-        ("SigV4 with more headers", call().header("content-type", "application/json").header("x-a", "a  b")),
+        (
+            "SigV4 with more headers",
+            call().header("content-type", "application/json").header("x-a", "a  b"),
+        ),
     ] {
         let mut request = Request::with(call.signed());
         request.target.clone_from(&call.target);
@@ -448,9 +572,12 @@ async fn who_gets_in() {
         assert_accepted(case, worker, &answer, &format!("key:{KEY_ID}")).await;
     }
     // Whoever is known is told more.
-    for (method, target, status) in
-        [("POST", "/nowhere", 404), ("DELETE", "/", 405), ("OPTIONS", "/", 204), ("GET", "/ws", 426)]
-    {
+    for (method, target, status) in [
+        ("POST", "/nowhere", 404),
+        ("DELETE", "/", 405),
+        ("OPTIONS", "/", 204),
+        ("GET", "/ws", 426),
+    ] {
         let request = Request {
             method,
             target: target.to_owned(),
@@ -515,4 +642,37 @@ async fn a_required_scope() {
         assert_eq!(line["caller"], "jwt:alice", "{name}: {line}");
     }
     assert_eq!(fixture.stub.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_scripts_issue_gets_in() {
+    let printed = |script: &str, argument: &str| {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut node = std::process::Command::new(root.join("node_modules/.bin/node"));
+        let output = node.arg(root.join("scripts").join(script)).arg(argument).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("  ").map(str::to_owned));
+        lines.collect::<Vec<_>>()
+    };
+    let [token, api_tokens] = &*printed("token.mjs", "ci") else { panic!() };
+    assert!(token.starts_with("bedge_") && token.len() == 49, "{token}");
+    let [id, secret, client_keys] = &*printed("client-key.mjs", "") else { panic!() };
+    let fixture = Fixture::with(json!({
+        "AUTH": null,
+        "API_TOKENS": api_tokens,
+        "CLIENT_KEYS": client_keys,
+    }))
+    .await;
+    let worker = &fixture.worker;
+    let call = Call::new(&worker.address.to_string(), BODY).with(|it| {
+        it.id = id.split_once('=').unwrap().1.to_owned();
+        it.secret = secret.split_once('=').unwrap().1.to_owned();
+    });
+    let caller = format!("key:{}", call.id);
+    for (headers, caller) in [(vec![bearer(token)], "token:ci"), (call.signed(), &*caller)] {
+        let mut request = Request::with(headers);
+        request.body = Some(BODY.to_owned());
+        let answer = request.send(worker).await;
+        assert_accepted("issued", worker, &answer, caller).await;
+    }
 }

@@ -12,6 +12,7 @@ pub const KEY_ID: &str = "EDGEIOSFODNN7EXAMPLE";
 pub const SECRET: &str = "edgeXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1";
 
 /// Seconds from now.
+#[expect(clippy::disallowed_methods, reason = "a client has a clock")]
 pub fn at(offset: i64) -> String {
     let now = SystemTime::now();
     let time = match u64::try_from(offset) {

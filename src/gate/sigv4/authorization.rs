@@ -51,7 +51,8 @@ impl<'a> Authorization<'a> {
         };
 
         let signed_headers: Vec<&str> = headers.split(';').collect();
-        let is_name = |name: &&str| !name.is_empty() && !name.bytes().any(|it| it.is_ascii_uppercase());
+        let is_name =
+            |name: &&str| !name.is_empty() && !name.bytes().any(|it| it.is_ascii_uppercase());
         if !signed_headers.iter().all(is_name) || !signed_headers.is_sorted_by(|a, b| a < b) {
             let message = "SignedHeaders must be names in lower case, sorted, each once.";
             return Err(incomplete(message, "the SignedHeaders are malformed"));

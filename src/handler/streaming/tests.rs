@@ -312,7 +312,8 @@ async fn a_message_of_a_socket() {
         ("nothing", "", "Hello, how can I help you?"),
     ] {
         let host = host_of("stream", answer());
-        let mut streaming = socket_handler(message.into(), &config, &Session::OPEN, &host).await.unwrap();
+        let mut streaming =
+            socket_handler(message.into(), &config, &Session::OPEN, &host).await.unwrap();
         let events = events_of(&mut streaming).await;
         let done = json!({
             "input_prompt": prompt,
@@ -347,7 +348,8 @@ async fn a_message_of_a_socket_fails() {
     let config = config(&[("MAX_BODY_BYTES", "64")]).unwrap();
     for (name, message, host, status, (code, text, retryable)) in cases {
         let message = Bytes::copy_from_slice(message.as_bytes());
-        let (event, record) = socket_handler(message, &config, &Session::OPEN, &host).await.unwrap_err();
+        let (event, record) =
+            socket_handler(message, &config, &Session::OPEN, &host).await.unwrap_err();
         let data = json!({ "code": code, "message": text, "retryable": retryable });
         let event: serde_json::Value = serde_json::from_str(&event.to_message()).unwrap();
         assert_eq!(event, json!({ "event": "error", "data": data }), "{name}");

@@ -223,7 +223,8 @@ async fn pieces_are_read_when_they_are_needed() {
         let (chunks, was_read) = (body.chunks.clone(), body.was_read.clone());
         let host = Scripted::new().then(200, &[], body);
         let config = config(&[]).unwrap();
-        let mut streaming = socket_handler(Bytes::new(), &config, &Session::OPEN, &host).await.unwrap();
+        let mut streaming =
+            socket_handler(Bytes::new(), &config, &Session::OPEN, &host).await.unwrap();
         assert_eq!(chunks.get(), 1, "{name}");
         let (mut events, mut counts) = (Vec::new(), Vec::new());
         while counts.len() < expected.len() {
@@ -250,7 +251,8 @@ async fn a_stream_that_is_dropped_drops_the_body() {
     let was_read = body.was_read.clone();
     let host = Scripted::new().then(200, &[], body);
     let config = config(&[]).unwrap();
-    let stream = socket_handler(Bytes::new(), &config, &Session::OPEN, &host).await.unwrap().into_stream();
+    let stream =
+        socket_handler(Bytes::new(), &config, &Session::OPEN, &host).await.unwrap().into_stream();
     let mut stream = Box::pin(stream);
     assert!(futures_util::StreamExt::next(&mut stream).await.is_some());
     assert_eq!(std::rc::Rc::strong_count(&was_read), 2);
