@@ -12,6 +12,7 @@ use std::time::Duration;
 
 pub use endpoint::Endpoint;
 
+use crate::gate::Access;
 use crate::log::Level;
 use crate::sign::Credentials;
 use crate::upstream::Upstream;
@@ -70,6 +71,8 @@ pub struct Config {
     pub stall: Duration,
     /// `BEDROCK_MAX_ATTEMPTS`: how many calls are made in a region for one request, at most.
     pub max_attempts: u32,
+    /// Who may call.
+    pub access: Access,
     /// What was learnt of Bedrock since.
     pub(crate) upstream: Upstream,
 }
@@ -171,6 +174,7 @@ impl Config {
         });
         let authentication = vars.authentication();
         let fallbacks = vars.read_optional("BEDROCK_FALLBACK_REGIONS", parse_fallbacks);
+        let access = Access::read(vars);
 
         let fallbacks = fallbacks.map(Option::unwrap_or_default);
         let count = fallbacks.as_ref().map_or(0, Vec::len);
@@ -189,12 +193,13 @@ impl Config {
             timeout: timeout?,
             stall: stall?,
             max_attempts: max_attempts?,
+            access: access?,
             upstream: Upstream::default(),
         })
     }
 }
 
-struct Variables<F> {
+pub(crate) struct Variables<F> {
     look_up: F,
     problems: Vec<String>,
 }
@@ -205,7 +210,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         (self.look_up)(name).map(|text| text.trim().to_owned())
     }
 
-    fn non_empty(&self, name: &str) -> Option<String> {
+    pub(crate) fn non_empty(&self, name: &str) -> Option<String> {
         self.text(name).filter(|text| !text.is_empty())
     }
 
@@ -216,12 +221,14 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         default: &str,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Option<T> {
-        let text = self.non_empty(name).unwrap_or_else(|| default.to_owned());
-        parse(&text).map_err(|problem| self.problems.push(format!("{name} {problem}"))).ok()
+        match self.non_empty(name) {
+            None => self.checked(name, parse(default)),
+            Some(text) => self.checked(name, parse(&text)),
+        }
     }
 
     /// As [`read`](Self::read), for a variable without a default: `Some(None)` where it is not set.
-    fn read_optional<T>(
+    pub(crate) fn read_optional<T>(
         &mut self,
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
@@ -236,13 +243,20 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         text: Option<String>,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Option<Option<T>> {
-        match text.as_deref().map(parse).transpose() {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.problems.push(format!("{name} {problem}"));
-                None
-            }
+        match text {
+            None => Some(None),
+            Some(text) => self.checked(name, parse(&text)).map(Some),
         }
+    }
+
+    fn checked<T>(&mut self, name: &str, result: Result<T, &'static str>) -> Option<T> {
+        result.map_err(|problem| self.problem(name, problem)).ok()
+    }
+
+    /// One more problem: the rest of a sentence that begins with the variable's name.
+    #[inline(never)] // It is in many places.
+    pub(crate) fn problem(&mut self, name: &str, problem: &str) {
+        self.problems.push(format!("{name} {problem}"));
     }
 
     /// A region and a model each. One endpoint for all regions must say where in it the region
@@ -255,8 +269,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         const NAME: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
         let url = self.non_empty(NAME);
         if fallbacks > 0 && url.as_ref().is_some_and(|url| !url.contains(REGION)) {
-            let problem = format!("{NAME} must have {REGION} in it, since there are other regions");
-            self.problems.push(problem);
+            self.problem(NAME, &format!("must have {REGION} in it, since there are other regions"));
             return None;
         }
         // Checked also where there is nothing to call, so that every problem is found.
@@ -429,7 +442,7 @@ fn parse_host(text: &str) -> Option<String> {
     is_host.then(|| text.to_ascii_lowercase())
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }

@@ -30,6 +30,10 @@ pub struct Error {
 pub enum Code {
     /// `invalid_request`, 400: the body, or a field of it, is not as it must be.
     InvalidRequest,
+    /// `unauthorized`, 401: the request does not prove who it is from. The log says why not.
+    Unauthorized,
+    /// `forbidden`, 403: it does, and who that is may not do this.
+    Forbidden,
     /// `not_found`, 404: there is nothing at this path.
     NotFound,
     /// `method_not_allowed`, 405: `allow` lists the methods of the path.
@@ -44,6 +48,8 @@ pub enum Code {
     UpgradeRequired,
     /// `misconfigured`, 500: a variable is missing or wrong. The log names it.
     Misconfigured,
+    /// `issuer_unavailable`, 503: the keys of the JWTs' issuer could not be fetched.
+    IssuerUnavailable,
     /// `internal`, 500: a fault of this program.
     Internal,
     /// `throttled`, 500: Bedrock takes no more for now.
@@ -71,6 +77,8 @@ impl Code {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
@@ -78,6 +86,7 @@ impl Code {
             Self::RequestTimeout => "request_timeout",
             Self::UpgradeRequired => "upgrade_required",
             Self::Misconfigured => "misconfigured",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::Internal => "internal",
             Self::Throttled => "throttled",
             Self::Timeout => "timeout",
@@ -96,6 +105,7 @@ impl Code {
         matches!(
             self,
             Self::RequestTimeout
+                | Self::IssuerUnavailable
                 | Self::Throttled
                 | Self::Timeout
                 | Self::Unavailable
@@ -108,12 +118,15 @@ impl Code {
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -13,14 +13,17 @@ use crate::deadline::Deadline;
 use crate::envelope::{Envelope, build_response};
 use crate::error::{Code, Error};
 use crate::event::{Event, Route};
+use crate::gate::{self, Refusal, Session, Unread};
 use crate::host::{Body, Host, ReadError, TransportError};
 use crate::invoke::invoke_bedrock;
 use crate::log::{Record, Redacted, Token};
 use crate::request::Request;
 
 pub use streaming::{Answer, socket_handler, streaming_handler};
+pub use upgrade::{Upgrade, upgrade_handler};
 
 mod streaming;
+mod upgrade;
 
 /// The function: an event in, an envelope and the request's line for the log out.
 ///
@@ -28,21 +31,22 @@ mod streaming;
 ///
 /// 1. The request gets an id, which every answer carries.
 /// 2. The configuration is right, or 500. What is wrong with it is in the record.
-/// 3. The path and the method are ours, or 404 and 405. `OPTIONS` and `/healthz` end here.
-/// 4. The headers announce JSON of a fair size, or 415 and 413; only then the body is read, which
+/// 3. Who calls is known, or 401, and may, or 403. `/healthz` and a browser's preflight are for all.
+/// 4. The path and the method are ours, or 404 and 405. `OPTIONS` and `/healthz` end here.
+/// 5. The headers announce JSON of a fair size, or 415 and 413; only then the body is read, which
 ///    must arrive before the deadline, or 408.
-/// 5. The body is a valid request, or 400.
-/// 6. Bedrock answers with a text, or 500.
-/// 7. The record and the answer's headers tell what is known of the call.
+/// 6. The body is a valid request, or 400.
+/// 7. Bedrock answers with a text, or 500.
+/// 8. The record and the answer's headers tell what is known of the call.
 pub async fn lambda_handler<H: Host, B: Body>(
     event: Event<B>,
     config: &Result<Config, ConfigError>,
     host: &H,
 ) -> (Envelope, Record) {
     // 1.
-    let mut call = Call::new(&event, host);
+    let mut call = Call::new(&event, config.as_ref().ok(), host);
     let envelope = match admit(event, config, host, &mut call).await {
-        // 5.
+        // 6.
         Ok((config, body)) => match Request::parse(&body, config) {
             Ok(request) => generate(&request, config, host, &mut call).await,
             Err(error) => failure("", error, &mut call.record),
@@ -57,21 +61,25 @@ pub(crate) struct Call {
     started: SystemTime,
     record: Record,
     without_body: bool,
+    /// Headers of the answer, whatever it is.
+    cors: Vec<(&'static str, String)>,
 }
 
 impl Call {
     /// 1.
-    pub(crate) fn new<H: Host, B>(event: &Event<B>, host: &H) -> Self {
+    pub(crate) fn new<H: Host, B>(event: &Event<B>, config: Option<&Config>, host: &H) -> Self {
         let id = event.request_id.clone().unwrap_or_else(|| Token::random(host.random()));
         let without_body = event.method == Method::HEAD;
-        Self { started: host.now(), record: Record::new(id), without_body }
+        let cors = config.map(|it| gate::allow_origin(&event.headers, &it.access));
+        let (record, cors) = (Record::new(id), cors.unwrap_or_default());
+        Self { started: host.now(), record, without_body, cors }
     }
 
     fn deadline(&self, config: &Config) -> Deadline {
         Deadline::new(self.started, config.timeout)
     }
 
-    /// 7.
+    /// 8.
     pub(crate) fn finish<H: Host>(
         mut self,
         mut envelope: Envelope,
@@ -80,6 +88,7 @@ impl Call {
         self.record.total_time = host.now().duration_since(self.started).ok();
         self.record.set_status(envelope.status_code);
         describe(&self.record, &mut envelope);
+        envelope.headers.append(&mut self.cors);
         if self.without_body {
             envelope.body.clear();
         }
@@ -87,18 +96,52 @@ impl Call {
     }
 }
 
-/// Steps 2 to 4: the configuration and the body, or the answer.
-async fn admit<'a, H: Host, B: Body>(
+/// Steps 2 and 3: the configuration, and who calls; or the answer.
+async fn identify<'a, B: Body, H: Host>(
     event: Event<B>,
     config: &'a Result<Config, ConfigError>,
     host: &H,
     call: &mut Call,
-) -> Result<(&'a Config, Bytes), Envelope> {
+) -> Result<(&'a Config, Session, Event<Unread<B>>), Envelope> {
     let record = &mut call.record;
     // 2.
     let config = config.as_ref().map_err(|error| failure("", misconfigured(error), record))?;
     record.configure(config);
     // 3.
+    if let Some(envelope) = gate::preflight(&event, &config.access) {
+        return Err(envelope);
+    }
+    if event.route == Route::Health {
+        return Ok((config, Session::OPEN, event.map(Unread::Unread)));
+    }
+    let deadline = Deadline::new(call.started, config.timeout);
+    match gate::enter(event, config, deadline, host).await {
+        Ok((session, event)) => {
+            record.caller.clone_from(&session.caller);
+            Ok((config, session, event))
+        }
+        Err(refusal) => Err(refuse(refusal, config, record)),
+    }
+}
+
+fn refuse(refusal: Refusal, config: &Config, record: &mut Record) -> Envelope {
+    record.caller = refusal.session().and_then(|session| session.caller.clone());
+    let (error, headers) = refusal.into_error(&config.access);
+    let mut envelope = failure("", error, record);
+    envelope.headers.extend(headers);
+    envelope
+}
+
+/// Steps 2 to 5: the configuration and the body, or the answer.
+async fn admit<'a, B: Body, H: Host>(
+    event: Event<B>,
+    config: &'a Result<Config, ConfigError>,
+    host: &H,
+    call: &mut Call,
+) -> Result<(&'a Config, Bytes), Envelope> {
+    let (config, _session, event) = identify(event, config, host, call).await?;
+    let record = &mut call.record;
+    // 4.
     let allow = match event.route {
         Route::Generate => "OPTIONS, POST",
         Route::Socket => "GET, OPTIONS",
@@ -129,13 +172,13 @@ async fn admit<'a, H: Host, B: Body>(
             return Err(failure("", error, record));
         }
     }
-    // 4.
+    // 5.
     let within = call.deadline(config).left(host.now());
     let body = read_body(event, config.max_body_bytes, within).await;
     Ok((config, body.map_err(|error| failure("", error, &mut call.record))?))
 }
 
-/// 6.
+/// 7.
 pub(crate) async fn generate<H: Host>(
     request: &Request<'_>,
     config: &Config,
@@ -161,7 +204,7 @@ async fn read_body<B: Body>(
     event.body.read(limit, within).await.map_err(|error| unreadable(error, limit))
 }
 
-fn unreadable(error: ReadError, limit: usize) -> Error {
+pub(crate) fn unreadable(error: ReadError, limit: usize) -> Error {
     match error {
         ReadError::TooLong => {
             let message = format!("the body must have {limit} bytes at most");
@@ -233,6 +276,11 @@ fn failure(prompt: &str, error: Error, record: &mut Record) -> Envelope {
 }
 
 fn describe(record: &Record, envelope: &mut Envelope) {
+    // An answer is for its caller alone.
+    if !envelope.headers.iter().any(|(name, _)| *name == "cache-control") {
+        envelope.set_header("cache-control", "no-store");
+    }
+    envelope.set_header("x-content-type-options", "nosniff");
     envelope.set_header("x-request-id", record.request_id.as_str());
     if let Some(id) = &record.upstream_request_id {
         envelope.set_header("x-amzn-requestid", id.as_str());

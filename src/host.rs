@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{Request, Response};
 
+use crate::gate::VerifyingKey;
+
 /// A clock, a source of randomness and an HTTP client.
 ///
 /// What can take long is given the time `within` which it must end. When that is over, the Host
@@ -41,6 +43,34 @@ pub trait Host {
         request: Request<Bytes>,
         within: Duration,
     ) -> impl Future<Output = Result<Response<Self::Body>, TransportError>>;
+
+    /// Whether the signature of the message is the key's: RSASSA-PKCS1-v1_5 or ECDSA, as RFC 7518
+    /// has them, with SHA-256. For JWTs: a Host that cannot do it takes none.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be told.
+    fn verify(
+        &self,
+        key: &VerifyingKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> impl Future<Output = Result<bool, VerifyError>> {
+        let _ = (key, message, signature);
+        ready(Err(VerifyError::Unsupported))
+    }
+}
+
+/// Why a signature could not be verified.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The Host cannot do it.
+    #[error("this host cannot verify signatures")]
+    Unsupported,
+    /// The key is none. The text is for the log.
+    #[error("{0}")]
+    Key(String),
 }
 
 /// A body that is read when it is wanted: the caller's, or Bedrock's.

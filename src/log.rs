@@ -15,6 +15,7 @@ pub use redacted::Redacted;
 
 use crate::config::{Config, Endpoint};
 use crate::error::Code;
+use crate::gate::Caller;
 use crate::model::Usage;
 
 mod redacted;
@@ -61,6 +62,9 @@ pub struct Record {
     pub status: u16,
     /// The answer's `x-request-id`.
     pub request_id: Token,
+    /// Who called, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller>,
     /// The configured model, or the one that was called last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -108,6 +112,7 @@ impl Record {
             outcome: "ok",
             status: 200,
             request_id,
+            caller: None,
             model: None,
             region: None,
             upstream_status: None,

@@ -20,8 +20,9 @@ use wasm_bindgen::{JsCast, JsValue};
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
 use crate::event::Event;
-use crate::handler::{Answer, streaming_handler};
-use crate::host::{Host, TransportError};
+use crate::gate::VerifyingKey;
+use crate::handler::{Answer, streaming_handler, upgrade_handler};
+use crate::host::{Host, TransportError, VerifyError};
 use crate::log::{Level, Record};
 use body::JsBody;
 use task::settled;
@@ -73,10 +74,17 @@ async fn answer(
     config: &'static Result<Config, ConfigError>,
 ) -> Result<JsValue, JsValue> {
     let event = event(&request);
-    if let (true, Ok(config)) = (event.is_upgrade(), config) {
-        return Ok(streams::socket(config)?.into());
-    }
     let worker = Worker { client: request.into() };
+    if event.is_upgrade() {
+        let response = match upgrade_handler(event, config, &worker).await {
+            Ok(upgrade) => streams::socket(upgrade)?,
+            Err((envelope, record)) => {
+                worker.log(record, config.as_ref().ok());
+                glue::respond(envelope.status_code, &lines(&envelope), &envelope.body)?
+            }
+        };
+        return Ok(response.into());
+    }
     let response = match streaming_handler(event, config, &worker).await {
         Answer::Whole(envelope, record) => {
             worker.log(record, config.as_ref().ok());
@@ -100,16 +108,16 @@ fn event(request: &web_sys::Request) -> Event<JsBody> {
     Event::from_http(
         // A method that is none is not one of ours either.
         method.parse().unwrap_or(http::Method::CONNECT),
-        path_of(url),
+        target_of(url),
         header_map(headers),
         JsBody::new(request.into()),
     )
 }
 
-/// The path of an absolute URL, as it came: workerd takes no dot segments out of it.
-fn path_of(url: &str) -> &str {
+/// Path and query of an absolute URL, as they came: workerd takes no dot segments out of a path.
+fn target_of(url: &str) -> &str {
     let start = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at);
-    url.get(start..).and_then(|path| path.split(['?', '#']).next()).unwrap_or_default()
+    url.get(start..).and_then(|target| target.split('#').next()).unwrap_or_default()
 }
 
 fn header_map(lines: &str) -> HeaderMap {
@@ -180,6 +188,18 @@ impl Host for Worker {
     async fn sleep(&self, time: Duration) -> Result<(), TransportError> {
         let slept = settled(glue::sleep(milliseconds(time))).await;
         slept.map(drop).map_err(|error| transport_error(&error))
+    }
+
+    async fn verify(
+        &self,
+        key: &VerifyingKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, VerifyError> {
+        match settled(glue::verify(key.algorithm(), key.jwk(), message, signature)).await {
+            Ok(verdict) => Ok(verdict == JsValue::TRUE),
+            Err(error) => Err(VerifyError::Key(transport_error(&error).to_string())),
+        }
     }
 
     async fn send(

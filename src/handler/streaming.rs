@@ -10,6 +10,7 @@ use crate::deadline::Deadline;
 use crate::envelope::Envelope;
 use crate::error::Error;
 use crate::event::Event;
+use crate::gate::Session;
 use crate::host::{Body, Host};
 use crate::invoke::invoke_bedrock_with_response_stream;
 use crate::log::{Record, Token};
@@ -37,7 +38,7 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
     config: &'a Result<Config, ConfigError>,
     host: &H,
 ) -> Answer<'a, H::Body> {
-    let mut call = Call::new(&event, host);
+    let mut call = Call::new(&event, config.as_ref().ok(), host);
     let accepts_events = accepts_events(&event.headers);
     let envelope = match admit(event, config, host, &mut call).await {
         Ok((config, body)) => match Request::parse(&body, config) {
@@ -64,7 +65,8 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
     Answer::Whole(envelope, record)
 }
 
-/// One prompt of a WebSocket: the message is the body of a request, the answer comes in events.
+/// One prompt of a WebSocket: the message is the body of a request, the answer comes in events. The
+/// session is what [`upgrade_handler`](super::upgrade_handler) has found out about the caller.
 ///
 /// # Errors
 ///
@@ -73,12 +75,15 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
 pub async fn socket_handler<'a, H: Host>(
     message: Bytes,
     config: &'a Config,
+    session: &Session,
     host: &H,
 ) -> Result<Streaming<'a, H::Body>, (StreamEvent, Record)> {
     let started = host.now();
     let mut record = Record::new(Token::random(host.random()));
     record.configure(config);
+    record.caller.clone_from(&session.caller);
     let result: Result<_, Error> = async {
+        session.check(started)?;
         let limit = config.max_body_bytes;
         let deadline = Deadline::new(started, config.timeout);
         let body =
@@ -112,7 +117,7 @@ fn event_stream() -> Envelope {
         headers: vec![
             ("Content-Type", "text/event-stream; charset=utf-8".to_owned()),
             // Not transformed, because what compresses an answer holds events back.
-            ("Cache-Control", "no-cache, no-transform".to_owned()),
+            ("cache-control", "no-store, no-transform".to_owned()),
         ],
         body: String::new(),
         is_base64_encoded: false,

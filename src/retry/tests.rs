@@ -34,7 +34,7 @@ async fn ask(config: &Config, host: &Scripted) -> (Envelope, Record) {
         Bytes::from(r#"{"prompt": "a"}"#),
     );
     // The handler takes a configuration as it was read, and this one has a state.
-    let mut call = crate::handler::Call::new(&event, host);
+    let mut call = crate::handler::Call::new(&event, Some(config), host);
     let request = crate::Request::parse(&event.body, config).unwrap();
     let envelope = crate::handler::generate(&request, config, host, &mut call).await;
     call.finish(envelope, host)

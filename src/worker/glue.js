@@ -141,6 +141,29 @@ export function random(length) {
   return crypto.getRandomValues(new Uint8Array(length));
 }
 
+// https://www.rfc-editor.org/rfc/rfc7518#section-3.1
+const ALGORITHMS = {
+  RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+  ES256: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
+};
+
+/** Keys that were imported, by their JWK. An issuer has few, and replaces them rarely. */
+const keys = new Map();
+const MAX_KEYS = 100;
+
+/** Whether the signature of a JWT is right. Fails if the key is none. */
+export async function verify(algorithm, jwk, message, signature) {
+  // Before anything is awaited: wasm's memory moves when it grows.
+  [message, signature] = [message.slice(), signature.slice()];
+  let key = keys.get(jwk);
+  if (!key) {
+    key = await crypto.subtle.importKey("jwk", JSON.parse(jwk), ALGORITHMS[algorithm], false, ["verify"]);
+    if (keys.size >= MAX_KEYS) keys.clear();
+    keys.set(jwk, key);
+  }
+  return crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, message);
+}
+
 /** Names and values, a line each, by turns. A record is half the price of a list of pairs. */
 function record(lines) {
   const parts = lines.split("\n");
@@ -295,7 +318,7 @@ const POLICY_VIOLATION = 1008;
 const INTERNAL_ERROR = 1011;
 
 /** A WebSocket that takes prompts, a message each, and answers them one after the other. */
-export function socket(open, stallMs) {
+export function socket(open, protocol, stallMs) {
   const [client, server] = Object.values(new WebSocketPair());
   server.binaryType = "arraybuffer";
   server.accept();
@@ -367,5 +390,6 @@ export function socket(open, stallMs) {
       leave();
     });
   }
-  return new Response(null, { status: 101, webSocket: client });
+  const headers = protocol ? { "sec-websocket-protocol": protocol } : {};
+  return new Response(null, { status: 101, webSocket: client, headers });
 }

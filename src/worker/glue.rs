@@ -38,6 +38,8 @@ extern "C" {
 
     pub fn random(length: u32) -> Vec<u8>;
 
+    pub fn verify(algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]) -> Promise;
+
     #[wasm_bindgen(catch)]
     pub fn reader(message: &JsValue) -> Result<JsValue, JsValue>;
 
@@ -54,5 +56,9 @@ extern "C" {
     ) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn socket(open: JsValue, stall_ms: f64) -> Result<web_sys::Response, JsValue>;
+    pub fn socket(
+        open: JsValue,
+        protocol: &str,
+        stall_ms: f64,
+    ) -> Result<web_sys::Response, JsValue>;
 }

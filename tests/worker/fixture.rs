@@ -28,7 +28,7 @@ impl Fixture {
         SHARED.get_or_init(|| Self::with(json!({}))).await
     }
 
-    /// A new one, with these bindings beside the endpoint and the keys. A null takes one away.
+    /// A new one, with these bindings beside the endpoint and the keys, open to all. A null takes one away.
     pub async fn with(bindings: Value) -> Self {
         Self::with_stub(bindings, Settings::default()).await
     }
@@ -42,6 +42,7 @@ impl Fixture {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": stub.url(),
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AUTH": "open",
         });
         let all_members = all.as_object_mut().unwrap();
         all_members.extend(bindings.as_object().unwrap().clone());
