@@ -196,7 +196,7 @@ impl Host for Worker {
     ) -> Result<bool, VerifyError> {
         match settled(glue::verify(key.algorithm(), key.jwk(), message, signature)).await {
             Ok(verdict) => Ok(verdict == JsValue::TRUE),
-            Err(error) => Err(VerifyError::Key(transport_error(&error).0)),
+            Err(error) => Err(VerifyError::Key(transport_error(&error).to_string())),
         }
     }
 
