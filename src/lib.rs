@@ -19,7 +19,8 @@
 //! 3. [`handler`]: [`lambda_handler`] takes the event through the rest.
 //! 4. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
 //! 5. [`model`]: [`build_payload`] puts it into Claude's JSON.
-//! 6. [`mod@sign`]: [`sign()`] adds a Signature Version 4.
+//! 6. [`mod@sign`]: [`sign()`] adds a Signature Version 4, by a stored key or by temporary
+//!    [`credentials`].
 //! 7. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
 //! 8. `retry`: what fails and may not fail again is sent again, here or in another region.
 //! 9. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
@@ -87,6 +88,7 @@
 //! - `entry`: the Worker itself, which exports `fetch`. A Worker with its own takes `worker` only.
 
 pub mod config;
+pub mod credentials;
 mod date;
 mod deadline;
 pub mod envelope;
@@ -106,6 +108,7 @@ mod upstream;
 pub mod worker;
 
 pub use config::{Authentication, Config, ConfigError, Endpoint, Secret};
+pub use credentials::AssumeRole;
 pub use deadline::Deadline;
 pub use envelope::{Envelope, build_response};
 pub use error::{Code, Error};
