@@ -4,14 +4,16 @@
 //! `TEMPERATURE`) and, for what it takes from the Lambda's role, those of the AWS SDKs. Where
 //! they come from is the caller's business: a closure looks a name up.
 //!
-//! Out of scope: profiles, files, metadata services, any other credential provider.
+//! Out of scope: profiles, files, metadata services, web identities.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use endpoint::Endpoint;
 
+use crate::credentials::{AssumeRole, Temporary};
 use crate::gate::Access;
 use crate::log::Level;
 use crate::sign::Credentials;
@@ -82,18 +84,29 @@ pub struct Config {
 pub enum Authentication {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`: Signature Version 4.
     SigV4(Credentials),
+    /// `AWS_ROLE_ARN`: Signature Version 4 by temporary credentials, for which the three are good.
+    AssumeRole(AssumeRole),
     /// `AWS_BEARER_TOKEN_BEDROCK`: a Bedrock API key. It wins over SigV4, as in the AWS SDKs.
     ApiKey(Secret),
 }
 
 impl Authentication {
-    /// What must never reach a log or a client.
+    /// What of the settings must never reach a log or a client.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
         let (credentials, key) = match self {
             Self::SigV4(credentials) => (Some(credentials), None),
+            Self::AssumeRole(role) => (Some(&role.source), None),
             Self::ApiKey(key) => (None, Some(key.expose())),
         };
         credentials.into_iter().flat_map(Credentials::secrets).chain(key)
+    }
+
+    /// The same of what the settings have led to.
+    pub(crate) fn temporary(&self) -> Vec<Arc<Temporary>> {
+        match self {
+            Self::AssumeRole(role) => role.secrets(),
+            Self::SigV4(_) | Self::ApiKey(_) => Vec::new(),
+        }
     }
 }
 
@@ -172,7 +185,7 @@ impl Config {
             Ok(number @ 1..=10) => Ok(number),
             _ => Err("must be a whole number from 1 to 10"),
         });
-        let authentication = vars.authentication();
+        let authentication = vars.authentication(region.as_deref());
         let fallbacks = vars.read_optional("BEDROCK_FALLBACK_REGIONS", parse_fallbacks);
         let access = Access::read(vars);
 
@@ -289,7 +302,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         Some(endpoints)
     }
 
-    fn authentication(&mut self) -> Option<Authentication> {
+    fn authentication(&mut self, region: Option<&str>) -> Option<Authentication> {
         let api_key = self.read_optional("AWS_BEARER_TOKEN_BEDROCK", parse_header_text)?;
         if let Some(api_key) = api_key {
             return Some(Authentication::ApiKey(Secret::new(api_key)));
@@ -297,7 +310,29 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         let id = self.read_required("AWS_ACCESS_KEY_ID");
         let secret = self.read_required("AWS_SECRET_ACCESS_KEY");
         let token = self.read_optional("AWS_SESSION_TOKEN", parse_header_text);
-        Some(Authentication::SigV4(Credentials::new(id?, secret?, token?)))
+        let role_arn = self.read_optional("AWS_ROLE_ARN", parse_role_arn);
+        let name = self.read("AWS_ROLE_SESSION_NAME", "bedrock-edge", parse_session_name);
+        let url = self.non_empty("AWS_ENDPOINT_URL_STS");
+        let url = self.parse_optional("AWS_ENDPOINT_URL_STS", url, parse_endpoint);
+        let credentials = Credentials::new(id?, secret?, token?);
+        let Some(role_arn) = role_arn? else {
+            return Some(Authentication::SigV4(credentials));
+        };
+        let region = region?.to_owned();
+        let url = url?.unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com"));
+        match format!("{url}/").parse() {
+            Ok(endpoint) => Some(Authentication::AssumeRole(AssumeRole::new(
+                role_arn,
+                name?,
+                region,
+                endpoint,
+                credentials,
+            ))),
+            Err(error) => {
+                self.problems.push(format!("the endpoint of STS is not a URL: {error}"));
+                None
+            }
+        }
     }
 
     fn read_required(&mut self, name: &str) -> Option<String> {
@@ -335,6 +370,27 @@ fn parse_model_id(text: &str) -> Result<String, &'static str> {
         return Err("must be a whole ARN: arn:partition:service:region:account:resource");
     }
     Ok(text.to_owned())
+}
+
+fn parse_role_arn(text: &str) -> Result<String, &'static str> {
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    let is_role = matches!(*fields, ["arn", partition, "iam", "", account, role]
+        if !partition.is_empty() && account.len() == 12 && role.starts_with("role/"));
+    if is_role && text.len() <= 2048 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a role's ARN: arn:aws:iam::123456789012:role/name")
+    }
+}
+
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+fn parse_session_name(text: &str) -> Result<String, &'static str> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
+    if (2..=64).contains(&text.len()) && text.bytes().all(is_allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 2 to 64 letters, digits and _+=,.@-")
+    }
 }
 
 /// `region=model, region=model`: the prefix of a profile fits one region only.

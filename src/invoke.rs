@@ -5,19 +5,22 @@
 //!
 //! Out of scope: other operations.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::config::{Authentication, Config, Endpoint};
+use crate::config::{Authentication, Config, Endpoint, Secret};
+use crate::credentials::{AssumeRoleError, Temporary};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::host::{Body, BodyStream, Host, ReadError};
 use crate::log::{Record, Token};
 use crate::model::{InvalidReply, Reply, build_payload};
 use crate::request::Request;
-use crate::retry::{Attempts, Next};
-use crate::sign::{Scope, sign};
+use crate::retry::{Attempts, Failure, Next};
+use crate::sign::{Credentials, Scope, sign};
 use crate::stream::{Decoder, Step};
 
 pub use error::InvokeError;
@@ -141,10 +144,17 @@ impl<H: Host> Call<'_, H> {
         let (endpoint, others) = (&config.endpoint, &*config.fallbacks);
         let mut attempts = Attempts::new(endpoint, others, config, deadline, host.now());
         loop {
-            record.attempt(attempts.endpoint());
-            let result = match self.post(attempts.endpoint(), payload.clone(), record).await {
-                Ok(answer) => read(answer).await,
-                Err(error) => Err(error),
+            let signed_at = config.upstream.clock.correct(host.now());
+            let identity = self.identity(record).await;
+            let result = match &identity {
+                Ok(identity) => {
+                    let (endpoint, payload) = (attempts.endpoint(), payload.clone());
+                    match self.post(endpoint, identity, payload, record).await {
+                        Ok(answer) => read(answer).await,
+                        Err(error) => Err(error),
+                    }
+                }
+                Err(error) => Err(error.clone().into()),
             };
             let error = match result {
                 Ok(it) => {
@@ -153,7 +163,13 @@ impl<H: Host> Call<'_, H> {
                 }
                 Err(error) => error,
             };
-            let error = match attempts.failed(&error, host.now(), host.random()) {
+            if let (Authentication::AssumeRole(role), Ok(Identity::Temporary(temporary))) =
+                (&config.authentication, &identity)
+                && Failure::of(&error) == Some(Failure::Expired)
+            {
+                role.forget(temporary);
+            }
+            let error = match attempts.failed(&error, signed_at, host.now(), host.random()) {
                 Next::Again(wait) if wait.is_zero() => continue,
                 Next::Again(wait) => match host.sleep(wait).await {
                     Ok(()) => continue,
@@ -168,10 +184,28 @@ impl<H: Host> Call<'_, H> {
         }
     }
 
+    /// Who calls.
+    async fn identity(&self, record: &mut Record) -> Result<Identity<'_>, AssumeRoleError> {
+        let Self { config, host, deadline, request, .. } = *self;
+        let role = match &config.authentication {
+            Authentication::SigV4(credentials) => return Ok(Identity::Stored(credentials)),
+            Authentication::ApiKey(key) => return Ok(Identity::ApiKey(key)),
+            Authentication::AssumeRole(role) => role,
+        };
+        let correct = |now| config.upstream.clock.correct(now);
+        let (temporary, problem) = role.credentials(host, deadline, correct).await?;
+        if let Some(problem) = problem {
+            let problem = InvokeError::from(problem).into_public(request, config);
+            record.credentials_error = problem.cause;
+        }
+        Ok(Identity::Temporary(temporary))
+    }
+
     /// Builds, signs and sends. The body of an answer of status 200 is left to be read.
     async fn post(
         &self,
         endpoint: &Endpoint,
+        identity: &Identity<'_>,
         payload: Bytes,
         record: &mut Record,
     ) -> Result<http::Response<H::Body>, InvokeError> {
@@ -188,20 +222,24 @@ impl<H: Host> Call<'_, H> {
             .body(payload)?;
 
         // 2. Sign.
-        match &config.authentication {
-            Authentication::SigV4(credentials) => {
-                let scope = Scope { region: &endpoint.region, service: "bedrock" };
-                sign(&mut call, credentials, scope, config.upstream.clock.correct(host.now()))?;
-            }
-            Authentication::ApiKey(key) => {
-                let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
-                    .map_err(http::Error::from)?;
-                value.set_sensitive(true);
-                call.headers_mut().insert(AUTHORIZATION, value);
-            }
+        let credentials = match identity {
+            Identity::Stored(credentials) => Some(*credentials),
+            Identity::Temporary(temporary) => Some(&temporary.credentials),
+            Identity::ApiKey(_) => None,
+        };
+        if let Some(credentials) = credentials {
+            let scope = Scope { region: &endpoint.region, service: "bedrock" };
+            sign(&mut call, credentials, scope, config.upstream.clock.correct(host.now()))?;
+        }
+        if let Identity::ApiKey(key) = identity {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+                .map_err(http::Error::from)?;
+            value.set_sensitive(true);
+            call.headers_mut().insert(AUTHORIZATION, value);
         }
 
         // 3. Send.
+        record.attempt(endpoint);
         let answer = host.send(call, deadline.left(host.now())).await?;
         record.upstream_status = Some(answer.status().as_u16());
         record.upstream_request_id = token(answer.headers(), "x-amzn-requestid");
@@ -214,6 +252,13 @@ impl<H: Host> Call<'_, H> {
         }
         Ok(answer)
     }
+}
+
+/// What proves who a call is from.
+enum Identity<'a> {
+    Stored(&'a Credentials),
+    Temporary(Arc<Temporary>),
+    ApiKey(&'a Secret),
 }
 
 fn token(headers: &HeaderMap, name: &str) -> Option<Token> {

@@ -20,7 +20,8 @@
 //! 4. [`gate`]: who calls is known, or the answer is 401 and the body is never read.
 //! 5. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
 //! 6. [`model`]: [`build_payload`] puts it into Claude's JSON.
-//! 7. [`mod@sign`]: [`sign()`] adds a Signature Version 4.
+//! 7. [`mod@sign`]: [`sign()`] adds a Signature Version 4, by a stored key or by temporary
+//!    [`credentials`].
 //! 8. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
 //! 9. `retry`: what fails and may not fail again is sent again, here or in another region.
 //! 10. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
@@ -94,6 +95,7 @@
 //! - `entry`: the Worker itself, which exports `fetch`. A Worker with its own takes `worker` only.
 
 pub mod config;
+pub mod credentials;
 mod date;
 mod deadline;
 pub mod envelope;
@@ -114,6 +116,7 @@ mod upstream;
 pub mod worker;
 
 pub use config::{Authentication, Config, ConfigError, Endpoint, Secret};
+pub use credentials::AssumeRole;
 pub use deadline::Deadline;
 pub use envelope::{Envelope, build_response};
 pub use error::{Code, Error};

@@ -99,6 +99,9 @@ pub struct Record {
     #[serde(rename = "total_ms", serialize_with = "as_ms")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_time: Option<Duration>,
+    /// Why the temporary credentials, which are still good, could not be replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_error: Option<Redacted>,
     /// What went wrong, in full.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Redacted>,
@@ -124,6 +127,7 @@ impl Record {
             stop_reason: None,
             upstream_time: None,
             total_time: None,
+            credentials_error: None,
             error: None,
         }
     }

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::credentials::AssumeRoleError;
 use crate::date;
 use crate::error::{Code, Error};
 use crate::host::{ReadError, TransportError};
@@ -29,6 +30,9 @@ pub enum InvokeError {
     /// The request cannot be made.
     #[error("cannot make the request: {0}")]
     Request(#[from] http::Error),
+    /// There are no credentials to sign with.
+    #[error("cannot assume the role: {0}")]
+    Credentials(#[from] AssumeRoleError),
     /// The request cannot be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -188,6 +192,7 @@ impl InvokeError {
     fn code(&self) -> Code {
         match self {
             Self::Payload(_) | Self::Request(_) | Self::Sign(_) => Code::Internal,
+            Self::Credentials(error) => error.code(),
             Self::Send(TransportError::TimedOut)
             | Self::Read(ReadError::Transport(TransportError::TimedOut)) => Code::Timeout,
             Self::Send(_) | Self::Read(ReadError::Transport(_)) => Code::Unavailable,
@@ -211,7 +216,11 @@ impl InvokeError {
         let quotable = std::iter::once(&*request.prompt)
             .chain(request.system.as_deref())
             .chain(request.stop_sequences.iter().map(|text| &**text));
-        let secrets = config.authentication.secrets();
+        let temporary = config.authentication.temporary();
+        let secrets = config
+            .authentication
+            .secrets()
+            .chain(temporary.iter().flat_map(|it| it.credentials.secrets()));
         let cause = Redacted::new(&self.to_string(), secrets, quotable);
         Error::new(code, message).because(cause)
     }

@@ -104,12 +104,12 @@ fn waits_double_up_to_twenty_seconds() {
     {
         let mut attempts = Attempts::new(&config.endpoint, &[], &config, deadline, host.now());
         for seconds in [1, 2, 4, 8, 16, 20, 20, 20, 20] {
-            let next = attempts.failed(&error, host.now(), random);
+            let next = attempts.failed(&error, host.now(), host.now(), random);
             let expected = Duration::from_secs(seconds).mul_f64(fraction);
             let Next::Again(wait) = next else { panic!("{name}: {next:?}") };
             assert!(wait.abs_diff(expected) <= ms(1), "{name}, {seconds}: {wait:?}");
         }
-        let end = attempts.failed(&error, host.now(), random);
+        let end = attempts.failed(&error, host.now(), host.now(), random);
         assert_eq!(end, Next::GiveUp(Some(MAX_BACKOFF)), "{name}");
     }
 }

@@ -34,6 +34,25 @@ impl Fixture {
     }
 
     pub async fn with_stub(bindings: Value, settings: Settings) -> Self {
+        Self::start(bindings, settings, |_| json!({})).await
+    }
+
+    /// The same with an STS.
+    pub async fn with_sts(bindings: Value, settings: Settings) -> Self {
+        Self::start(bindings, settings, |url| json!({ "AWS_ENDPOINT_URL_STS": url })).await
+    }
+
+    /// The same with a path for each region.
+    pub async fn with_regions(bindings: Value) -> Self {
+        let endpoint = |url: String| json!({ "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": format!("{url}/{{region}}") });
+        Self::start(bindings, Settings::default(), endpoint).await
+    }
+
+    async fn start(
+        bindings: Value,
+        settings: Settings,
+        of_url: impl FnOnce(String) -> Value,
+    ) -> Self {
         // Each test has a runtime, and the shared stand-in outlives the first of them.
         static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
         let stub = RUNTIME.spawn(Stub::start(settings)).await.unwrap().unwrap();
@@ -45,6 +64,7 @@ impl Fixture {
             "AUTH": "open",
         });
         let all_members = all.as_object_mut().unwrap();
+        all_members.extend(of_url(stub.url()).as_object().unwrap().clone());
         all_members.extend(bindings.as_object().unwrap().clone());
         all_members.retain(|_, value| !value.is_null());
         Self { worker: Workerd::start(&all).await, stub }

@@ -31,6 +31,7 @@ mod load;
 mod privacy;
 mod real_clients;
 mod refusals;
+mod roles;
 mod routes;
 mod sockets;
 mod stream_faults;

@@ -11,6 +11,8 @@
 //! 6. or, of `InvokeModelWithResponseStream`, [`events`] makes of that JSON what Claude streams,
 //!    [`frames`] encodes it, and [`stream`] sends it as the client reads.
 //!
+//! [`sts`] answers beside it: a key may be good for nothing but to get temporary ones.
+//!
 //! Out of scope: every operation but `InvokeModel` and `InvokeModelWithResponseStream`, models other
 //! than Claude's, tools and images in a prompt, and judging whether a model exists in the region.
 
@@ -24,8 +26,10 @@ pub mod reply;
 pub mod server;
 pub mod sigv4;
 pub mod stream;
+pub mod sts;
 
 pub use auth::AccessKey;
 pub use server::{Settings, Stub};
 pub use sigv4::Received;
 pub use stream::StreamCounts;
+pub use sts::StsFault;
