@@ -10,8 +10,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
+use http::uri::InvalidUri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::limits::Limits;
 use crate::log::Level;
 use crate::sign::Credentials;
 
@@ -36,7 +38,7 @@ const MODEL_ID_ESCAPES: &AsciiSet =
 /// })?;
 /// assert_eq!(config.max_tokens, 100);
 /// assert_eq!(
-///     config.invoke_uri.to_string(),
+///     config.model.invoke_uri.to_string(),
 ///     "https://bedrock-runtime.ap-northeast-1.amazonaws.com\
 ///      /model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke",
 /// );
@@ -47,8 +49,10 @@ const MODEL_ID_ESCAPES: &AsciiSet =
 pub struct Config {
     /// `BEDROCK_REGION`: the region of the endpoint and of the credential scope.
     pub region: String,
-    /// `BEDROCK_MODEL_ID`: a model id, an inference profile's id, or an ARN.
-    pub model_id: String,
+    /// `BEDROCK_MODEL_ID`: what is called when the caller names no model.
+    pub model: Endpoint,
+    /// `ALLOWED_MODELS`: what a caller may name beside it.
+    pub allowed_models: Vec<Endpoint>,
     /// `MAX_TOKENS`: what is sent when the caller names no number, and the most that it may name.
     pub max_tokens: u32,
     /// `TEMPERATURE`, 0 to 1: what is sent when the caller names none. `None`: not sent.
@@ -59,11 +63,33 @@ pub struct Config {
     pub log_level: Level,
     /// How a call to Bedrock proves who it is from.
     pub authentication: Authentication,
+    /// How much a caller may use.
+    pub limits: Limits,
+}
+
+/// A model, and where it is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Endpoint {
+    /// A model id, an inference profile's id, or an ARN.
+    pub model_id: String,
     /// Where InvokeModel is, with the model id percent-encoded once. Made here, because it is
     /// the same for every request.
     pub invoke_uri: Uri,
     /// Where InvokeModelWithResponseStream is.
     pub stream_uri: Uri,
+}
+
+impl Endpoint {
+    fn new(base: &str, model_id: String) -> Result<Self, InvalidUri> {
+        let model_uri =
+            format!("{base}/model/{}", utf8_percent_encode(&model_id, MODEL_ID_ESCAPES));
+        Ok(Self {
+            invoke_uri: format!("{model_uri}/invoke").parse()?,
+            stream_uri: format!("{model_uri}/invoke-with-response-stream").parse()?,
+            model_id,
+        })
+    }
 }
 
 /// How a call to Bedrock proves who it is from.
@@ -157,34 +183,38 @@ impl Config {
         });
         let authentication = vars.authentication();
         let endpoint = vars.read_optional("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", parse_endpoint);
+        let allowed_models = vars.read("ALLOWED_MODELS", "", parse_model_ids);
+        let limits = vars.limits();
 
         let (region, model_id) = (region?, model_id?);
-        let model_uri = model_uri(endpoint?, &region, &model_id);
-        let mut operation = |name: &str| {
-            format!("{model_uri}/{name}")
-                .parse()
-                .map_err(|error: http::uri::InvalidUri| {
-                    vars.problems.push(format!("the endpoint is not a URL: {error}"))
-                })
+        let base =
+            endpoint?.unwrap_or_else(|| format!("https://bedrock-runtime.{region}.amazonaws.com"));
+        let mut endpoint = |model_id| {
+            Endpoint::new(&base, model_id)
+                .map_err(|error| vars.problems.push(format!("the endpoint is not a URL: {error}")))
                 .ok()
         };
-        let (invoke_uri, stream_uri) =
-            (operation("invoke")?, operation("invoke-with-response-stream")?);
         Some(Self {
             region,
-            model_id,
+            model: endpoint(model_id)?,
+            allowed_models: allowed_models?.into_iter().map(endpoint).collect::<Option<_>>()?,
             max_tokens: max_tokens?,
             temperature: temperature?,
             max_body_bytes: max_body_bytes?,
             log_level: log_level?,
             authentication: authentication?,
-            invoke_uri,
-            stream_uri,
+            limits: limits?,
         })
+    }
+
+    /// The model of this id, or the default. `None`: it is not allowed.
+    pub(crate) fn model(&self, id: Option<&str>) -> Option<&Endpoint> {
+        let Some(id) = id else { return Some(&self.model) };
+        std::iter::once(&self.model).chain(&self.allowed_models).find(|it| it.model_id == id)
     }
 }
 
-struct Variables<F> {
+pub(crate) struct Variables<F> {
     look_up: F,
     problems: Vec<String>,
 }
@@ -195,12 +225,12 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         (self.look_up)(name).map(|text| text.trim().to_owned())
     }
 
-    fn non_empty(&self, name: &str) -> Option<String> {
+    pub(crate) fn non_empty(&self, name: &str) -> Option<String> {
         self.text(name).filter(|text| !text.is_empty())
     }
 
     /// The variable or its default, parsed; `None` where that was a problem.
-    fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         name: &str,
         default: &str,
@@ -211,7 +241,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     }
 
     /// As [`read`](Self::read), for a variable without a default: `Some(None)` where it is not set.
-    fn read_optional<T>(
+    pub(crate) fn read_optional<T>(
         &mut self,
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
@@ -268,6 +298,14 @@ fn parse_model_id(text: &str) -> Result<String, &'static str> {
         return Err("must be a whole ARN: arn:partition:service:region:account:resource");
     }
     Ok(text.to_owned())
+}
+
+/// Separated by commas or white space.
+fn parse_model_ids(text: &str) -> Result<Vec<String>, &'static str> {
+    let ids = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|id| !id.is_empty());
+    ids.map(parse_model_id)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "must be a list of model ids, inference profiles' ids and ARNs")
 }
 
 fn parse_temperature(text: &str) -> Result<f64, &'static str> {
@@ -356,12 +394,6 @@ fn parse_host(text: &str) -> Option<String> {
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
-fn model_uri(endpoint: Option<String>, region: &str, model_id: &str) -> String {
-    let endpoint =
-        endpoint.unwrap_or_else(|| format!("https://bedrock-runtime.{region}.amazonaws.com"));
-    format!("{endpoint}/model/{}", utf8_percent_encode(model_id, MODEL_ID_ESCAPES))
 }
 
 #[cfg(test)]

@@ -20,8 +20,20 @@ pub struct Error {
     pub cause: Option<Redacted>,
     /// The `allow` header of [`Code::MethodNotAllowed`].
     pub allow: Option<&'static str>,
-    /// The `retry-after` header: Bedrock's, as it came.
+    /// The `retry-after` header: Bedrock's, as it came, or until a limit allows more.
     pub retry_after: Option<Token>,
+    /// The `x-ratelimit-limit-tokens` and `x-ratelimit-remaining-tokens` headers of
+    /// [`Code::BudgetExceeded`].
+    pub tokens: Option<TokensLeft>,
+}
+
+/// Of a limit that a request would exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokensLeft {
+    /// The limit.
+    pub limit: u64,
+    /// What is left of it, without what requests in flight have reserved.
+    pub remaining: u64,
 }
 
 /// What went wrong, in one word: the value of `x-error-code`. The words are stable.
@@ -30,6 +42,8 @@ pub struct Error {
 pub enum Code {
     /// `invalid_request`, 400: the body, or a field of it, is not as it must be.
     InvalidRequest,
+    /// `model_not_allowed`, 403: `model` is neither the configured one nor in `ALLOWED_MODELS`.
+    ModelNotAllowed,
     /// `not_found`, 404: there is nothing at this path.
     NotFound,
     /// `method_not_allowed`, 405: `allow` lists the methods of the path.
@@ -40,6 +54,12 @@ pub enum Code {
     UnsupportedMediaType,
     /// `upgrade_required`, 426: the path is a WebSocket's, and the request did not ask for one.
     UpgradeRequired,
+    /// `rate_limited`, 429: too many requests of this caller, or from this address.
+    RateLimited,
+    /// `too_many_in_flight`, 429: as many requests of this caller are in flight as may be.
+    TooManyInFlight,
+    /// `budget_exceeded`, 429: the request may use more tokens than the caller has left.
+    BudgetExceeded,
     /// `misconfigured`, 500: a variable is missing or wrong. The log names it.
     Misconfigured,
     /// `internal`, 500: a fault of this program.
@@ -62,6 +82,8 @@ pub enum Code {
     InvalidResponse,
     /// `truncated`, 500: Bedrock's answer broke off.
     Truncated,
+    /// `limits_unavailable`, 503: what the caller may use could not be looked up.
+    LimitsUnavailable,
 }
 
 impl Code {
@@ -69,11 +91,15 @@ impl Code {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
+            Self::ModelNotAllowed => "model_not_allowed",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::UpgradeRequired => "upgrade_required",
+            Self::RateLimited => "rate_limited",
+            Self::TooManyInFlight => "too_many_in_flight",
+            Self::BudgetExceeded => "budget_exceeded",
             Self::Misconfigured => "misconfigured",
             Self::Internal => "internal",
             Self::Throttled => "throttled",
@@ -85,6 +111,7 @@ impl Code {
             Self::ModelError => "model_error",
             Self::InvalidResponse => "invalid_response",
             Self::Truncated => "truncated",
+            Self::LimitsUnavailable => "limits_unavailable",
         }
     }
 
@@ -92,7 +119,11 @@ impl Code {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::Throttled
+            Self::RateLimited
+                | Self::TooManyInFlight
+                | Self::BudgetExceeded
+                | Self::LimitsUnavailable
+                | Self::Throttled
                 | Self::Timeout
                 | Self::Unavailable
                 | Self::ModelError
@@ -100,15 +131,21 @@ impl Code {
         )
     }
 
-    /// The status of the answer. All that is not the caller's fault is 500, as in the article.
+    /// The status of the answer. All that is not the caller's fault is 500, as in the article, but
+    /// where the caller is only asked to wait: 503.
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::ModelNotAllowed => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::RateLimited | Self::TooManyInFlight | Self::BudgetExceeded => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::LimitsUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -123,7 +160,14 @@ impl Serialize for Code {
 impl Error {
     /// The caller's fault, which needs no more than its message.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), cause: None, allow: None, retry_after: None }
+        Self {
+            code,
+            message: message.into(),
+            cause: None,
+            allow: None,
+            retry_after: None,
+            tokens: None,
+        }
     }
 
     pub(crate) fn because(mut self, cause: Redacted) -> Self {

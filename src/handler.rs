@@ -14,6 +14,7 @@ use crate::error::{Code, Error};
 use crate::event::{Event, Route};
 use crate::host::{Body, Host, ReadError};
 use crate::invoke::invoke_bedrock;
+use crate::limits::{self, Address};
 use crate::log::{Record, Redacted, Token};
 use crate::request::Request;
 
@@ -28,10 +29,12 @@ mod streaming;
 /// 1. The request gets an id, which every answer carries.
 /// 2. The configuration is right, or 500. What is wrong with it is in the record.
 /// 3. The path and the method are ours, or 404 and 405. `OPTIONS` and `/healthz` end here.
-/// 4. The headers announce JSON of a fair size, or 415 and 413; only then the body is read.
-/// 5. The body is a valid request, or 400.
-/// 6. Bedrock answers with a text, or 500.
-/// 7. The record and the answer's headers tell what is known of the call.
+/// 4. The caller has not sent too many requests, or 429. `/usage` ends here.
+/// 5. The headers announce JSON of a fair size, or 415 and 413; only then the body is read.
+/// 6. The body is a valid request, or 400. Its model is allowed, or 403.
+/// 7. What it may use is reserved, or 429. Bedrock answers with a text, or 500. What was used is
+///    settled.
+/// 8. The record and the answer's headers tell what is known of the call.
 pub async fn lambda_handler<H: Host, B: Body>(
     event: Event<B>,
     config: &Result<Config, ConfigError>,
@@ -39,8 +42,8 @@ pub async fn lambda_handler<H: Host, B: Body>(
 ) -> (Envelope, Record) {
     // 1.
     let mut call = Call::new(&event, host);
-    let envelope = match admit(event, config, &mut call.record).await {
-        // 5.
+    let envelope = match admit(event, config, host, &mut call.record).await {
+        // 6.
         Ok((config, body)) => match Request::parse(&body, config) {
             Ok(request) => generate(&request, config, host, &mut call.record).await,
             Err(error) => failure("", error, &mut call.record),
@@ -65,7 +68,7 @@ impl Call {
         Self { started: host.now(), record: Record::new(id), without_body }
     }
 
-    /// 7.
+    /// 8.
     fn finish<H: Host>(mut self, mut envelope: Envelope, host: &H) -> (Envelope, Record) {
         self.record.total_time = host.now().duration_since(self.started).ok();
         self.record.set_status(envelope.status_code);
@@ -77,10 +80,11 @@ impl Call {
     }
 }
 
-/// Steps 2 to 4: the configuration and the body, or the answer.
-async fn admit<'a, B: Body>(
+/// Steps 2 to 5: the configuration and the body, or the answer.
+async fn admit<'a, H: Host, B: Body>(
     event: Event<B>,
     config: &'a Result<Config, ConfigError>,
+    host: &H,
     record: &mut Record,
 ) -> Result<(&'a Config, Bytes), Envelope> {
     // 2.
@@ -90,7 +94,7 @@ async fn admit<'a, B: Body>(
     let allow = match event.route {
         Route::Generate => "OPTIONS, POST",
         Route::Socket => "GET, OPTIONS",
-        Route::Health => "GET, HEAD, OPTIONS",
+        Route::Usage | Route::Health => "GET, HEAD, OPTIONS",
         Route::Unknown => {
             let error = Error::new(Code::NotFound, "there is nothing at this path");
             return Err(failure("", error, record));
@@ -110,7 +114,7 @@ async fn admit<'a, B: Body>(
             envelope.set_header("upgrade", "websocket");
             return Err(envelope);
         }
-        (Route::Generate, &Method::POST) => {}
+        (Route::Generate, &Method::POST) | (Route::Usage, &Method::GET | &Method::HEAD) => {}
         _ => {
             let message = format!("the method must be one of {allow}");
             let error = Error { allow: Some(allow), ..Error::new(Code::MethodNotAllowed, message) };
@@ -118,18 +122,32 @@ async fn admit<'a, B: Body>(
         }
     }
     // 4.
+    let address = || Address::of(&event.headers);
+    let admitted = limits::admit(record.caller.as_ref(), address, config, host).await;
+    admitted.map_err(|error| failure("", error, record))?;
+    if event.route == Route::Usage {
+        let usage = limits::usage(record.caller.as_ref(), config, host).await;
+        return Err(usage.unwrap_or_else(|error| failure("", error, record)));
+    }
+    // 5.
     let body = read_body(event, config.max_body_bytes).await;
     Ok((config, body.map_err(|error| failure("", error, record))?))
 }
 
-/// 6.
+/// 7.
 async fn generate<H: Host>(
     request: &Request<'_>,
     config: &Config,
     host: &H,
     record: &mut Record,
 ) -> Envelope {
-    match invoke_bedrock(request, config, host, record).await {
+    let result = async {
+        let reservation = limits::reserve(request, record.caller.as_ref(), config, host).await?;
+        let result = invoke_bedrock(request, config, host, record).await;
+        limits::settle(reservation, record, host).await;
+        result
+    };
+    match result.await {
         Ok(reply) => build_response(&request.prompt, &reply.text, 200),
         Err(error) => failure(&request.prompt, error, record),
     }
@@ -197,7 +215,7 @@ fn misconfigured(error: &ConfigError) -> Error {
 
 /// The envelope of an error, which goes to the caller, and what goes to the record instead.
 fn failure(prompt: &str, error: Error, record: &mut Record) -> Envelope {
-    let Error { code, message, cause, allow, retry_after } = error;
+    let Error { code, message, cause, allow, retry_after, tokens } = error;
     record.fail(code, cause);
 
     let mut envelope = build_response(prompt, &format!("Error: {message}"), code.status().as_u16());
@@ -207,6 +225,10 @@ fn failure(prompt: &str, error: Error, record: &mut Record) -> Envelope {
     }
     if let Some(seconds) = retry_after {
         envelope.set_header("retry-after", seconds.as_str());
+    }
+    if let Some(tokens) = tokens {
+        envelope.set_header("x-ratelimit-limit-tokens", tokens.limit);
+        envelope.set_header("x-ratelimit-remaining-tokens", tokens.remaining);
     }
     envelope
 }

@@ -9,6 +9,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{Request, Response};
 
+use crate::limits::Settlement;
+
 /// A clock, a source of randomness and an HTTP client.
 pub trait Host {
     /// The body of an answer, not read yet.
@@ -28,6 +30,36 @@ pub trait Host {
         &self,
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Response<Self::Body>, TransportError>>;
+
+    /// Whether nobody waits for the answer any more, as far as it is known.
+    fn is_abandoned(&self) -> bool {
+        false
+    }
+
+    /// Counts one request for a key, and tells whether it is within the limit. It is called only
+    /// where `RATE_LIMITER` is set.
+    fn admit(&self, _key: &str) -> impl Future<Output = Result<bool, LimitError>> {
+        ready(Err(LimitError::Missing))
+    }
+
+    /// Takes a message to the [`Ledger`](crate::limits::Ledger) of an account, by
+    /// [`exchange`](crate::limits::Ledger::exchange), and returns the reply. It is called only where
+    /// a limit is set that a ledger counts.
+    fn ledger(
+        &self,
+        _account: &str,
+        _message: String,
+    ) -> impl Future<Output = Result<String, LimitError>> {
+        ready(Err(LimitError::Missing))
+    }
+
+    /// Sends a settlement. It may return before it has arrived, where the Host sees to it.
+    fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<(), LimitError>> {
+        async move {
+            self.ledger(&settlement.account, settlement.message).await?;
+            Ok(())
+        }
+    }
 }
 
 /// A body that is read when it is wanted: the caller's, or Bedrock's.
@@ -42,6 +74,18 @@ pub trait BodyStream: Body {
     /// The next piece, or `None` at the end. A body that is dropped before that is no longer
     /// received.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, TransportError>>;
+}
+
+/// A limit cannot be enforced. The text is for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// There is nothing that could.
+    #[error("this Host has no such binding")]
+    Missing,
+    /// It does not answer.
+    #[error("{0}")]
+    Unreachable(String),
 }
 
 /// The network failed: no connection, or one that ended early. The text is for the log.

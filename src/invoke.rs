@@ -9,11 +9,11 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde_json::Value;
 
-use crate::config::{Authentication, Config};
+use crate::config::{Authentication, Config, Endpoint};
 use crate::error::{Code, Error};
 use crate::host::{Body, BodyStream, Host, ReadError, TransportError};
 use crate::log::{Record, Redacted, Token};
-use crate::model::{InvalidReply, Reply, build_payload, error_type};
+use crate::model::{InvalidReply, Reply, Usage, build_payload, error_type};
 use crate::request::Request;
 use crate::sign::{Scope, SignError, sign};
 use crate::stream::{Decoder, FrameError, Step};
@@ -87,12 +87,15 @@ pub async fn invoke_bedrock<H: Host>(
 ) -> Result<Reply, Error> {
     let started = host.now();
     let result = async {
-        let answer = post(&config.invoke_uri, request, config, host, record).await?;
-        Ok(Reply::parse(&answer.into_body().read(MAX_REPLY_BYTES).await?)?)
+        let endpoint = endpoint(request, config, record);
+        let answer = post(&endpoint.invoke_uri, request, config, host, record).await?;
+        let body = answer.into_body().read(MAX_REPLY_BYTES).await?;
+        Ok(Reply::parse(&body).inspect_err(|_| record.learn(None, Usage::of(&body)))?)
     };
     let result: Result<Reply, InvokeError> = result.await;
     record.upstream_time = host.now().duration_since(started).ok();
 
+    record.is_billed = result.as_ref().err().is_none_or(|error| error.is_billed(host));
     let reply = result.map_err(|error| error.into_public(request, config))?;
     record.learn(reply.stop_reason.as_ref(), reply.usage);
     Ok(reply)
@@ -112,8 +115,9 @@ pub async fn invoke_bedrock_with_response_stream<H: Host>(
 ) -> Result<(H::Body, Decoder), Error> {
     let started = host.now();
     let result = async {
+        let endpoint = endpoint(request, config, record);
         let (head, mut body) =
-            post(&config.stream_uri, request, config, host, record).await?.into_parts();
+            post(&endpoint.stream_uri, request, config, host, record).await?.into_parts();
         if !is_event_stream(&head.headers) {
             // It may still say what it is.
             let reply = Reply::parse(&body.read(MAX_REPLY_BYTES).await?);
@@ -133,7 +137,15 @@ pub async fn invoke_bedrock_with_response_stream<H: Host>(
     };
     let result: Result<_, InvokeError> = result.await;
     record.upstream_time = host.now().duration_since(started).ok();
+    record.is_billed = result.as_ref().err().is_none_or(|error| error.is_billed(host));
     result.map_err(|error| error.into_public(request, config))
+}
+
+fn endpoint<'a>(request: &Request<'_>, config: &'a Config, record: &mut Record) -> &'a Endpoint {
+    let Some(id) = request.model.as_deref() else { return &config.model };
+    record.model = Some(id.to_owned());
+    // It was validated with the request.
+    config.model(Some(id)).unwrap_or(&config.model)
 }
 
 /// Whether it does not say that it is something else.
@@ -290,6 +302,21 @@ impl InvokeError {
             Self::Exception { kind, .. } => code_of(kind.as_ref().map_or("", Token::as_str), 500),
             Self::Refused { status, kind, .. } => {
                 code_of(kind.as_ref().map_or("", Token::as_str), status.as_u16())
+            }
+        }
+    }
+
+    /// Whether Bedrock may bill the call all the same. It does not where it refused, nor where it
+    /// was not reached.
+    fn is_billed<H: Host>(&self, host: &H) -> bool {
+        match self {
+            Self::Payload(_) | Self::Request(_) | Self::Sign(_) => false,
+            // A caller who leaves does not stop a model that has begun.
+            Self::Send(_) => host.is_abandoned(),
+            Self::InvalidReply(InvalidReply::Error(_)) => false,
+            Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Truncated => true,
+            Self::Refused { .. } | Self::Exception { .. } => {
+                matches!(self.code(), Code::Timeout | Code::ModelError)
             }
         }
     }

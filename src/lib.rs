@@ -17,13 +17,14 @@
 //! 1. [`config`]: the settings are read from variables, once, and validated together.
 //! 2. [`event`]: an HTTP request, or one of the three shapes of Lambda's JSON, becomes an [`Event`].
 //! 3. [`handler`]: [`lambda_handler`] takes the event through the rest.
-//! 4. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
-//! 5. [`model`]: [`build_payload`] puts it into Claude's JSON.
-//! 6. [`mod@sign`]: [`sign()`] adds a Signature Version 4.
-//! 7. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
-//! 8. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
-//! 9. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
-//! 10. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
+//! 4. [`limits`]: the request is counted, and what it may use is reserved.
+//! 5. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
+//! 6. [`model`]: [`build_payload`] puts it into Claude's JSON.
+//! 7. [`mod@sign`]: [`sign()`] adds a Signature Version 4.
+//! 8. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
+//! 9. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
+//! 10. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
+//! 11. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
 //!
 //! # Example
 //!
@@ -88,6 +89,7 @@ pub mod gate;
 pub mod handler;
 pub mod host;
 pub mod invoke;
+pub mod limits;
 pub mod log;
 pub mod model;
 pub mod request;
@@ -96,14 +98,15 @@ pub mod stream;
 #[cfg(feature = "worker")]
 pub mod worker;
 
-pub use config::{Authentication, Config, ConfigError, Secret};
+pub use config::{Authentication, Config, ConfigError, Endpoint, Secret};
 pub use envelope::{Envelope, build_response};
-pub use error::{Code, Error};
+pub use error::{Code, Error, TokensLeft};
 pub use event::{Event, LambdaBody, Route};
 pub use gate::Caller;
 pub use handler::{Answer, lambda_handler, socket_handler, streaming_handler};
-pub use host::{Body, BodyStream, Host, ReadError, TransportError};
+pub use host::{Body, BodyStream, Host, LimitError, ReadError, TransportError};
 pub use invoke::{invoke_bedrock, invoke_bedrock_with_response_stream};
+pub use limits::{Address, Limits, Settlement};
 pub use log::{Level, Record, Redacted, Token};
 pub use model::{Payload, Reply, Usage, build_payload};
 pub use request::Request;

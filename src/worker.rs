@@ -23,7 +23,8 @@ use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
 use crate::event::Event;
 use crate::handler::{Answer, streaming_handler};
-use crate::host::{Host, TransportError};
+use crate::host::{Host, LimitError, TransportError};
+use crate::limits::{Address, Settlement};
 use crate::log::{Level, Record};
 use body::JsBody;
 use task::settled;
@@ -32,8 +33,11 @@ mod body;
 #[cfg(feature = "entry")]
 mod entry;
 mod glue;
+mod ledger;
 mod streams;
 mod task;
+
+pub use ledger::Ledger;
 
 /// Answers a request, and logs its line. A route of another Worker can be this function.
 ///
@@ -72,7 +76,7 @@ async fn answer(
 ) -> Result<JsValue, JsValue> {
     let event = event(&request);
     if let (true, Ok(config)) = (event.is_upgrade(), config) {
-        return Ok(streams::socket(config)?.into());
+        return Ok(streams::socket(Address::of(&event.headers), config)?.into());
     }
     let worker = Worker { client: request.into() };
     let response = match streaming_handler(event, config, &worker).await {
@@ -197,6 +201,28 @@ impl Host for Worker {
         *response.headers_mut() = header_map(headers);
         Ok(response)
     }
+
+    fn is_abandoned(&self) -> bool {
+        glue::is_gone(&self.client)
+    }
+
+    async fn admit(&self, key: &str) -> Result<bool, LimitError> {
+        let admitted = settled(glue::admit(key)).await.map_err(|error| limit_error(&error))?;
+        admitted.as_bool().ok_or(LimitError::Missing)
+    }
+
+    async fn ledger(&self, account: &str, message: String) -> Result<String, LimitError> {
+        let reply = settled(glue::ledger(account, &message)).await;
+        reply.map_err(|error| limit_error(&error))?.as_string().ok_or(LimitError::Missing)
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<(), LimitError> {
+        glue::settle(&settlement.account, &settlement.message).map_err(|error| limit_error(&error))
+    }
+}
+
+fn limit_error(error: &JsValue) -> LimitError {
+    LimitError::Unreachable(transport_error(error).0)
 }
 
 fn transport_error(error: &JsValue) -> TransportError {

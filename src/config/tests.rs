@@ -19,14 +19,14 @@ fn with_keys(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
 fn defaults() {
     let config = with_keys(&[]).unwrap();
     assert_eq!(config.region, "ap-northeast-1");
-    assert_eq!(config.model_id, "apac.anthropic.claude-sonnet-4-20250514-v1:0");
+    assert_eq!(config.model.model_id, "apac.anthropic.claude-sonnet-4-20250514-v1:0");
     assert_eq!(config.max_tokens, 100);
     assert_eq!(config.temperature, Some(0.7));
     assert_eq!(config.max_body_bytes, 1_048_576);
     assert_eq!(config.log_level, Level::Info);
     assert!(config.authentication.secrets().eq([ID, SECRET]));
     assert_eq!(
-        config.invoke_uri.to_string(),
+        config.model.invoke_uri.to_string(),
         "https://bedrock-runtime.ap-northeast-1.amazonaws.com\
          /model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"
     );
@@ -156,7 +156,7 @@ fn what_is_wrong_is_named() {
         .iter()
         .filter_map(|(name, variable, value, problem)| {
             let actual = with_keys(&[(variable, value)])
-                .map(|config| format!("is accepted: {}", config.invoke_uri))
+                .map(|config| format!("is accepted: {}", config.model.invoke_uri))
                 .map_err(|error| error.problems);
             let expected = Err(vec![format!("{variable} {problem}")]);
             (actual != expected).then(|| format!("{variable}, {name}: {actual:?}"))
@@ -293,9 +293,9 @@ fn model_ids_are_percent_encoded_once() {
     ] {
         let config = with_keys(&[("BEDROCK_MODEL_ID", model_id), ("BEDROCK_REGION", "us-east-1")])
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(config.model_id, model_id, "{name}");
+        assert_eq!(config.model.model_id, model_id, "{name}");
         assert_eq!(
-            config.invoke_uri.to_string(),
+            config.model.invoke_uri.to_string(),
             format!("https://bedrock-runtime.us-east-1.amazonaws.com/model/{expected}/invoke"),
             "{name}"
         );
@@ -325,7 +325,7 @@ fn endpoints() {
         let vars = [("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", endpoint), ("BEDROCK_MODEL_ID", "m:0")];
         let config = with_keys(&vars).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(
-            config.invoke_uri.to_string(),
+            config.model.invoke_uri.to_string(),
             format!("{expected}/model/m%3A0/invoke"),
             "{name}"
         );

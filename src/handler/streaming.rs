@@ -11,9 +11,10 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::host::{Body, Host};
 use crate::invoke::invoke_bedrock_with_response_stream;
+use crate::limits::{self, Address, Reservation};
 use crate::log::{Record, Token};
 use crate::request::Request;
-use crate::stream::{Generation, StreamEvent, Streaming};
+use crate::stream::{Decoder, Generation, StreamEvent, Streaming};
 
 /// An answer: whole, or on its way.
 #[derive(Debug)]
@@ -38,15 +39,16 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
 ) -> Answer<'a, H::Body> {
     let mut call = Call::new(&event, host);
     let accepts_events = accepts_events(&event.headers);
-    let envelope = match admit(event, config, &mut call.record).await {
+    let envelope = match admit(event, config, host, &mut call.record).await {
         Ok((config, body)) => match Request::parse(&body, config) {
             Ok(request) if accepts_events || request.stream => {
                 let record = &mut call.record;
-                match invoke_bedrock_with_response_stream(&request, config, host, record).await {
-                    Ok((body, decoder)) => {
+                match open(&request, config, host, record).await {
+                    Ok((body, decoder, reservation)) => {
                         let (request, started) = (request.into_owned(), call.started);
                         let (envelope, record) = call.finish(event_stream(), host);
-                        let generation = Generation::new(decoder, request, config, record, started);
+                        let generation = Generation::new(decoder, request, config, record, started)
+                            .with(reservation);
                         return Answer::Stream(envelope, Streaming { body, generation });
                     }
                     Err(error) => failure(&request.prompt, error, record),
@@ -61,7 +63,25 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
     Answer::Whole(envelope, record)
 }
 
-/// One prompt of a WebSocket: the message is the body of a request, the answer comes in events.
+/// Reserves what the request may use, and begins the call. What ends here is settled here.
+async fn open<H: Host>(
+    request: &Request<'_>,
+    config: &Config,
+    host: &H,
+    record: &mut Record,
+) -> Result<(H::Body, Decoder, Option<Reservation>), Error> {
+    let reservation = limits::reserve(request, record.caller.as_ref(), config, host).await?;
+    match invoke_bedrock_with_response_stream(request, config, host, record).await {
+        Ok((body, decoder)) => Ok((body, decoder, reservation)),
+        Err(error) => {
+            limits::settle(reservation, record, host).await;
+            Err(error)
+        }
+    }
+}
+
+/// One prompt of a WebSocket that was opened from an address: the message is the body of a request,
+/// the answer comes in events.
 ///
 /// # Errors
 ///
@@ -69,6 +89,7 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
 /// the log.
 pub async fn socket_handler<'a, H: Host>(
     message: Bytes,
+    address: &Address,
     config: &'a Config,
     host: &H,
 ) -> Result<Streaming<'a, H::Body>, (StreamEvent, Record)> {
@@ -76,17 +97,18 @@ pub async fn socket_handler<'a, H: Host>(
     let mut record = Record::new(Token::random(host.random()));
     record.configure(config);
     let result: Result<_, Error> = async {
+        limits::admit(record.caller.as_ref(), || address.clone(), config, host).await?;
         let limit = config.max_body_bytes;
         let body = message.read(limit).await.map_err(|error| unreadable(error, limit))?;
         let request = Request::parse(&body, config)?;
-        let opened =
-            invoke_bedrock_with_response_stream(&request, config, host, &mut record).await?;
+        let opened = open(&request, config, host, &mut record).await?;
         Ok((request.into_owned(), opened))
     }
     .await;
     match result {
-        Ok((request, (body, decoder))) => {
-            let generation = Generation::new(decoder, request, config, record, started);
+        Ok((request, (body, decoder, reservation))) => {
+            let generation =
+                Generation::new(decoder, request, config, record, started).with(reservation);
             Ok(Streaming { body, generation })
         }
         Err(error) => {

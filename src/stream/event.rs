@@ -15,7 +15,7 @@ pub enum StreamEvent {
     Start {
         /// As in the `x-request-id` header and the log.
         request_id: Token,
-        /// The configured model.
+        /// The model that answers.
         model: String,
     },
     /// A piece of text. It ends between two characters.

@@ -1,15 +1,36 @@
-//! The Worker's entry, and nothing else: two of them in one wasm collide.
+//! The Worker's exports, and nothing else: two entries in one wasm collide.
 //!
-//! It is what `#[event(fetch)]` would make, but for the future: that of a whole request is driven by
-//! JavaScript already, and needs no second driver around it.
+//! They are what `#[event(fetch)]` and `#[durable_object(fetch)]` would make, but for the futures:
+//! that of a whole request is driven by JavaScript already, and a ledger answers without waiting.
 
 use ::worker::Env;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::Ledger;
+
 /// Answers a request. worker-build knows it by its name.
 #[wasm_bindgen]
 pub fn fetch(request: web_sys::Request, env: Env, _context: JsValue) -> Promise {
     super::serve(request, &env)
+}
+
+/// The class of the binding `LEDGER`. Its name is in wrangler.toml, and an object's for its life.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct CallerLedger(Ledger);
+
+#[wasm_bindgen]
+impl CallerLedger {
+    /// As the runtime makes one.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: JsValue, _env: JsValue) -> Self {
+        Self(Ledger::of(state))
+    }
+
+    /// Answers a message.
+    pub fn fetch(&self, request: &web_sys::Request) -> Result<web_sys::Response, JsValue> {
+        self.0.answer(request)
+    }
 }

@@ -12,6 +12,7 @@ use super::{Worker, glue, log, now, task};
 use crate::config::Config;
 use crate::handler::socket_handler;
 use crate::host::TransportError;
+use crate::limits::Address;
 use crate::stream::{Generation, StreamEvent, Streaming};
 
 type Answer = Streaming<'static, JsBody>;
@@ -23,13 +24,17 @@ pub(super) fn events(headers: &str, answer: Answer) -> Result<web_sys::Response,
 }
 
 /// A WebSocket that takes prompts.
-pub(super) fn socket(config: &'static Config) -> Result<web_sys::Response, JsValue> {
+pub(super) fn socket(
+    address: Address,
+    config: &'static Config,
+) -> Result<web_sys::Response, JsValue> {
     // A message in, and who waits for its answer; a reader of Bedrock's answer and its step out, or
     // the only event.
     let open = move |message: Vec<u8>, client: JsValue| -> Promise {
         let worker = Worker { client: client.clone() };
+        let address = address.clone();
         task::promise(&client, async move {
-            match socket_handler(message.into(), config, &worker).await {
+            match socket_handler(message.into(), &address, config, &worker).await {
                 Ok(Streaming { mut body, generation }) => {
                     let step = step(generation, write_line);
                     Ok(Array::of2(&body.take_reader()?, &step).into())
@@ -87,5 +92,10 @@ fn step(generation: Generation<'static>, write: fn(&StreamEvent, &mut Vec<u8>)) 
 
 fn finish(generation: Generation<'_>) {
     let config = generation.config();
-    log(&generation.finish(now()), Some(config));
+    let (record, settlement) = generation.finish(now());
+    if let Some(settlement) = settlement {
+        // Where it fails, the reservation expires.
+        let _ = glue::settle(&settlement.account, &settlement.message);
+    }
+    log(&record, Some(config));
 }

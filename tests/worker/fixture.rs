@@ -1,6 +1,6 @@
 //! A Worker and the Bedrock that it calls.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bedrock_stub::{Received, Settings, StreamCounts, Stub};
@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::client::PATIENCE;
-use crate::workerd::Workerd;
+use crate::workerd::{Directory, Workerd};
 
 pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -34,6 +34,15 @@ impl Fixture {
     }
 
     pub async fn with_stub(bindings: Value, settings: Settings) -> Self {
+        Self::start(Arc::new(Directory::new()), bindings, settings).await
+    }
+
+    /// One whose Durable Objects are in a directory, with those that are there.
+    pub async fn on(disk: Arc<Directory>, bindings: Value) -> Self {
+        Self::start(disk, bindings, Settings::default()).await
+    }
+
+    async fn start(disk: Arc<Directory>, bindings: Value, settings: Settings) -> Self {
         // Each test has a runtime, and the shared stand-in outlives the first of them.
         static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
         let stub = RUNTIME.spawn(Stub::start(settings)).await.unwrap().unwrap();
@@ -42,11 +51,12 @@ impl Fixture {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": stub.url(),
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "LEDGER": true,
         });
         let all_members = all.as_object_mut().unwrap();
         all_members.extend(bindings.as_object().unwrap().clone());
         all_members.retain(|_, value| !value.is_null());
-        Self { worker: Workerd::start(&all).await, stub }
+        Self { worker: Workerd::start(disk, &all).await, stub }
     }
 
     /// The only request to Bedrock with this prompt.

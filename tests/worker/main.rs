@@ -21,6 +21,7 @@ mod cancellation;
 mod configuration;
 mod faults;
 mod idle;
+mod limits;
 mod load;
 mod privacy;
 mod real_clients;
