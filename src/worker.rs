@@ -41,7 +41,8 @@ pub use ledger::Ledger;
 
 /// Answers a request, and logs its line. A route of another Worker can be this function.
 ///
-/// The variables are read from `env` at the first request of an isolate.
+/// The variables are read from `env` at the first request of an isolate. A limit wants its binding,
+/// as in this project's `wrangler.toml`: `RATE_LIMITER`, and `LEDGER` with the class in [`Ledger`].
 ///
 /// ```no_run
 /// # use worker::{Context, Env, Request, Response, Result, event};

@@ -158,14 +158,6 @@ async fn two_hundred_at_once_do_not_overshoot_a_budget() {
     // Those that came later may have found what earlier ones gave back.
     assert!((10..REQUESTS).contains(&answered), "{answered}");
     assert_eq!(fixture.stub.requests().len() as u64, answered);
-    // Now there is no room for one more.
-    let most = (budget - used - INPUT + 1).min(100);
-    if budget - used > INPUT {
-        let request = json!({ "prompt": "hi", "max_tokens": most });
-        if most + INPUT > budget - used {
-            assert_limited("one more", &fixture.worker.post(request).await, "budget_exceeded");
-        }
-    }
     assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
 }
 
