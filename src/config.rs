@@ -15,6 +15,7 @@ pub use endpoint::Endpoint;
 
 use crate::credentials::{AssumeRole, Temporary};
 use crate::gate::Access;
+use crate::limits::Limits;
 use crate::log::Level;
 use crate::sign::Credentials;
 use crate::upstream::Upstream;
@@ -53,10 +54,12 @@ const MAX_MS: u64 = 3_600_000;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// `BEDROCK_MODEL_ID` in `BEDROCK_REGION`.
+    /// `BEDROCK_MODEL_ID` in `BEDROCK_REGION`: what is called when the caller names no model.
     pub endpoint: Endpoint,
     /// `BEDROCK_FALLBACK_REGIONS`: where to call, in this order, when that fails.
     pub fallbacks: Vec<Endpoint>,
+    /// `ALLOWED_MODELS` in `BEDROCK_REGION`: what a caller may name beside the first.
+    pub allowed_models: Vec<Endpoint>,
     /// `MAX_TOKENS`: what is sent when the caller names no number, and the most that it may name.
     pub max_tokens: u32,
     /// `TEMPERATURE`, 0 to 1: what is sent when the caller names none. `None`: not sent.
@@ -75,6 +78,8 @@ pub struct Config {
     pub max_attempts: u32,
     /// Who may call.
     pub access: Access,
+    /// How much a caller may use.
+    pub limits: Limits,
     /// What was learnt of Bedrock since.
     pub(crate) upstream: Upstream,
 }
@@ -187,16 +192,26 @@ impl Config {
         });
         let authentication = vars.authentication(region.as_deref());
         let fallbacks = vars.read_optional("BEDROCK_FALLBACK_REGIONS", parse_fallbacks);
+        let allowed_models = vars.read("ALLOWED_MODELS", "", parse_model_ids);
         let access = Access::read(vars);
+        let limits = vars.limits();
 
+        // The default, the allowed models beside it, and the default's fallbacks.
         let fallbacks = fallbacks.map(Option::unwrap_or_default);
         let count = fallbacks.as_ref().map_or(0, Vec::len);
-        let places = region.zip(model_id).into_iter().chain(fallbacks.into_iter().flatten());
-        let mut endpoints = vars.endpoints(places.collect(), count)?.into_iter();
-        let endpoint = endpoints.next()?;
-        let fallbacks = endpoints.collect();
+        let allowed_models =
+            region.clone().zip(allowed_models).map_or(Vec::new(), |(region, ids)| {
+                ids.into_iter().map(|id| (region.clone(), id)).collect()
+            });
+        let models = 1 + allowed_models.len();
+        let places = region.zip(model_id).into_iter().chain(allowed_models);
+        let places = places.chain(fallbacks.into_iter().flatten()).collect();
+        let mut endpoints = vars.endpoints(places, count)?;
+        let fallbacks = endpoints.split_off(models.min(endpoints.len()));
+        let mut endpoints = endpoints.into_iter();
         Some(Self {
-            endpoint,
+            endpoint: endpoints.next()?,
+            allowed_models: endpoints.collect(),
             fallbacks,
             max_tokens: max_tokens?,
             temperature: temperature?,
@@ -207,8 +222,15 @@ impl Config {
             stall: stall?,
             max_attempts: max_attempts?,
             access: access?,
+            limits: limits?,
             upstream: Upstream::default(),
         })
+    }
+
+    /// The model of this id, or the default. `None`: it is not allowed.
+    pub(crate) fn model(&self, id: Option<&str>) -> Option<&Endpoint> {
+        let Some(id) = id else { return Some(&self.endpoint) };
+        std::iter::once(&self.endpoint).chain(&self.allowed_models).find(|it| it.model_id == id)
     }
 }
 
@@ -228,7 +250,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     }
 
     /// The variable or its default, parsed; `None` where that was a problem.
-    fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         name: &str,
         default: &str,
@@ -413,6 +435,14 @@ fn parse_ms(text: &str) -> Result<Duration, &'static str> {
         Ok(ms @ 1..=MAX_MS) => Ok(Duration::from_millis(ms)),
         _ => Err("must be a whole number of milliseconds from 1 to 3600000"),
     }
+}
+
+/// Separated by commas or white space.
+fn parse_model_ids(text: &str) -> Result<Vec<String>, &'static str> {
+    let ids = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|id| !id.is_empty());
+    ids.map(parse_model_id)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "must be a list of model ids, inference profiles' ids and ARNs")
 }
 
 fn parse_temperature(text: &str) -> Result<f64, &'static str> {

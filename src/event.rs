@@ -42,6 +42,8 @@ pub enum Route {
     Generate,
     /// `/ws`: the function, over a WebSocket.
     Socket,
+    /// `/usage`: what the caller has used, and may use.
+    Usage,
     /// `/healthz`: whether it is configured.
     Health,
     /// There is nothing there.
@@ -53,6 +55,7 @@ impl Route {
         match path {
             "/" => Self::Generate,
             "/ws" => Self::Socket,
+            "/usage" => Self::Usage,
             "/healthz" => Self::Health,
             _ => Self::Unknown,
         }
@@ -155,8 +158,8 @@ impl Event<LambdaBody> {
     /// (format 2.0 if that has `http`, else 1.0), without one it is itself the body, as the
     /// article's test events and scheduled events are.
     ///
-    /// Behind API Gateway and Function URLs any path but `…/healthz` is the function: which paths
-    /// lead here is said there.
+    /// Behind API Gateway and Function URLs any path but `…/healthz` and `…/usage` is the function:
+    /// which paths lead here is said there.
     ///
     /// It never fails: what is wrong with the event is the answer's business, and is told when
     /// the body is read.
@@ -214,7 +217,11 @@ impl Event<LambdaBody> {
         Self {
             // What is not a method is not POST either, and is told so.
             method: method.parse().unwrap_or(Method::GET),
-            route: if path.ends_with("/healthz") { Route::Health } else { Route::Generate },
+            route: match () {
+                () if path.ends_with("/healthz") => Route::Health,
+                () if path.ends_with("/usage") => Route::Usage,
+                () => Route::Generate,
+            },
             // Format 1.0 has the query only decoded.
             target: match event.raw_query_string.filter(|query| !query.is_empty()) {
                 Some(query) => format!("{path}?{query}"),

@@ -16,6 +16,7 @@ use crate::event::{Event, Route};
 use crate::gate::{self, Refusal, Session, Unread};
 use crate::host::{Body, Host, ReadError, TransportError};
 use crate::invoke::invoke_bedrock;
+use crate::limits::{self, Address};
 use crate::log::{Record, Redacted, Token};
 use crate::request::Request;
 
@@ -33,11 +34,13 @@ mod upgrade;
 /// 2. The configuration is right, or 500. What is wrong with it is in the record.
 /// 3. Who calls is known, or 401, and may, or 403. `/healthz` and a browser's preflight are for all.
 /// 4. The path and the method are ours, or 404 and 405. `OPTIONS` and `/healthz` end here.
-/// 5. The headers announce JSON of a fair size, or 415 and 413; only then the body is read, which
+/// 5. The caller has not sent too many requests, or 429. `/usage` ends here.
+/// 6. The headers announce JSON of a fair size, or 415 and 413; only then the body is read, which
 ///    must arrive before the deadline, or 408.
-/// 6. The body is a valid request, or 400.
-/// 7. Bedrock answers with a text, or 500.
-/// 8. The record and the answer's headers tell what is known of the call.
+/// 7. The body is a valid request, or 400. Its model is allowed, or 403.
+/// 8. What it may use is reserved, or 429. Bedrock answers with a text, or 500. What was used is
+///    settled.
+/// 9. The record and the answer's headers tell what is known of the call.
 pub async fn lambda_handler<H: Host, B: Body>(
     event: Event<B>,
     config: &Result<Config, ConfigError>,
@@ -46,7 +49,7 @@ pub async fn lambda_handler<H: Host, B: Body>(
     // 1.
     let mut call = Call::new(&event, config.as_ref().ok(), host);
     let envelope = match admit(event, config, host, &mut call).await {
-        // 6.
+        // 7.
         Ok((config, body)) => match Request::parse(&body, config) {
             Ok(request) => generate(&request, config, host, &mut call).await,
             Err(error) => failure("", error, &mut call.record),
@@ -79,7 +82,7 @@ impl Call {
         Deadline::new(self.started, config.timeout)
     }
 
-    /// 8.
+    /// 9.
     pub(crate) fn finish<H: Host>(
         mut self,
         mut envelope: Envelope,
@@ -132,7 +135,7 @@ fn refuse(refusal: Refusal, config: &Config, record: &mut Record) -> Envelope {
     envelope
 }
 
-/// Steps 2 to 5: the configuration and the body, or the answer.
+/// Steps 2 to 6: the configuration and the body, or the answer.
 async fn admit<'a, B: Body, H: Host>(
     event: Event<B>,
     config: &'a Result<Config, ConfigError>,
@@ -145,7 +148,7 @@ async fn admit<'a, B: Body, H: Host>(
     let allow = match event.route {
         Route::Generate => "OPTIONS, POST",
         Route::Socket => "GET, OPTIONS",
-        Route::Health => "GET, HEAD, OPTIONS",
+        Route::Usage | Route::Health => "GET, HEAD, OPTIONS",
         Route::Unknown => {
             let error = Error::new(Code::NotFound, "there is nothing at this path");
             return Err(failure("", error, record));
@@ -165,7 +168,7 @@ async fn admit<'a, B: Body, H: Host>(
             envelope.set_header("upgrade", "websocket");
             return Err(envelope);
         }
-        (Route::Generate, &Method::POST) => {}
+        (Route::Generate, &Method::POST) | (Route::Usage, &Method::GET | &Method::HEAD) => {}
         _ => {
             let message = format!("the method must be one of {allow}");
             let error = Error { allow: Some(allow), ..Error::new(Code::MethodNotAllowed, message) };
@@ -173,12 +176,20 @@ async fn admit<'a, B: Body, H: Host>(
         }
     }
     // 5.
+    let address = || Address::of(&event.headers);
+    let admitted = limits::admit(record.caller.as_ref(), address, config, host).await;
+    admitted.map_err(|error| failure("", error, record))?;
+    if event.route == Route::Usage {
+        let usage = limits::usage(record.caller.as_ref(), config, host).await;
+        return Err(usage.unwrap_or_else(|error| failure("", error, record)));
+    }
+    // 6.
     let within = call.deadline(config).left(host.now());
     let body = read_body(event, config.max_body_bytes, within).await;
     Ok((config, body.map_err(|error| failure("", error, &mut call.record))?))
 }
 
-/// 7.
+/// 8.
 pub(crate) async fn generate<H: Host>(
     request: &Request<'_>,
     config: &Config,
@@ -186,7 +197,13 @@ pub(crate) async fn generate<H: Host>(
     call: &mut Call,
 ) -> Envelope {
     let (deadline, record) = (call.deadline(config), &mut call.record);
-    match invoke_bedrock(request, config, deadline, host, record).await {
+    let result = async {
+        let reservation = limits::reserve(request, record.caller.as_ref(), config, host).await?;
+        let result = invoke_bedrock(request, config, deadline, host, record).await;
+        limits::settle(reservation, record, host).await;
+        result
+    };
+    match result.await {
         Ok(reply) => build_response(&request.prompt, &reply.text, 200),
         Err(error) => failure(&request.prompt, error, record),
     }
@@ -261,7 +278,7 @@ fn misconfigured(error: &ConfigError) -> Error {
 
 /// The envelope of an error, which goes to the caller, and what goes to the record instead.
 fn failure(prompt: &str, error: Error, record: &mut Record) -> Envelope {
-    let Error { code, message, cause, allow, retry_after } = error;
+    let Error { code, message, cause, allow, retry_after, tokens } = error;
     record.fail(code, cause);
 
     let mut envelope = build_response(prompt, &format!("Error: {message}"), code.status().as_u16());
@@ -271,6 +288,10 @@ fn failure(prompt: &str, error: Error, record: &mut Record) -> Envelope {
     }
     if let Some(seconds) = retry_after {
         envelope.set_header("retry-after", seconds.as_str());
+    }
+    if let Some(tokens) = tokens {
+        envelope.set_header("x-ratelimit-limit-tokens", tokens.limit);
+        envelope.set_header("x-ratelimit-remaining-tokens", tokens.remaining);
     }
     envelope
 }

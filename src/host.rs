@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use crate::gate::VerifyingKey;
+use crate::limits::Settlement;
 
 /// A clock, a source of randomness and an HTTP client.
 ///
@@ -59,6 +60,31 @@ pub trait Host {
         let _ = (key, message, signature);
         ready(Err(VerifyError::Unsupported))
     }
+
+    /// Counts one request for a key, and tells whether it is within the limit. It is called only
+    /// where `RATE_LIMITER` is set.
+    fn admit(&self, _key: &str) -> impl Future<Output = Result<bool, LimitError>> {
+        ready(Err(LimitError::Missing))
+    }
+
+    /// Takes a message to the [`Ledger`](crate::limits::Ledger) of an account, by
+    /// [`exchange`](crate::limits::Ledger::exchange), and returns the reply. It is called only where
+    /// a limit is set that a ledger counts.
+    fn ledger(
+        &self,
+        _account: &str,
+        _message: String,
+    ) -> impl Future<Output = Result<String, LimitError>> {
+        ready(Err(LimitError::Missing))
+    }
+
+    /// Sends a settlement. It may return before it has arrived, where the Host sees to it.
+    fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<(), LimitError>> {
+        async move {
+            self.ledger(&settlement.account, settlement.message).await?;
+            Ok(())
+        }
+    }
 }
 
 /// Why a signature could not be verified.
@@ -89,6 +115,18 @@ pub trait BodyStream: Body {
         &mut self,
         within: Duration,
     ) -> impl Future<Output = Result<Option<Bytes>, TransportError>>;
+}
+
+/// A limit cannot be enforced. The text is for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// There is nothing that could.
+    #[error("this Host has no such binding")]
+    Missing,
+    /// It does not answer.
+    #[error("{0}")]
+    Unreachable(String),
 }
 
 /// Why the network gave nothing.

@@ -5,6 +5,7 @@
 //!
 //! Out of scope: other operations.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::host::{Body, BodyStream, Host, ReadError};
 use crate::log::{Record, Token};
-use crate::model::{InvalidReply, Reply, build_payload};
+use crate::model::{InvalidReply, Reply, Usage, build_payload};
 use crate::request::Request;
 use crate::retry::{Attempts, Failure, Next};
 use crate::sign::{Credentials, Scope, sign};
@@ -47,12 +48,14 @@ pub async fn invoke_bedrock<H: Host>(
     record: &mut Record,
 ) -> Result<Reply, Error> {
     let call = Call { operation: Operation::Invoke, request, config, deadline, host };
-    let reply = call
-        .make(record, async |answer| {
-            let left = deadline.left(host.now());
-            Ok(Reply::parse(&answer.into_body().read(MAX_REPLY_BYTES, left).await?)?)
-        })
-        .await?;
+    let told = Cell::new(Usage::default());
+    let result = call.make(record, async |answer| {
+        let left = deadline.left(host.now());
+        let body = answer.into_body().read(MAX_REPLY_BYTES, left).await?;
+        Ok(Reply::parse(&body).inspect_err(|_| told.set(Usage::of(&body)))?)
+    });
+    // What is no answer is billed all the same.
+    let reply = result.await.inspect_err(|_| record.learn(None, told.get()))?;
     record.learn(reply.stop_reason.as_ref(), reply.usage);
     Ok(reply)
 }
@@ -141,7 +144,7 @@ impl<H: Host> Call<'_, H> {
         let payload = serde_json::to_vec(&build_payload(request))
             .map(Bytes::from)
             .map_err(|error| InvokeError::from(error).into_public(request, config))?;
-        let (endpoint, others) = (&config.endpoint, &*config.fallbacks);
+        let (endpoint, others) = self.places();
         let mut attempts = Attempts::new(endpoint, others, config, deadline, host.now());
         loop {
             let signed_at = config.upstream.clock.correct(host.now());
@@ -158,11 +161,13 @@ impl<H: Host> Call<'_, H> {
             };
             let error = match result {
                 Ok(it) => {
+                    record.is_billed = true;
                     attempts.succeeded();
                     return Ok(it);
                 }
                 Err(error) => error,
             };
+            record.is_billed = error.is_billed();
             if let (Authentication::AssumeRole(role), Ok(Identity::Temporary(temporary))) =
                 (&config.authentication, &identity)
                 && Failure::of(&error) == Some(Failure::Expired)
@@ -181,6 +186,16 @@ impl<H: Host> Call<'_, H> {
                 },
             };
             return Err(error);
+        }
+    }
+
+    /// Where to call, and where else. The fallback regions have a model of their own, which is the
+    /// default's there.
+    fn places(&self) -> (&Endpoint, &[Endpoint]) {
+        let Self { request, config, .. } = *self;
+        match request.model.as_deref().and_then(|id| config.model(Some(id))) {
+            Some(endpoint) if !std::ptr::eq(endpoint, &config.endpoint) => (endpoint, &[]),
+            _ => (&config.endpoint, &config.fallbacks),
         }
     }
 

@@ -18,15 +18,16 @@
 //! 2. [`event`]: an HTTP request, or one of the three shapes of Lambda's JSON, becomes an [`Event`].
 //! 3. [`handler`]: [`lambda_handler`] takes the event through the rest.
 //! 4. [`gate`]: who calls is known, or the answer is 401 and the body is never read.
-//! 5. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
-//! 6. [`model`]: [`build_payload`] puts it into Claude's JSON.
-//! 7. [`mod@sign`]: [`sign()`] adds a Signature Version 4, by a stored key or by temporary
+//! 5. [`limits`]: the request is counted, and what it may use is reserved.
+//! 6. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
+//! 7. [`model`]: [`build_payload`] puts it into Claude's JSON.
+//! 8. [`mod@sign`]: [`sign()`] adds a Signature Version 4, by a stored key or by temporary
 //!    [`credentials`].
-//! 8. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
-//! 9. `retry`: what fails and may not fail again is sent again, here or in another region.
-//! 10. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
-//! 11. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
-//! 12. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
+//! 9. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
+//! 10. `retry`: what fails and may not fail again is sent again, here or in another region.
+//! 11. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
+//! 12. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
+//! 13. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
 //!
 //! # Example
 //!
@@ -105,6 +106,7 @@ pub mod gate;
 pub mod handler;
 pub mod host;
 pub mod invoke;
+pub mod limits;
 pub mod log;
 pub mod model;
 pub mod request;
@@ -119,14 +121,15 @@ pub use config::{Authentication, Config, ConfigError, Endpoint, Secret};
 pub use credentials::AssumeRole;
 pub use deadline::Deadline;
 pub use envelope::{Envelope, build_response};
-pub use error::{Code, Error};
+pub use error::{Code, Error, TokensLeft};
 pub use event::{Event, LambdaBody, Route};
 pub use gate::{Access, Caller, Session, VerifyingKey};
 pub use handler::{
     Answer, Upgrade, lambda_handler, socket_handler, streaming_handler, upgrade_handler,
 };
-pub use host::{Body, BodyStream, Host, ReadError, TransportError, VerifyError};
+pub use host::{Body, BodyStream, Host, LimitError, ReadError, TransportError, VerifyError};
 pub use invoke::{invoke_bedrock, invoke_bedrock_with_response_stream};
+pub use limits::{Address, Limits, Settlement};
 pub use log::{Level, Record, Redacted, Token};
 pub use model::{Payload, Reply, Usage, build_payload};
 pub use request::Request;

@@ -16,7 +16,7 @@ pub use redacted::Redacted;
 use crate::config::{Config, Endpoint};
 use crate::error::Code;
 use crate::gate::Caller;
-use crate::model::Usage;
+use crate::model::{Usage, is_nothing};
 
 mod redacted;
 
@@ -65,7 +65,7 @@ pub struct Record {
     /// Who called, as far as it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
-    /// The configured model, or the one that was called last.
+    /// The model that was called last, or would have been.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The configured region, or the one that was called last.
@@ -88,6 +88,15 @@ pub struct Record {
     /// Tokens of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
+    /// Tokens of the prompt that were read from Bedrock's cache, and are not in `input_tokens`.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cache_read_input_tokens: Option<u64>,
+    /// Tokens of the prompt that were written to Bedrock's cache, and are not in `input_tokens`.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cache_creation_input_tokens: Option<u64>,
+    /// Whether Bedrock may bill the call.
+    #[serde(skip)]
+    pub(crate) is_billed: bool,
     /// Why the model stopped, such as `end_turn` or `max_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<Token>,
@@ -124,6 +133,9 @@ impl Record {
             attempts: 0,
             input_tokens: None,
             output_tokens: None,
+            cache_read_input_tokens: None,
+            cache_creation_input_tokens: None,
+            is_billed: false,
             stop_reason: None,
             upstream_time: None,
             total_time: None,
@@ -156,6 +168,17 @@ impl Record {
         self.stop_reason = stop_reason.cloned();
         self.input_tokens = usage.input_tokens;
         self.output_tokens = usage.output_tokens;
+        self.cache_read_input_tokens = usage.cache_read_input_tokens;
+        self.cache_creation_input_tokens = usage.cache_creation_input_tokens;
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            cache_read_input_tokens: self.cache_read_input_tokens,
+            cache_creation_input_tokens: self.cache_creation_input_tokens,
+        }
     }
 
     /// Takes in why there is none.

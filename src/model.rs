@@ -76,6 +76,12 @@ pub struct Usage {
     pub input_tokens: Option<u64>,
     /// Of the answer.
     pub output_tokens: Option<u64>,
+    /// Of the prompt, read from Bedrock's cache, and not among the above.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cache_read_input_tokens: Option<u64>,
+    /// Of the prompt, written to Bedrock's cache, and not among the above.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cache_creation_input_tokens: Option<u64>,
 }
 
 impl Usage {
@@ -83,7 +89,27 @@ impl Usage {
     pub(crate) fn update(&mut self, later: Self) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
+        self.cache_read_input_tokens =
+            later.cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.cache_creation_input_tokens =
+            later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
     }
+}
+
+impl Usage {
+    /// Of an answer that has no text in it, and is billed all the same.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Billed {
+            usage: Usage,
+        }
+        serde_json::from_slice(body).map_or_else(|_| Self::default(), |Billed { usage }| usage)
+    }
+}
+
+/// Without caching, Bedrock tells zeros or nothing.
+pub(crate) fn is_nothing(tokens: &Option<u64>) -> bool {
+    matches!(tokens, None | Some(0))
 }
 
 /// A body of status 200 that is not an answer of Claude's. It quotes nothing of the body, which

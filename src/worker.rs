@@ -22,7 +22,8 @@ use crate::envelope::Envelope;
 use crate::event::Event;
 use crate::gate::VerifyingKey;
 use crate::handler::{Answer, streaming_handler, upgrade_handler};
-use crate::host::{Host, TransportError, VerifyError};
+use crate::host::{Host, LimitError, TransportError, VerifyError};
+use crate::limits::Settlement;
 use crate::log::{Level, Record};
 use body::JsBody;
 use task::settled;
@@ -31,12 +32,17 @@ mod body;
 #[cfg(feature = "entry")]
 mod entry;
 mod glue;
+mod ledger;
 mod streams;
 mod task;
 
+#[cfg(feature = "worker")]
+pub use ledger::Ledger;
+
 /// Answers a request, and logs its line. A route of another Worker can be this function.
 ///
-/// The variables are read from `env` at the first request of an isolate.
+/// The variables are read from `env` at the first request of an isolate. A limit wants its binding,
+/// as in this project's `wrangler.toml`: `RATE_LIMITER`, and `LEDGER` with the class in [`Ledger`].
 ///
 /// ```no_run
 /// # use worker::{Context, Env, Request, Response, Result, event};
@@ -235,6 +241,24 @@ impl Host for Worker {
         *response.headers_mut() = header_map(headers);
         Ok(response)
     }
+
+    async fn admit(&self, key: &str) -> Result<bool, LimitError> {
+        let admitted = settled(glue::admit(key)).await.map_err(|error| limit_error(&error))?;
+        admitted.as_bool().ok_or(LimitError::Missing)
+    }
+
+    async fn ledger(&self, account: &str, message: String) -> Result<String, LimitError> {
+        let reply = settled(glue::ledger(account, &message)).await;
+        reply.map_err(|error| limit_error(&error))?.as_string().ok_or(LimitError::Missing)
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<(), LimitError> {
+        glue::settle(&settlement.account, &settlement.message).map_err(|error| limit_error(&error))
+    }
+}
+
+fn limit_error(error: &JsValue) -> LimitError {
+    LimitError::Unreachable(transport_error(error).to_string())
 }
 
 /// As JavaScript's timers take them.

@@ -100,6 +100,11 @@ impl Scripted {
         self.will(Err(TransportError::Cancelled))
     }
 
+    /// One more call takes too long.
+    pub(crate) fn then_time_out(self) -> Self {
+        self.will(Err(TransportError::TimedOut))
+    }
+
     fn will(self, result: Result<Response<Watched>, TransportError>) -> Self {
         self.answers.borrow_mut().push_back(Scene { result, latency: Self::STEP });
         self

@@ -16,6 +16,7 @@ fn prompts(prompt: &str) -> Request<'_> {
         temperature: Some(0.7),
         system: None,
         stop_sequences: Vec::new(),
+        model: None,
         stream: false,
     }
 }
@@ -41,7 +42,7 @@ fn accepted() {
         ("a NUL", r#"{"prompt": "\u0000"}"#, prompts("\0")),
         (
             "unknown names",
-            r#"{"Prompt": 1, "model": "x", "model": [], "prompt": "a"}"#,
+            r#"{"Prompt": 1, "models": "x", "models": [], "prompt": "a"}"#,
             prompts("a"),
         ),
         ("a lone surrogate that is not ours", r#"{"x": "\ud800", "prompt": "a"}"#, prompts("a")),

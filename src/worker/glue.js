@@ -2,6 +2,8 @@
 // does every awaited promise: here a message's head, a body, an answer, and a piece of a stream
 // are one each.
 
+import { env, waitUntil } from "cloudflare:workers";
+
 // What a task is told in place of an error.
 const CANCELLED = undefined;
 const TIMED_OUT = null;
@@ -174,6 +176,50 @@ function record(lines) {
     record[name] = Object.hasOwn(record, name) ? `${record[name]}, ${value}` : value;
   }
   return record;
+}
+
+// --- Limits -------------------------------------------------------------------------------------
+
+/** Counts a request. True if it is within the limit, undefined if nothing counts. */
+export async function admit(key) {
+  return (await env.RATE_LIMITER?.limit({ key }))?.success;
+}
+
+/** Takes a message to the ledger of an account. Undefined if there are no ledgers. */
+export async function ledger(account, message) {
+  const { LEDGER } = env;
+  if (!LEDGER) return undefined;
+  for (let again = 1; ; again -= 1) {
+    try {
+      // A new stub each time: one that has failed may be broken.
+      const stub = LEDGER.get(LEDGER.idFromName(account));
+      const reply = await stub.fetch("https://ledger/", { headers: { message } });
+      if (reply.ok) return await reply.text();
+      throw new Error(`the ledger answers ${reply.status}`);
+    } catch (error) {
+      // A message can be sent twice.
+      if (again === 0) throw error;
+    }
+  }
+}
+
+/** The same, in the time after the answer. */
+export function settle(account, message) {
+  const failed = ({ message: error }) =>
+    console.error(JSON.stringify({ level: "error", outcome: "not_settled", error, message }));
+  waitUntil(ledger(account, message).catch(failed));
+}
+
+export function message(request) {
+  return request.headers.get("message") ?? "";
+}
+
+export function load(state) {
+  return state.storage.kv.get("ledger");
+}
+
+export function store(state, ledger) {
+  state.storage.kv.put("ledger", ledger);
 }
 
 // --- Streams ------------------------------------------------------------------------------------

@@ -39,6 +39,20 @@ extern "C" {
     pub fn random(length: u32) -> Vec<u8>;
 
     pub fn verify(algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]) -> Promise;
+    pub fn admit(key: &str) -> Promise;
+
+    pub fn ledger(account: &str, message: &str) -> Promise;
+
+    #[wasm_bindgen(catch)]
+    pub fn settle(account: &str, message: &str) -> Result<(), JsValue>;
+
+    pub fn message(request: &JsValue) -> String;
+
+    #[wasm_bindgen(catch)]
+    pub fn load(state: &JsValue) -> Result<Option<String>, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub fn store(state: &JsValue, ledger: &str) -> Result<(), JsValue>;
 
     #[wasm_bindgen(catch)]
     pub fn reader(message: &JsValue) -> Result<JsValue, JsValue>;

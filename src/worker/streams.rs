@@ -3,6 +3,8 @@
 //! JavaScript reads Bedrock's answer and writes the client's; a piece goes through wasm in one
 //! synchronous call, however many frames it has.
 
+use std::rc::Rc;
+
 use js_sys::{Array, Promise};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
@@ -25,14 +27,15 @@ pub(super) fn events(headers: &str, answer: Answer) -> Result<web_sys::Response,
 
 /// A WebSocket that takes prompts.
 pub(super) fn socket(upgrade: Upgrade<'static>) -> Result<web_sys::Response, JsValue> {
-    let Upgrade { config, session, protocol } = upgrade;
+    let (config, protocol) = (upgrade.config, upgrade.protocol);
+    let upgrade = Rc::new(upgrade);
     // A message in, and who waits for its answer; a reader of Bedrock's answer and its step out, or
     // the only event.
     let open = move |message: Vec<u8>, client: JsValue| -> Promise {
         let worker = Worker { client: client.clone() };
-        let session = session.clone();
+        let upgrade = upgrade.clone();
         task::promise(&client, async move {
-            match socket_handler(message.into(), config, &session, &worker).await {
+            match socket_handler(message.into(), &upgrade, &worker).await {
                 Ok(Streaming { mut body, generation }) => {
                     let step = step(generation, write_line);
                     Ok(Array::of2(&body.take_reader()?, &step).into())
@@ -101,5 +104,10 @@ fn step(generation: Generation<'static>, write: fn(&StreamEvent, &mut Vec<u8>)) 
 
 fn finish(generation: Generation<'_>) {
     let config = generation.config();
-    log(&generation.finish(now()), Some(config));
+    let (record, settlement) = generation.finish(now());
+    if let Some(settlement) = settlement {
+        // Where it fails, the reservation expires.
+        let _ = glue::settle(&settlement.account, &settlement.message);
+    }
+    log(&record, Some(config));
 }

@@ -27,6 +27,7 @@ mod faults;
 mod gate;
 mod idle;
 mod jwks;
+mod limits;
 mod load;
 mod privacy;
 mod real_clients;

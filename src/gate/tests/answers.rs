@@ -123,14 +123,12 @@ async fn a_web_socket_ends_with_its_proof() {
     upgrade.session.expires = Some(host.now() + Duration::from_secs(60));
     let host = Scripted::new().then_fail("no such host");
     let message = || Bytes::from("{}");
-    let (_, record) =
-        socket_handler(message(), upgrade.config, &upgrade.session, &host).await.unwrap_err();
+    let (_, record) = socket_handler(message(), &upgrade, &host).await.unwrap_err();
     assert_eq!(record.outcome, "unavailable");
     assert_eq!(record.caller, upgrade.session.caller);
 
     host.pass(Duration::from_secs(60));
-    let (event, record) =
-        socket_handler(message(), upgrade.config, &upgrade.session, &host).await.unwrap_err();
+    let (event, record) = socket_handler(message(), &upgrade, &host).await.unwrap_err();
     assert_eq!((record.status, record.outcome), (401, "unauthorized"));
     assert!(event.to_message().contains("unauthorized"), "{}", event.to_message());
     assert_eq!(host.requests.borrow().len(), 1);
