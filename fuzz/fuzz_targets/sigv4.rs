@@ -73,7 +73,8 @@ fuzz_target!(|input: (&str, Vec<(&str, &str)>, &[u8])| {
     ];
     let unsigned = ["user-agent", "x-amzn-trace-id", "transfer-encoding"];
     for (name, value) in &headers {
-        let is_plain = value.to_str().is_ok();
+        // Of white space aws-sigv4 knows the space only; every other signer takes a tab for one.
+        let is_plain = value.to_str().is_ok_and(|it| !it.contains('\t'));
         if is_plain && !ours.contains(&name.as_str()) && !unsigned.contains(&name.as_str()) {
             request.headers_mut().append(name, value.clone());
         }

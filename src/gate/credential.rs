@@ -34,22 +34,26 @@ impl<'a> Credential<'a> {
         query: &str,
         access: &Access,
     ) -> Result<Self, Refusal> {
-        let mut found = Vec::new();
+        let mut found = None;
+        let mut add = |credential| match found.replace(credential) {
+            None => Ok(()),
+            Some(_) => Err("more than one credential in the request"),
+        };
         if let Some(value) = single(headers, "authorization")? {
-            found.push(authorization(value, access)?);
+            add(authorization(value, access)?)?;
         }
         if let Some(value) = single(headers, API_KEY)? {
-            found.push(Self::ApiKey(token(value)?));
+            add(Self::ApiKey(token(value)?))?;
         }
         // Where Access is only the outer wall, what it adds is none of ours.
         if access.issuer().is_some()
             && let Some(value) = single(headers, ASSERTION)?
         {
-            found.push(Self::Assertion(token(value)?));
+            add(Self::Assertion(token(value)?))?;
         }
         for protocol in protocols(headers) {
             if let Some(value) = protocol.strip_prefix("bearer.") {
-                found.push(Self::Bearer(token(value)?));
+                add(Self::Bearer(token(value)?))?;
             }
         }
         if is_presigned(query) && !access.keys().is_empty() {
@@ -61,11 +65,7 @@ impl<'a> Credential<'a> {
                 cause: "the signature is in the query".into(),
             });
         }
-        match (found.pop(), found.is_empty()) {
-            (None, _) => Ok(Self::None),
-            (Some(credential), true) => Ok(credential),
-            (Some(_), false) => Err("more than one credential in the request".into()),
-        }
+        Ok(found.unwrap_or(Self::None))
     }
 }
 
@@ -83,7 +83,7 @@ fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-fn authorization<'a>(value: &'a str, access: &Access) -> Result<Credential<'a>, Refusal> {
+fn authorization<'a>(value: &'a str, access: &Access) -> Result<Credential<'a>, &'static str> {
     let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
     if scheme.eq_ignore_ascii_case("bearer") {
         return Ok(Credential::Bearer(token(rest.trim_matches(' '))?));
@@ -91,33 +91,33 @@ fn authorization<'a>(value: &'a str, access: &Access) -> Result<Credential<'a>, 
     if scheme == "AWS4-HMAC-SHA256" && !access.keys().is_empty() {
         return Ok(Credential::Signature(value));
     }
-    Err("the scheme of Authorization is not one that is configured".into())
+    Err("the scheme of Authorization is not one that is configured")
 }
 
 /// The only value of a header. Of several that it has, JavaScript's `Headers` makes one with commas,
 /// which no token has in it, and which a signature's parser counts.
-fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, &'static str> {
     let name = HeaderName::from_static(name);
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err("a credential's header is there twice".into());
+        return Err("a credential's header is there twice");
     }
     match value.to_str() {
         Ok(text) if text.len() <= MAX_CREDENTIAL_BYTES => Ok(Some(text.trim())),
-        Ok(_) => Err("the credential is too long".into()),
-        Err(_) => Err("the credential is not ASCII".into()),
+        Ok(_) => Err("the credential is too long"),
+        Err(_) => Err("the credential is not ASCII"),
     }
 }
 
 /// RFC 6750's `b64token`, which every API token and JWT is.
-fn token(text: &str) -> Result<&str, Refusal> {
+fn token(text: &str) -> Result<&str, &'static str> {
     let body = text.trim_end_matches('=');
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
     if !body.is_empty() && body.bytes().all(is_allowed) {
         Ok(text)
     } else {
-        Err("the token has characters that no token has".into())
+        Err("the token has characters that no token has")
     }
 }
 

@@ -96,44 +96,26 @@ impl Issuer {
         host: &H,
     ) -> Result<Session, Refusal> {
         // 1.
-        let parts: Vec<&str> = jwt.split('.').collect();
-        let [header, claims, signature] = *parts else {
-            return Err("the token is not known, and is no JWT".into());
-        };
-        let message = jwt.get(..header.len() + 1 + claims.len()).unwrap_or_default();
-        let header = decode(header).ok_or("the JWT's header is malformed")?;
-        let claims = Claims(decode(claims).ok_or("the JWT's claims are malformed")?);
-        let signature =
-            URL_SAFE_NO_PAD.decode(signature).map_err(|_| "the JWT's signature is malformed")?;
-        if header.contains_key("crit") {
-            return Err("the JWT's header has extensions".into());
-        }
-        let algorithm = header.get("alg").and_then(Value::as_str).and_then(Algorithm::of);
-        let algorithm = algorithm.ok_or("the JWT's algorithm is not allowed")?;
-        let kid = header.get("kid").map(|kid| kid.as_str().ok_or("the JWT's kid is no string"));
+        let Unverified { message, algorithm, kid, claims, signature } = Unverified::parse(jwt)?;
         // 2.
-        let key = self.jwks.key(kid.transpose()?, algorithm, deadline, host).await;
+        let key = self.jwks.key(kid.as_deref(), algorithm, deadline, host).await;
         let key = key.map_err(Refusal::Issuer)?.ok_or("the issuer has no such key")?;
         // 3.
         match host.verify(&key, message.as_bytes(), &signature).await {
-            Ok(true) => {}
-            Ok(false) => return Err("the JWT's signature does not match".into()),
-            Err(VerifyError::Unsupported) => {
-                let cause = "JWT_ISSUER is set, and this host cannot verify signatures";
-                let error = Error::new(Code::Misconfigured, "Internal server error");
-                return Err(Refusal::Other(error.because(cause.into())));
-            }
-            Err(VerifyError::Key(problem)) => {
-                let cause = format!("the issuer's key cannot be used: {problem}");
-                return Err(Refusal::Stranger(Redacted::new(&cause, [], [])));
-            }
+            Ok(true) => self.accept(&claims, host.now()),
+            Ok(false) => Err("the JWT's signature does not match".into()),
+            Err(error) => Err(unverifiable(&error)),
         }
+    }
+
+    /// Steps 4 and 5, for claims that are the issuer's.
+    fn accept(&self, claims: &Claims, now: SystemTime) -> Result<Session, Refusal> {
         // 4.
-        let expires = claims.check_times(host.now())?;
+        let expires = claims.check_times(now)?;
         if claims.text("iss")? != Some(&*self.issuer) {
             return Err("the JWT is of another issuer".into());
         }
-        self.check_audience(&claims)?;
+        self.check_audience(claims)?;
         // 5.
         let session = Session { caller: Some(claims.caller()?), expires: Some(expires) };
         match &self.required_scope {
@@ -154,6 +136,54 @@ impl Issuer {
             _ => false,
         };
         if is_for_us { Ok(()) } else { Err("the JWT is for another audience".into()) }
+    }
+}
+
+fn unverifiable(error: &VerifyError) -> Refusal {
+    match error {
+        VerifyError::Unsupported => {
+            let cause = "JWT_ISSUER is set, and this host cannot verify signatures";
+            let error = Error::new(Code::Misconfigured, "Internal server error");
+            Refusal::Other(error.because(cause.into()))
+        }
+        VerifyError::Key(problem) => {
+            let cause = format!("the issuer's key cannot be used: {problem}");
+            Refusal::Stranger(Redacted::new(&cause, [], []))
+        }
+    }
+}
+
+/// A JWT's parts.
+struct Unverified<'a> {
+    /// What is signed.
+    message: &'a str,
+    algorithm: Algorithm,
+    kid: Option<String>,
+    claims: Claims,
+    signature: Vec<u8>,
+}
+
+impl<'a> Unverified<'a> {
+    fn parse(jwt: &'a str) -> Result<Self, &'static str> {
+        const NO_JWT: &str = "the token is not known, and is no JWT";
+        let (message, signature) = jwt.rsplit_once('.').ok_or(NO_JWT)?;
+        let (header, claims) = message.split_once('.').ok_or(NO_JWT)?;
+        let header = decode(header).ok_or("the JWT's header is malformed")?;
+        // A part more is in here, and a dot is not of base64url.
+        let claims = Claims(decode(claims).ok_or("the JWT's claims are malformed")?);
+        let signature =
+            URL_SAFE_NO_PAD.decode(signature).map_err(|_| "the JWT's signature is malformed")?;
+        if header.contains_key("crit") {
+            return Err("the JWT's header has extensions");
+        }
+        let algorithm = header.get("alg").and_then(Value::as_str).and_then(Algorithm::of);
+        let algorithm = algorithm.ok_or("the JWT's algorithm is not allowed")?;
+        let kid = match header.get("kid") {
+            None => None,
+            Some(Value::String(kid)) => Some(kid.clone()),
+            Some(_) => return Err("the JWT's kid is no string"),
+        };
+        Ok(Self { message, algorithm, kid, claims, signature })
     }
 }
 

@@ -58,7 +58,7 @@ impl fmt::Debug for Tokens {
 
 /// The entries of a list in a variable.
 pub(super) fn entries(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty())
+    text.split([',', ' ', '\t', '\r', '\n']).filter(|entry| !entry.is_empty())
 }
 
 pub(super) fn is_name(text: &str) -> bool {

@@ -17,36 +17,39 @@ const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 
 /// All lines but the last, the payload's hash.
 pub(super) fn request<B>(event: &Event<B>, signed_headers: &[&str]) -> String {
-    let mut text = format!(
-        "{}\n{}\n{}\n",
-        event.method,
-        // Encoded once more than it came. Not normalized: no path of ours has a dot segment or an
-        // empty one.
-        utf8_percent_encode(event.path(), PATH),
-        query(event.query())
-    );
+    let mut text = format!("{}\n", event.method);
+    // Encoded once more than it came. Not normalized: no path of ours has a dot segment or an empty
+    // one.
+    text.extend(utf8_percent_encode(event.path(), PATH));
+    text.push('\n');
+    push_query(&mut text, event.query());
+    text.push('\n');
     for name in signed_headers {
         text.push_str(name);
         text.push(':');
-        text.push_str(&values(&event.headers, name));
+        push_values(&mut text, &event.headers, name);
         text.push('\n');
     }
     text.push('\n');
-    text.push_str(&signed_headers.join(";"));
+    push_joined(&mut text, ";", signed_headers.iter().copied());
     text
 }
 
-fn query(query: &str) -> String {
-    let mut pairs: Vec<(String, String)> = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (encoded_once(name), encoded_once(value)))
-        .collect();
+fn push_query(text: &mut String, query: &str) {
+    let mut pairs = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        pairs.push((encoded_once(name), encoded_once(value)));
+    }
     // By the encoded name, then by the encoded value.
     pairs.sort();
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    pairs.join("&")
+    let mut separator = "";
+    for (name, value) in pairs {
+        for part in [separator, &name, "=", &value] {
+            text.push_str(part);
+        }
+        separator = "&";
+    }
 }
 
 /// However it came: `%7e`, `%7E` and `~` are one.
@@ -58,10 +61,21 @@ fn encoded_once(text: &str) -> String {
 /// Trimmed, inner white space single, the values of a repeated header joined in order. In
 /// JavaScript a repeated header has become one, with a space behind the comma: its signature does
 /// not match, and signers repeat none.
-fn values(headers: &HeaderMap, name: &str) -> String {
-    let values = headers.get_all(name).iter().map(|value| {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
-    });
-    values.collect::<Vec<_>>().join(",")
+fn push_values(text: &mut String, headers: &HeaderMap, name: &str) {
+    for (at, value) in headers.get_all(name).iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        let value = String::from_utf8_lossy(value.as_bytes());
+        push_joined(text, " ", value.split_ascii_whitespace());
+    }
+}
+
+fn push_joined<'a>(text: &mut String, separator: &str, parts: impl Iterator<Item = &'a str>) {
+    for (at, part) in parts.enumerate() {
+        if at > 0 {
+            text.push_str(separator);
+        }
+        text.push_str(part);
+    }
 }
