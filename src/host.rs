@@ -31,8 +31,8 @@ pub trait Host {
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Response<Self::Body>, TransportError>>;
 
-    /// Whether nobody waits for the answer any more, as far as it is known.
-    fn is_abandoned(&self) -> bool {
+    /// Whether nobody waits for the answer any more. A call that failed then has failed for that.
+    fn is_gone(&self) -> bool {
         false
     }
 

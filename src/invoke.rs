@@ -312,7 +312,7 @@ impl InvokeError {
         match self {
             Self::Payload(_) | Self::Request(_) | Self::Sign(_) => false,
             // A caller who leaves does not stop a model that has begun.
-            Self::Send(_) => host.is_abandoned(),
+            Self::Send(_) => host.is_gone(),
             Self::InvalidReply(InvalidReply::Error(_)) => false,
             Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Truncated => true,
             Self::Refused { .. } | Self::Exception { .. } => {

@@ -203,7 +203,7 @@ impl Host for Worker {
         Ok(response)
     }
 
-    fn is_abandoned(&self) -> bool {
+    fn is_gone(&self) -> bool {
         glue::is_gone(&self.client)
     }
 

@@ -89,8 +89,8 @@ async fn open<H: Host>(
 /// the log.
 pub async fn socket_handler<'a, H: Host>(
     message: Bytes,
-    address: &Address,
     config: &'a Config,
+    address: &Address,
     host: &H,
 ) -> Result<Streaming<'a, H::Body>, (StreamEvent, Record)> {
     let started = host.now();

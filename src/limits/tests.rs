@@ -30,7 +30,7 @@ struct Limited {
     /// How many requests are within the limit.
     allowed: usize,
     broken: Option<LimitError>,
-    abandoned: bool,
+    gone: bool,
     random: Cell<u128>,
 }
 
@@ -43,7 +43,7 @@ impl Limited {
             counted: RefCell::default(),
             allowed: usize::MAX,
             broken: None,
-            abandoned: false,
+            gone: false,
             random: Cell::new(0),
         }
     }
@@ -79,8 +79,8 @@ impl Host for Limited {
         self.host.send(request).await
     }
 
-    fn is_abandoned(&self) -> bool {
-        self.abandoned
+    fn is_gone(&self) -> bool {
+        self.gone
     }
 
     async fn admit(&self, key: &str) -> Result<bool, LimitError> {
@@ -174,8 +174,8 @@ async fn what_a_call_is_settled_on() {
         ("no connection", Scripted::new().then_fail("refused"), false, 0),
         ("the caller left", Scripted::new().then_fail("aborted"), true, 137),
     ];
-    for (name, script, abandoned, tokens) in cases {
-        let host = Limited { abandoned, ..Limited::new(script) };
+    for (name, script, gone, tokens) in cases {
+        let host = Limited { gone, ..Limited::new(script) };
         let config = config(&[("DAILY_TOKENS", "5000")]);
         ask(event("POST", "/", &[], BODY), &config, &host).await;
         assert_eq!(host.settled(), [tokens], "{name}");
@@ -219,7 +219,7 @@ async fn what_a_stream_is_settled_on() {
             let config = config(&[("DAILY_TOKENS", "5000")]);
             let streaming = if is_socket {
                 let config = config.as_ref().unwrap();
-                socket_handler(BODY.into(), &Address::default(), config, &host).await.ok()
+                socket_handler(BODY.into(), config, &Address::default(), &host).await.ok()
             } else {
                 let event = event("POST", "/", &[("accept", "text/event-stream")], BODY);
                 match streaming_handler(event, &config, &host).await {
@@ -375,7 +375,7 @@ async fn a_limit_that_cannot_be_enforced_lets_nobody_through() {
         assert_eq!(usage.0, status, "{name}");
 
         let address = Address::default();
-        let answer = socket_handler(BODY.into(), &address, config.as_ref().unwrap(), &host).await;
+        let answer = socket_handler(BODY.into(), config.as_ref().unwrap(), &address, &host).await;
         let (event, record) = answer.unwrap_err();
         assert_eq!((event.name(), record.status), ("error", status), "{name}");
     }
@@ -467,7 +467,7 @@ async fn requests_are_counted_before_the_body_is_read() {
     let host = Limited { allowed: 0, ..Limited::new(Scripted::new()) };
     let config = config(&[("RATE_LIMITER", "on"), ("RATE_LIMIT_PERIOD", "10")]).unwrap();
     let address = Address::of(&event("GET", "/ws", &address("192.0.2.1"), "").headers);
-    let (_, record) = socket_handler(BODY.into(), &address, &config, &host).await.unwrap_err();
+    let (_, record) = socket_handler(BODY.into(), &config, &address, &host).await.unwrap_err();
     assert_eq!((record.outcome, record.status), ("rate_limited", 429));
     assert_eq!(*host.counted.borrow(), ["192.0.2.1"]);
     assert_eq!(config.limits.requests, Some(Duration::from_secs(10)));

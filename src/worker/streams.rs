@@ -34,7 +34,7 @@ pub(super) fn socket(
         let worker = Worker { client: client.clone() };
         let address = address.clone();
         task::promise(&client, async move {
-            match socket_handler(message.into(), &address, config, &worker).await {
+            match socket_handler(message.into(), config, &address, &worker).await {
                 Ok(Streaming { mut body, generation }) => {
                     let step = step(generation, write_line);
                     Ok(Array::of2(&body.take_reader()?, &step).into())

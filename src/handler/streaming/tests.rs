@@ -311,7 +311,7 @@ async fn a_message_of_a_socket() {
     ] {
         let host = host_of("stream", answer());
         let mut streaming =
-            socket_handler(message.into(), &Address::default(), &config, &host).await.unwrap();
+            socket_handler(message.into(), &config, &Address::default(), &host).await.unwrap();
         let events = events_of(&mut streaming).await;
         let done = json!({
             "input_prompt": prompt,
@@ -347,7 +347,7 @@ async fn a_message_of_a_socket_fails() {
     for (name, message, host, status, (code, text, retryable)) in cases {
         let message = Bytes::copy_from_slice(message.as_bytes());
         let (event, record) =
-            socket_handler(message, &Address::default(), &config, &host).await.unwrap_err();
+            socket_handler(message, &config, &Address::default(), &host).await.unwrap_err();
         let data = json!({ "code": code, "message": text, "retryable": retryable });
         let event: serde_json::Value = serde_json::from_str(&event.to_message()).unwrap();
         assert_eq!(event, json!({ "event": "error", "data": data }), "{name}");
@@ -358,7 +358,7 @@ async fn a_message_of_a_socket_fails() {
 
     let host = none().then(200, &[], late);
     let mut streaming =
-        socket_handler(Bytes::new(), &Address::default(), &config, &host).await.unwrap();
+        socket_handler(Bytes::new(), &config, &Address::default(), &host).await.unwrap();
     let events = events_of(&mut streaming).await;
     assert_eq!(
         events[2],

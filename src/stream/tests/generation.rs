@@ -24,7 +24,7 @@ async fn take(count: usize, body: Watched) -> (Vec<StreamEvent>, Record) {
     let config = config(&[]).unwrap();
     let message = json!({ "prompt": PROMPT }).to_string();
     let mut streaming =
-        match socket_handler(message.into(), &Address::default(), &config, &host).await {
+        match socket_handler(message.into(), &config, &Address::default(), &host).await {
             Ok(streaming) => streaming,
             Err((event, record)) => return (vec![event], record),
         };
@@ -225,7 +225,7 @@ async fn pieces_are_read_when_they_are_needed() {
         let host = Scripted::new().then(200, &[], body);
         let config = config(&[]).unwrap();
         let mut streaming =
-            socket_handler(Bytes::new(), &Address::default(), &config, &host).await.unwrap();
+            socket_handler(Bytes::new(), &config, &Address::default(), &host).await.unwrap();
         assert_eq!(chunks.get(), 1, "{name}");
         let (mut events, mut counts) = (Vec::new(), Vec::new());
         while counts.len() < expected.len() {
@@ -238,7 +238,7 @@ async fn pieces_are_read_when_they_are_needed() {
 
         let host = Scripted::new().then(200, &[], Watched::in_pieces(pieces));
         let streaming =
-            socket_handler(Bytes::new(), &Address::default(), &config, &host).await.unwrap();
+            socket_handler(Bytes::new(), &config, &Address::default(), &host).await.unwrap();
         assert_eq!(collect(streaming).await, events, "{name}");
     }
 }
@@ -253,7 +253,7 @@ async fn a_stream_that_is_dropped_drops_the_body() {
     let was_read = body.was_read.clone();
     let host = Scripted::new().then(200, &[], body);
     let config = config(&[]).unwrap();
-    let stream = socket_handler(Bytes::new(), &Address::default(), &config, &host)
+    let stream = socket_handler(Bytes::new(), &config, &Address::default(), &host)
         .await
         .unwrap()
         .into_stream();
