@@ -145,7 +145,7 @@ fn endpoint<'a>(request: &Request<'_>, config: &'a Config, record: &mut Record) 
     let Some(id) = request.model.as_deref() else { return &config.model };
     record.model = Some(id.to_owned());
     // It was validated with the request.
-    config.model(Some(id)).unwrap_or(&config.model)
+    config.find_model(Some(id)).unwrap_or(&config.model)
 }
 
 /// Whether it does not say that it is something else.
@@ -315,9 +315,7 @@ impl InvokeError {
             Self::Send(_) => host.is_gone(),
             Self::InvalidReply(InvalidReply::Error(_)) => false,
             Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Truncated => true,
-            Self::Refused { .. } | Self::Exception { .. } => {
-                matches!(self.code(), Code::Timeout | Code::ModelError)
-            }
+            Self::Refused { .. } | Self::Exception { .. } => self.code() == Code::Timeout,
         }
     }
 

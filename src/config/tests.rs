@@ -359,11 +359,11 @@ fn allowed_models() {
         let actual = actual.map_err(|error| error.to_string());
         assert_eq!(actual, expected.map(<[_]>::to_vec).map_err(str::to_owned), "{name}");
         let Ok(config) = config else { continue };
-        assert_eq!(config.model(None), Some(&config.model), "{name}");
-        assert_eq!(config.model(Some("default")), Some(&config.model), "{name}");
-        assert_eq!(config.model(Some("other")), None, "{name}");
+        assert_eq!(config.find_model(None), Some(&config.model), "{name}");
+        assert_eq!(config.find_model(Some("default")), Some(&config.model), "{name}");
+        assert_eq!(config.find_model(Some("other")), None, "{name}");
         for model in &config.allowed_models {
-            assert_eq!(config.model(Some(&model.model_id)), Some(model), "{name}");
+            assert_eq!(config.find_model(Some(&model.model_id)), Some(model), "{name}");
         }
     }
     let vars = [("ALLOWED_MODELS", "us.m-v1:0"), ("BEDROCK_REGION", "us-east-1")];

@@ -170,6 +170,7 @@ async fn what_a_call_is_settled_on() {
         ("refused", answers(400, "{}"), false, 0),
         ("throttled", answers(429, "{}"), false, 0),
         ("a failure of Bedrock's", answers(503, "{}"), false, 0),
+        ("a model that failed", answers(424, "{}"), false, 0),
         ("a model that took too long", answers(408, "{}"), false, 137),
         ("no connection", Scripted::new().then_fail("refused"), false, 0),
         ("the caller left", Scripted::new().then_fail("aborted"), true, 137),

@@ -8,7 +8,7 @@ use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::Ledger;
+use super::ledger;
 
 /// Answers a request. worker-build knows it by its name.
 #[wasm_bindgen]
@@ -16,21 +16,23 @@ pub fn fetch(request: web_sys::Request, env: Env, _context: JsValue) -> Promise 
     super::serve(request, &env)
 }
 
-/// The class of the binding `LEDGER`. Its name is in wrangler.toml, and an object's for its life.
+/// The class of the binding `LEDGER`. Its name is in wrangler.toml.
 #[wasm_bindgen]
 #[derive(Debug)]
-pub struct CallerLedger(Ledger);
+pub struct CallerLedger {
+    state: JsValue,
+}
 
 #[wasm_bindgen]
 impl CallerLedger {
     /// As the runtime makes one.
     #[wasm_bindgen(constructor)]
     pub fn new(state: JsValue, _env: JsValue) -> Self {
-        Self(Ledger::of(state))
+        Self { state }
     }
 
     /// Answers a message.
     pub fn fetch(&self, request: &web_sys::Request) -> Result<web_sys::Response, JsValue> {
-        self.0.answer(request)
+        ledger::answer(&self.state, request)
     }
 }

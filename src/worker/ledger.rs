@@ -3,14 +3,28 @@
 //! A message comes in a header and is answered without waiting for anything, so one is over before
 //! the next begins. What it changes is on disk before its answer leaves: the runtime holds it back.
 //!
-//! Out of scope: what a message does ([`limits::Ledger`]).
+//! Out of scope: what a message does ([`limits::Ledger`](crate::limits::Ledger)).
 
-use ::worker::{Request, Response, State};
 use js_sys::Date;
 use wasm_bindgen::JsValue;
 
 use super::glue;
 use crate::limits;
+
+/// Answers a message to the object with this DurableObjectState.
+pub(super) fn answer(state: &JsValue, request: &JsValue) -> Result<web_sys::Response, JsValue> {
+    // Whole milliseconds since the epoch.
+    let now = Date::now() as u64 / 1000;
+    let stored = glue::load(state)?;
+    let exchanged = limits::Ledger::exchange(stored.as_deref(), &glue::message(request), now);
+    let Some((changed, reply)) = exchanged else {
+        return Err(js_sys::Error::new("what is stored or said is no ledger's").into());
+    };
+    if let Some(changed) = changed {
+        glue::store(state, &changed)?;
+    }
+    glue::respond(200, "", reply.as_bytes())
+}
 
 /// What a Durable Object of the binding `LEDGER` does. The Worker that has the binding declares the
 /// class:
@@ -24,7 +38,7 @@ use crate::limits;
 ///
 /// impl DurableObject for CallerLedger {
 ///     fn new(state: State, _env: Env) -> Self {
-///         Self(Ledger::new(&state))
+///         Self(Ledger::new(state))
 ///     }
 ///
 ///     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -34,42 +48,20 @@ use crate::limits;
 /// # fn main() {}
 /// ```
 #[derive(Debug)]
-pub struct Ledger {
-    state: JsValue,
-}
+pub struct Ledger(::worker::State);
 
 impl Ledger {
     /// In an object's storage.
-    pub fn new(state: &State) -> Self {
-        Self::of(state.as_raw().into())
-    }
-
-    /// Of a DurableObjectState.
-    pub(super) fn of(state: JsValue) -> Self {
-        Self { state }
+    pub fn new(state: ::worker::State) -> Self {
+        Self(state)
     }
 
     /// Answers a message.
     ///
     /// # Errors
     ///
-    /// Where the storage fails, or holds what was not stored by this version.
-    pub fn fetch(&self, request: &Request) -> ::worker::Result<Response> {
-        Ok(self.answer(request.inner())?.into())
-    }
-
-    pub(super) fn answer(&self, request: &JsValue) -> Result<web_sys::Response, JsValue> {
-        // Whole milliseconds since the epoch.
-        let now = Date::now() as u64 / 1000;
-        let stored = glue::load(&self.state)?;
-        match limits::Ledger::exchange(stored.as_deref(), &glue::message(request), now) {
-            Some((changed, reply)) => {
-                if let Some(changed) = changed {
-                    glue::store(&self.state, &changed)?;
-                }
-                glue::respond(200, "", reply.as_bytes())
-            }
-            None => Err(js_sys::Error::new("what is stored or said is no ledger's").into()),
-        }
+    /// Where the storage fails, or holds what this crate did not store.
+    pub fn fetch(&self, request: &::worker::Request) -> ::worker::Result<::worker::Response> {
+        Ok(answer(self.0.as_raw(), request.inner())?.into())
     }
 }
