@@ -336,7 +336,8 @@ fn endpoints() {
 fn allowed_models() {
     const PROBLEM: &str =
         "ALLOWED_MODELS must be a list of model ids, inference profiles' ids and ARNs";
-    let cases: [(&str, &str, Result<&[&str], &str>); 9] = [
+    type Models<'a> = Result<&'a [&'a str], &'a str>;
+    let cases: [(&str, &str, Models); 9] = [
         ("none", "", Ok(&[])),
         ("one", "us.m-v1:0", Ok(&["us.m-v1:0"])),
         ("with commas", "a,b , c", Ok(&["a", "b", "c"])),

@@ -474,6 +474,25 @@ async fn requests_are_counted_before_the_body_is_read() {
     assert_eq!(config.limits.requests, Some(Duration::from_secs(10)));
 }
 
+/// A request that is reserved on one day and settled on the next, which ends a year too.
+#[tokio::test]
+async fn over_a_midnight() {
+    let host = Limited::new(Scripted::new().then(200, &[], ANSWER).then(200, &[], ANSWER));
+    let config = config(&[("DAILY_TOKENS", "140"), ("MONTHLY_TOKENS", "140")]);
+    // From 2026-01-02T03:04:05Z to the last moment of the year: an answer takes 250 ms.
+    host.host.pass(Duration::from_secs(363 * 86_400 + 75_355) - Duration::from_millis(100));
+    assert_eq!(ask(event("POST", "/", &[], BODY), &config, &host).await.0, 200);
+    let (_, _, usage) = ask(event("GET", "/usage", &[], ""), &config, &host).await;
+    assert!(usage.contains(r#""today":{"used":0,"reserved":0,"limit":140"#), "{usage}");
+    assert!(usage.contains(r#""resets_at":"2027-01-02T00:00:00Z""#), "{usage}");
+    assert!(usage.contains(r#""this_month":{"used":0,"reserved":0,"limit":140"#), "{usage}");
+    assert!(usage.contains(r#""resets_at":"2027-02-01T00:00:00Z""#), "{usage}");
+    // So there is room for one more, and then there is none.
+    assert_eq!(ask(event("POST", "/", &[], BODY), &config, &host).await.0, 200);
+    assert_eq!(ask(event("POST", "/", &[], BODY), &config, &host).await.0, 429);
+    assert_eq!(host.settled(), [1219, 1219]);
+}
+
 #[tokio::test]
 async fn usage_unchanged() {
     let host = Limited::new(Scripted::new().then(200, &[], ANSWER));
