@@ -228,7 +228,7 @@ impl Config {
     }
 
     /// The model of this id, or the default. `None`: it is not allowed.
-    pub(crate) fn model(&self, id: Option<&str>) -> Option<&Endpoint> {
+    pub(crate) fn find_model(&self, id: Option<&str>) -> Option<&Endpoint> {
         let Some(id) = id else { return Some(&self.endpoint) };
         std::iter::once(&self.endpoint).chain(&self.allowed_models).find(|it| it.model_id == id)
     }

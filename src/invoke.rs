@@ -161,12 +161,14 @@ impl<H: Host> Call<'_, H> {
             };
             let error = match result {
                 Ok(it) => {
+                    record.billed_before += u32::from(record.is_billed);
                     record.is_billed = true;
                     attempts.succeeded();
                     return Ok(it);
                 }
                 Err(error) => error,
             };
+            record.billed_before += u32::from(record.is_billed);
             record.is_billed = error.is_billed();
             if let (Authentication::AssumeRole(role), Ok(Identity::Temporary(temporary))) =
                 (&config.authentication, &identity)
@@ -193,7 +195,7 @@ impl<H: Host> Call<'_, H> {
     /// default's there.
     fn places(&self) -> (&Endpoint, &[Endpoint]) {
         let Self { request, config, .. } = *self;
-        match request.model.as_deref().and_then(|id| config.model(Some(id))) {
+        match request.model.as_deref().and_then(|id| config.find_model(Some(id))) {
             Some(endpoint) if !std::ptr::eq(endpoint, &config.endpoint) => (endpoint, &[]),
             _ => (&config.endpoint, &config.fallbacks),
         }

@@ -97,6 +97,9 @@ pub struct Record {
     /// Whether Bedrock may bill the call.
     #[serde(skip)]
     pub(crate) is_billed: bool,
+    /// Calls before that, which failed and may be billed all the same.
+    #[serde(skip)]
+    pub(crate) billed_before: u32,
     /// Why the model stopped, such as `end_turn` or `max_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<Token>,
@@ -136,6 +139,7 @@ impl Record {
             cache_read_input_tokens: None,
             cache_creation_input_tokens: None,
             is_billed: false,
+            billed_before: 0,
             stop_reason: None,
             upstream_time: None,
             total_time: None,

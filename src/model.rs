@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde::de::Error;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::log::Token;
@@ -99,11 +100,14 @@ impl Usage {
 impl Usage {
     /// Of an answer that has no text in it, and is billed all the same.
     pub(crate) fn of(body: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Billed {
-            usage: Usage,
+        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let number = |name| json.get("usage")?.get(name)?.as_u64();
+        Self {
+            input_tokens: number("input_tokens"),
+            output_tokens: number("output_tokens"),
+            cache_read_input_tokens: number("cache_read_input_tokens"),
+            cache_creation_input_tokens: number("cache_creation_input_tokens"),
         }
-        serde_json::from_slice(body).map_or_else(|_| Self::default(), |Billed { usage }| usage)
     }
 }
 

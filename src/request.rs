@@ -160,7 +160,7 @@ impl<'a> Fields<'a> {
                 .collect::<Result<_, _>>()?,
         };
         let model = self.model.map(|json| text("model", json)).transpose()?;
-        if config.model(model.as_deref()).is_none() {
+        if config.find_model(model.as_deref()).is_none() {
             // Which ones are is nobody's business: an ARN holds the account.
             let message = "model is not one that may be used here; without it there is a default";
             return Err(Error::new(Code::ModelNotAllowed, message));

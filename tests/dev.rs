@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 /// A cold start compiles the Worker.
@@ -33,6 +34,9 @@ enum Ended {
     ScriptAlone(&'static str),
 }
 
+/// Two at once would build at once, into one directory.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test]
 async fn npm_run_dev_answers_the_line_it_prints_and_leaves_nothing_behind() {
     let cases = [
@@ -41,6 +45,7 @@ async fn npm_run_dev_answers_the_line_it_prints_and_leaves_nothing_behind() {
         ("SIGHUP to npm", Ended::NpmAlone("HUP")),
         ("SIGKILL to the script", Ended::ScriptAlone("KILL")),
     ];
+    let _alone = ALONE.lock().await;
     for (case, ended) in cases {
         println!("{case}");
         let mut dev = Dev::start(&[]);
@@ -63,6 +68,7 @@ async fn npm_run_dev_answers_the_line_it_prints_and_leaves_nothing_behind() {
 async fn limits_work_under_npm_run_dev() {
     // As in wrangler.toml.
     const LIMIT: usize = 300;
+    let _alone = ALONE.lock().await;
     let mut dev = Dev::start(&["MONTHLY_TOKENS=100000000"]);
     let line = dev.printed_curl_line().await;
     dev.run(&line).await;

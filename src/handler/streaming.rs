@@ -74,7 +74,10 @@ async fn open<H: Host>(
 ) -> Result<(H::Body, Decoder, Option<Reservation>), Error> {
     let reservation = limits::reserve(request, record.caller.as_ref(), config, host).await?;
     match invoke_bedrock_with_response_stream(request, config, deadline, host, record).await {
-        Ok((body, decoder)) => Ok((body, decoder, reservation)),
+        Ok((body, decoder)) => {
+            let reservation = reservation.map(|it| it.after(record.billed_before));
+            Ok((body, decoder, reservation))
+        }
         Err(error) => {
             limits::settle(reservation, record, host).await;
             Err(error)

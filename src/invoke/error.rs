@@ -198,9 +198,7 @@ impl InvokeError {
             Self::Send(error) => !matches!(error, TransportError::Failed(_)),
             Self::InvalidReply(InvalidReply::Error(_)) => false,
             Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Truncated => true,
-            Self::Refused { .. } | Self::Exception { .. } => {
-                matches!(self.code(), Code::Timeout | Code::ModelError)
-            }
+            Self::Refused { .. } | Self::Exception { .. } => self.code() == Code::Timeout,
         }
     }
 

@@ -127,10 +127,10 @@ impl Ledger {
         message: &str,
         now: u64,
     ) -> Option<(Option<String>, String)> {
-        let before = stored.map_or(Some(Self::default()), Self::parse)?;
-        let mut ledger = before.clone();
+        let mut ledger = stored.map_or(Some(Self::default()), Self::parse)?;
         let reply = ledger.take(&Message::parse(message)?, now);
-        Some(((ledger != before).then(|| ledger.to_json()), reply.to_json()))
+        let after = ledger.to_json();
+        Some(((stored != Some(&after)).then_some(after), reply.to_json()))
     }
 
     /// One step.

@@ -25,6 +25,8 @@ pub struct Reservation {
     input: u64,
     /// `max_tokens`.
     output: u64,
+    /// What calls before the last one may have used.
+    lost: u64,
 }
 
 /// What was used of a reservation: a message to a ledger that is still to be sent, with
@@ -50,6 +52,7 @@ impl Reservation {
             id: id.as_str().to_owned(),
             input: bytes + TOKENS_OF_THE_FORM,
             output: request.max_tokens.into(),
+            lost: 0,
         }
     }
 
@@ -76,7 +79,14 @@ impl Reservation {
         self.settled_on(0)
     }
 
+    /// With so many calls before the last one, which failed and may be billed all the same.
+    pub(crate) fn after(mut self, calls: u32) -> Self {
+        self.lost = (self.input + self.output).saturating_mul(calls.into());
+        self
+    }
+
     fn settled_on(self, tokens: u64) -> Settlement {
+        let tokens = tokens.saturating_add(self.lost);
         let message = Message::Settle { id: self.id, tokens }.to_json();
         Settlement { account: self.account, message }
     }
@@ -140,6 +150,7 @@ pub(crate) async fn settle<H: Host>(
     host: &H,
 ) {
     let Some(reservation) = reservation else { return };
+    let reservation = reservation.after(record.billed_before);
     let settlement =
         if record.is_billed { reservation.used(record.usage()) } else { reservation.unused() };
     if let Err(error) = host.settle(settlement).await {

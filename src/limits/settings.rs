@@ -12,19 +12,19 @@ const LEASE: Duration = Duration::from_secs(15 * 60);
 impl<F: Fn(&str) -> Option<String>> Variables<F> {
     /// `None` where there was a problem.
     pub(crate) fn limits(&mut self) -> Option<Limits> {
-        let any = "must be a whole number from 1";
+        const WHOLE: &str = "must be a whole number from 1";
         let max_in_flight = self.number(
             "MAX_IN_FLIGHT",
-            1..=MOST_IN_FLIGHT,
+            |number| (1..=MOST_IN_FLIGHT).contains(&number),
             "must be a whole number from 1 to 1000",
         );
-        let daily_tokens = self.number("DAILY_TOKENS", 1..=u64::MAX, any);
-        let monthly_tokens = self.number("MONTHLY_TOKENS", 1..=u64::MAX, any);
-        let period = self.read("RATE_LIMIT_PERIOD", "60", |text| match text {
-            "10" => Ok(Duration::from_secs(10)),
-            "60" => Ok(Duration::from_secs(60)),
-            _ => Err("must be 10 or 60, the period of RATE_LIMITER in seconds"),
-        });
+        let daily_tokens = self.number("DAILY_TOKENS", |number| number > 0, WHOLE);
+        let monthly_tokens = self.number("MONTHLY_TOKENS", |number| number > 0, WHOLE);
+        let period = self.number(
+            "RATE_LIMIT_PERIOD",
+            |number| [10, 60].contains(&number),
+            "must be 10 or 60, the period of RATE_LIMITER in seconds",
+        );
         // A binding, which has no text: that it is there is enough.
         let are_counted = self.non_empty("RATE_LIMITER").is_some();
         let budget = Budget {
@@ -32,8 +32,9 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
             daily_tokens: daily_tokens?,
             monthly_tokens: monthly_tokens?,
         };
+        let period = Duration::from_secs(period?.unwrap_or(60));
         Some(Limits {
-            requests: are_counted.then_some(period?),
+            requests: are_counted.then_some(period),
             budget: (budget != Budget::default()).then_some(budget),
             lease: LEASE,
         })
@@ -42,11 +43,11 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     fn number(
         &mut self,
         name: &str,
-        range: std::ops::RangeInclusive<u64>,
+        is_allowed: fn(u64) -> bool,
         problem: &'static str,
     ) -> Option<Option<u64>> {
         self.read_optional(name, |text| {
-            text.parse().ok().filter(|number| range.contains(number)).ok_or(problem)
+            text.parse().ok().filter(|number| is_allowed(*number)).ok_or(problem)
         })
     }
 }

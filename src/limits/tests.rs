@@ -172,14 +172,19 @@ async fn what_a_call_is_settled_on() {
         ("refused", answers(400, "{}"), 0),
         ("throttled", answers(429, "{}"), 0),
         ("a failure of Bedrock's", answers(503, "{}"), 0),
+        ("a model that failed", answers(424, "{}"), 0),
         ("a model that took too long", answers(408, "{}"), 137),
         ("no connection", Scripted::new().then_fail("refused"), 0),
+        ("the second call is answered", answers(408, "{}").then(200, &[], ANSWER), 137 + 1219),
+        ("and refused", answers(408, "{}").then(400, &[], "{}"), 137),
+        ("what was refused is not billed", answers(503, "{}").then(200, &[], ANSWER), 1219),
         ("the caller left", Scripted::new().then_leave(), 137),
         ("too late", Scripted::new().then_time_out(), 137),
     ];
     for (name, script, tokens) in cases {
+        let attempts = script.left().to_string();
         let host = Limited::new(script);
-        let config = config(&[("DAILY_TOKENS", "5000"), ONCE]);
+        let config = config(&[("DAILY_TOKENS", "5000"), ("BEDROCK_MAX_ATTEMPTS", &attempts)]);
         ask(event("POST", "/", &[], BODY), &config, &host).await;
         assert_eq!(host.settled(), [tokens], "{name}");
         let standing = host.standing();
@@ -483,6 +488,25 @@ async fn requests_are_counted_before_the_body_is_read() {
     assert_eq!((record.outcome, record.status), ("rate_limited", 429));
     assert_eq!(*host.counted.borrow(), ["192.0.2.1"]);
     assert_eq!(config.limits.requests, Some(Duration::from_secs(10)));
+}
+
+/// A request that is reserved on one day and settled on the next, which ends a year too.
+#[tokio::test]
+async fn over_a_midnight() {
+    let host = Limited::new(Scripted::new().then(200, &[], ANSWER).then(200, &[], ANSWER));
+    let config = config(&[("DAILY_TOKENS", "140"), ("MONTHLY_TOKENS", "140")]);
+    // From 2026-01-02T03:04:05Z to the last moment of the year: an answer takes 250 ms.
+    host.host.pass(Duration::from_secs(363 * 86_400 + 75_355) - Duration::from_millis(100));
+    assert_eq!(ask(event("POST", "/", &[], BODY), &config, &host).await.0, 200);
+    let (_, _, usage) = ask(event("GET", "/usage", &[], ""), &config, &host).await;
+    assert!(usage.contains(r#""today":{"used":0,"reserved":0,"limit":140"#), "{usage}");
+    assert!(usage.contains(r#""resets_at":"2027-01-02T00:00:00Z""#), "{usage}");
+    assert!(usage.contains(r#""this_month":{"used":0,"reserved":0,"limit":140"#), "{usage}");
+    assert!(usage.contains(r#""resets_at":"2027-02-01T00:00:00Z""#), "{usage}");
+    // So there is room for one more, and then there is none.
+    assert_eq!(ask(event("POST", "/", &[], BODY), &config, &host).await.0, 200);
+    assert_eq!(ask(event("POST", "/", &[], BODY), &config, &host).await.0, 429);
+    assert_eq!(host.settled(), [1219, 1219]);
 }
 
 #[tokio::test]

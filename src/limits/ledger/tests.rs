@@ -1,3 +1,5 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
 use time::{Date, Month, Time};
 
 use super::*;
@@ -217,13 +219,13 @@ fn a_ledger_does_not_grow() {
     let mut ledger = Ledger::default();
     let mut longest = 0;
     // Nothing is ever settled.
-    for id in 0..20_000 {
+    for id in 0..5000 {
         ledger.take(&reserve(id, 1, Budget::default()), begin + id);
         longest = longest.max(ledger.leases.len());
     }
     assert_eq!(longest, 2000);
     assert!(ledger.to_json().len() < 200_000);
-    ledger.take(&Message::Usage, begin + 20_000 + LEASE + REMEMBERED);
+    ledger.take(&Message::Usage, begin + 5000 + LEASE + REMEMBERED);
     assert_eq!(ledger.leases, []);
 }
 
@@ -325,4 +327,72 @@ fn unknown_texts() {
         assert_eq!(Ledger::exchange(stored, message, 0), None, "{name}");
     }
     assert!(Ledger::exchange(Some(good), message, 0).is_some());
+}
+
+/// What may happen: a request comes, one that came ends, or time passes.
+#[derive(Clone, Debug)]
+enum Step {
+    Reserve(u64),
+    Settle { which: usize, percent: u64 },
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1..400_u64).prop_map(Step::Reserve),
+        (0..8_usize, 0..=100_u64).prop_map(|(which, percent)| Step::Settle { which, percent }),
+        // Less than a lease, and over many a midnight.
+        (0..LEASE / 2).prop_map(Step::Pass),
+        Just(Step::Pass(DAY / 3)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// In whatever order: as long as calls end before their deadlines and use no more than they
+    /// reserved, no limit is exceeded at any time, and nothing is lost.
+    #[test]
+    fn no_order_exceeds_a_limit(steps in vec(step(), 1..200)) {
+        let budget = Budget { max_in_flight: Some(5), daily_tokens: Some(1000), monthly_tokens: Some(1500) };
+        let mut now = at(2026, 1, 30, 12, 0, 0);
+        let mut stored: Option<String> = None;
+        let mut open: Vec<(String, u64, u64)> = Vec::new();
+        // By day and by month, as Bedrock would bill.
+        let mut billed = std::collections::BTreeMap::<(u64, u64), u64>::new();
+        for (number, step) in steps.into_iter().enumerate() {
+            let message = match step {
+                Step::Pass(seconds) => {
+                    now += seconds;
+                    open.retain(|(_, _, made)| made + LEASE > now);
+                    Message::Usage
+                }
+                Step::Reserve(tokens) => reserve(number, tokens, budget),
+                Step::Settle { which, percent } => {
+                    if open.is_empty() {
+                        continue;
+                    }
+                    let (id, tokens, made) = open.remove(which % open.len());
+                    let used = tokens * percent / 100;
+                    let day = made / DAY;
+                    *billed.entry((month_of(day).start, day)).or_default() += used;
+                    settle(id, used)
+                }
+            };
+            let (changed, reply) = Ledger::exchange(stored.as_deref(), &message.to_json(), now).unwrap();
+            stored = changed.or(stored);
+            let Reply { verdict, standing } = Reply::parse(&reply).unwrap();
+            if let (Message::Reserve { id, tokens, .. }, Verdict::Done) = (message, verdict) {
+                open.push((id, tokens, now));
+            }
+            prop_assert_eq!(standing.in_flight, open.len() as u64);
+            prop_assert!(standing.in_flight <= 5);
+            prop_assert!(standing.today.used + standing.today.reserved <= 1000);
+            prop_assert!(standing.this_month.used + standing.this_month.reserved <= 1500);
+            let (day, month) = (now / DAY, month_of(now / DAY).start);
+            let of_day: u64 = billed.iter().filter(|((_, it), _)| *it == day).map(|(_, it)| it).sum();
+            let of_month: u64 = billed.iter().filter(|((it, _), _)| *it == month).map(|(_, it)| it).sum();
+            prop_assert_eq!((standing.today.used, standing.this_month.used), (of_day, of_month));
+        }
+    }
 }
