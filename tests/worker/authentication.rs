@@ -93,7 +93,8 @@ async fn a_refused_signature_tells_the_first_line_that_differs() {
                 .to_owned(),
         ),
         (
-            "x-amz-security-token",
+            // The prompt is quoted, so it does not have the whole name in it.
+            "x-amz-s",
             "line 8 of the canonical request\nours: x-amz-security-token:[redacted]\n\
              AWS's: x-amz-security-token:[redacted]\n"
                 .to_owned(),

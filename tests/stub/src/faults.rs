@@ -177,12 +177,12 @@ pub const FAULTS: &[Fault] = &[
         )
     }),
     // As real as AWS's: the message quotes the canonical request, its security token too.
-    // `fault:bad_signature:HEADER`: as if something on the way had changed that.
+    // `fault:bad_signature:START`: as if something on the way had changed the headers that start so.
     fault("bad_signature", |situation| {
         let mut received = situation.received.clone();
         let changed = argument(situation.prompt).unwrap_or_default();
         for (name, value) in &mut received.headers {
-            if name.eq_ignore_ascii_case(changed) {
+            if !changed.is_empty() && name.starts_with(changed) {
                 "changed".clone_into(value);
             }
         }
