@@ -31,6 +31,7 @@ mod refusals;
 mod regions;
 mod roles;
 mod routes;
+mod soak;
 mod sockets;
 mod stream_faults;
 mod stream_load;
