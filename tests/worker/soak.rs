@@ -95,7 +95,8 @@ struct Caller<'a> {
 async fn soak() {
     let seconds = std::env::var("SOAK_SECONDS").map_or(10, |text| text.parse().unwrap());
     let settings = Settings { record: false, ..Settings::default() };
-    let bindings = json!({ "BEDROCK_TIMEOUT_MS": 4000, "BEDROCK_STALL_MS": 1000 });
+    // Much longer than anything takes that is not to fail, on a busy machine too.
+    let bindings = json!({ "BEDROCK_TIMEOUT_MS": 8000, "BEDROCK_STALL_MS": 5000 });
     let fixture = Fixture::with_stub(bindings, settings).await;
     let until = Instant::now() + Duration::from_secs(seconds);
 
