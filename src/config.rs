@@ -86,6 +86,7 @@ pub struct Config {
 
 /// How a call to Bedrock proves who it is from.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // There is one, and it stays where it is.
 pub enum Authentication {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`: Signature Version 4.
     SigV4(Credentials),

@@ -17,6 +17,10 @@ use http::{HeaderName, HeaderValue, Request};
 
 use crate::config::Secret;
 
+pub(crate) use difference::difference;
+
+mod difference;
+
 /// In seconds since the epoch. SigV4 writes a year with four digits.
 const YEAR_10000: u64 = 253_402_300_800;
 

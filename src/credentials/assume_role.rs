@@ -4,7 +4,6 @@
 //!
 //! Out of scope: session policies, tags, external ids, a role from a role.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use crate::date;
 use crate::error::Code;
 use crate::host::{Body, Host, ReadError, TransportError};
 use crate::log::Token;
-use crate::sign::{Credentials, Scope, sign};
+use crate::sign::{Credentials, Scope, difference, sign};
 
 /// Far more than any answer of STS has.
 const MAX_ANSWER_BYTES: usize = 256 << 10;
@@ -121,7 +120,19 @@ impl AssumeRole {
             Err(_) => return Err(AssumeRoleError::Unreadable("is too long")),
         };
         let date = head.headers.get(DATE).and_then(|value| date::parse_http(value.to_str().ok()?));
-        let answer = read_answer(head.status, &body, date)?;
+        let answer = read_answer(head.status, &body, date).map_err(|error| match error {
+            AssumeRoleError::Refused { status, code, message, date } => {
+                // The same request once more, since the other one is gone.
+                let difference =
+                    self.request(now).ok().and_then(|signed| difference(&message, &signed));
+                let message = match difference {
+                    Some(difference) => format!("{difference}\n{message}"),
+                    None => message,
+                };
+                AssumeRoleError::Refused { status, code, message, date }
+            }
+            error => error,
+        })?;
         if answer.expires <= now {
             return Err(AssumeRoleError::Unreadable("has credentials that are over"));
         }
@@ -161,18 +172,17 @@ pub fn read_answer(
     if status != StatusCode::OK {
         // What is no XML is of a proxy in between.
         let elements = elements.unwrap_or_default();
-        let text = |name| elements.get(&("Error".to_owned(), name)).map(String::as_str);
+        let text = |name| find(&elements, "Error", name);
         return Err(AssumeRoleError::Refused {
             status,
-            code: text("Code".to_owned()).and_then(Token::new),
-            message: text("Message".to_owned()).unwrap_or_default().to_owned(),
+            code: text("Code").and_then(Token::new),
+            message: text("Message").unwrap_or_default().to_owned(),
             date,
         });
     }
-    let mut elements = elements.ok_or(AssumeRoleError::Unreadable("is not XML"))?;
-    let mut text = |name: &str, problem| {
-        elements
-            .remove(&("Credentials".to_owned(), name.to_owned()))
+    let elements = elements.ok_or(AssumeRoleError::Unreadable("is not XML"))?;
+    let text = |name, problem| {
+        find(&elements, "Credentials", name)
             // They become headers.
             .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()))
             .ok_or(AssumeRoleError::Unreadable(problem))
@@ -182,20 +192,33 @@ pub fn read_answer(
     let token = text("SessionToken", "has no SessionToken")?;
     let expires = text("Expiration", "has no Expiration")?;
     Ok(Temporary {
-        credentials: Credentials::new(id, secret, Some(token)),
-        expires: date::parse_iso(&expires)
+        credentials: Credentials::new(id, secret, Some(token.to_owned())),
+        expires: date::parse_iso(expires)
             .ok_or(AssumeRoleError::Unreadable("has an Expiration that is no time"))?,
     })
 }
 
-/// The texts of a document by the names of their element and the one around it: of several, the
-/// first. `None`: it is no XML.
-fn elements(xml: &str) -> Option<BTreeMap<(String, String), String>> {
+/// An element with text in it.
+struct Element {
+    /// The name of the element around it.
+    parent: String,
+    name: String,
+    text: String,
+}
+
+/// The text of an element: of several, the first.
+fn find<'a>(elements: &'a [Element], parent: &str, name: &str) -> Option<&'a str> {
+    let found = elements.iter().find(|it| it.parent == parent && it.name == name);
+    found.map(|it| it.text.as_str())
+}
+
+/// The elements of a document, or `None` if it is no XML.
+fn elements(xml: &str) -> Option<Vec<Element>> {
     /// Deeper than any answer of STS.
     const MAX_DEPTH: usize = 16;
 
     let mut reader = Reader::from_str(xml);
-    let mut elements = BTreeMap::new();
+    let mut elements = Vec::new();
     let mut path: Vec<String> = Vec::new();
     let mut text = String::new();
     loop {
@@ -209,12 +232,11 @@ fn elements(xml: &str) -> Option<BTreeMap<(String, String), String>> {
             }
             Event::End(_) => {
                 let name = path.pop()?;
-                let text = std::mem::take(&mut text);
                 if let Some(parent) = path.last() {
-                    elements
-                        .entry((parent.clone(), name))
-                        .or_insert_with(|| text.trim().to_owned());
+                    let (parent, text) = (parent.clone(), text.trim().to_owned());
+                    elements.push(Element { parent, name, text });
                 }
+                text.clear();
             }
             Event::Text(piece) => text.push_str(&piece.xml10_content()),
             Event::CData(piece) => text.push_str(&piece.xml10_content()),

@@ -18,7 +18,8 @@ use crate::event::{Event, Route};
 /// The headers of an answer that a page may read, beside those that it always may.
 const EXPOSED: &str = "retry-after, server-timing, www-authenticate, \
     x-amzn-bedrock-input-token-count, x-amzn-bedrock-output-token-count, x-amzn-errortype, \
-    x-amzn-requestid, x-error-code, x-request-id, x-stop-reason";
+    x-amzn-requestid, x-bedrock-attempts, x-bedrock-region, x-error-code, \
+    x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-request-id, x-stop-reason";
 
 /// In seconds. The longest that Chromium keeps a preflight's answer is two hours.
 const MAX_AGE: &str = "3600";

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
@@ -16,7 +17,7 @@ use crate::host::{ReadError, TransportError};
 use crate::log::{Redacted, Token};
 use crate::model::{InvalidReply, error_type};
 use crate::request::Request;
-use crate::sign::SignError;
+use crate::sign::{SignError, difference};
 use crate::stream::FrameError;
 
 /// Why Bedrock gave no answer: our fault, the network's or Bedrock's, never the caller's. Its
@@ -168,6 +169,25 @@ impl InvokeError {
             retry_after: header(headers, RETRY_AFTER).and_then(|text| retry_after(text, date)),
             date,
         }
+    }
+
+    /// Whether AWS refused the signature.
+    pub(super) fn is_of_signature(&self) -> bool {
+        let kind = match self {
+            Self::Refused { kind: Some(kind), .. } => kind.as_str(),
+            _ => "",
+        };
+        kind == "InvalidSignatureException"
+    }
+
+    /// The same, and before AWS's words where our canonical request differs from AWS's.
+    pub(super) fn explained(mut self, signed: &http::Request<Bytes>) -> Self {
+        if let Self::Refused { message, .. } = &mut self
+            && let Some(difference) = difference(message, signed)
+        {
+            *message = format!("{difference}\n{message}");
+        }
+        self
     }
 
     /// How long AWS asks to wait, if it does.

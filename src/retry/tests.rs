@@ -1,5 +1,6 @@
 mod calls;
 mod regions;
+mod streams;
 
 use bytes::Bytes;
 use http::StatusCode;

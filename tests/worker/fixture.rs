@@ -15,6 +15,12 @@ use crate::workerd::{Directory, Workerd};
 pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
+/// Each test has a runtime, and a shared stand-in outlives the first of them.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+    &RUNTIME
+}
+
 pub struct Fixture {
     pub worker: Workerd,
     pub stub: Stub,
@@ -62,9 +68,7 @@ impl Fixture {
         settings: Settings,
         of_url: impl FnOnce(String) -> Value,
     ) -> Self {
-        // Each test has a runtime, and the shared stand-in outlives the first of them.
-        static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-        let stub = RUNTIME.spawn(Stub::start(settings)).await.unwrap().unwrap();
+        let stub = runtime().spawn(Stub::start(settings)).await.unwrap().unwrap();
 
         let mut all = json!({
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": stub.url(),

@@ -163,7 +163,8 @@ async fn a_wrong_secret() {
     let answer = fixture.worker.prompt("by a role").await;
     assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{answer}");
     let line = fixture.worker.log_line(answer.request_id()).await;
-    let start = "cannot assume the role: 403 Forbidden SignatureDoesNotMatch: ";
+    let start = "cannot assume the role: 403 Forbidden SignatureDoesNotMatch: the canonical \
+                 request is the same, so the secret access key is not\n";
     assert!(line["error"].as_str().unwrap().starts_with(start), "{line}");
     assert_private(&fixture);
 }

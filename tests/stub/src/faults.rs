@@ -177,7 +177,17 @@ pub const FAULTS: &[Fault] = &[
         )
     }),
     // As real as AWS's: the message quotes the canonical request, its security token too.
-    fault("bad_signature", |situation| Answer(bad_signature(situation.received).into_response())),
+    // `fault:bad_signature:START`: as if something on the way had changed the headers that start so.
+    fault("bad_signature", |situation| {
+        let mut received = situation.received.clone();
+        let changed = argument(situation.prompt).unwrap_or_default();
+        for (name, value) in &mut received.headers {
+            if !changed.is_empty() && name.starts_with(changed) {
+                "changed".clone_into(value);
+            }
+        }
+        Answer(bad_signature(&received).into_response())
+    }),
     fault("expired_token", |_| {
         Answer(
             AwsError::authentication(
