@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::config::{Authentication, Config};
 use crate::error::{Code, Error};
@@ -15,7 +16,7 @@ use crate::host::{Body, BodyStream, Host, ReadError, TransportError};
 use crate::log::{Record, Redacted, Token};
 use crate::model::{InvalidReply, Reply, build_payload, error_type};
 use crate::request::Request;
-use crate::sign::{Scope, SignError, sign};
+use crate::sign::{Scope, SignError, sign_post};
 use crate::stream::{Decoder, FrameError, Step};
 
 /// Far more than any model's longest answer, and little enough for an isolate's 128 MB.
@@ -164,7 +165,8 @@ async fn post<H: Host>(
     match &config.authentication {
         Authentication::SigV4(credentials) => {
             let scope = Scope { region: &config.region, service: "bedrock" };
-            sign(&mut call, credentials, scope, host.now())?;
+            let payload_hash = Sha256::digest(call.body()).into();
+            sign_post(&mut call, &payload_hash, credentials, scope, host.now())?;
         }
         Authentication::ApiKey(key) => {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))

@@ -19,7 +19,7 @@
 //! 3. [`handler`]: [`lambda_handler`] takes the event through the rest.
 //! 4. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
 //! 5. [`model`]: [`build_payload`] puts it into Claude's JSON.
-//! 6. [`mod@sign`]: [`sign()`] adds a Signature Version 4.
+//! 6. [`mod@sign`]: [`sign_post`] adds a Signature Version 4.
 //! 7. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
 //! 8. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
 //! 9. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
@@ -105,5 +105,5 @@ pub use invoke::{invoke_bedrock, invoke_bedrock_with_response_stream};
 pub use log::{Level, Record, Redacted, Token};
 pub use model::{Payload, Reply, Usage, build_payload};
 pub use request::Request;
-pub use sign::{Credentials, Scope, SignError, sign};
+pub use sign::{Credentials, Scope, SignError, sign, sign_post};
 pub use stream::{StreamEvent, Streaming};
