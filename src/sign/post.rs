@@ -10,7 +10,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
+use aws_sigv4::sign::v4::generate_signing_key;
+use hmac::{Hmac, KeyInit, Mac};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Method, Request};
@@ -41,35 +42,41 @@ struct SigningKey {
     service: String,
     /// `20150830`
     date: String,
-    key: Vec<u8>,
+    /// The first two of the four SHA-256 blocks of its HMAC are done.
+    key: Hmac<Sha256>,
 }
 
 impl SigningKey {
-    fn new(secret: &str, day: u64, Scope { region, service }: Scope<'_>) -> Self {
+    fn new(
+        secret: &str,
+        day: u64,
+        Scope { region, service }: Scope<'_>,
+    ) -> Result<Self, SignError> {
         let time = UNIX_EPOCH + Duration::from_secs(day * SECONDS_A_DAY);
         let date = OffsetDateTime::from(time).date();
         let (year, month, day_of_month) = date.to_calendar_date();
-        Self {
+        let key = generate_signing_key(secret, time, region, service);
+        Ok(Self {
             day,
             region: region.to_owned(),
             service: service.to_owned(),
             date: format!("{year:04}{:02}{day_of_month:02}", u8::from(month)),
-            key: generate_signing_key(secret, time, region, service).as_ref().to_vec(),
-        }
+            key: Hmac::new_from_slice(key.as_ref()).map_err(SignError::from_any)?,
+        })
     }
 }
 
 impl Credentials {
-    fn signing_key(&self, day: u64, scope: Scope<'_>) -> Arc<SigningKey> {
+    fn signing_key(&self, day: u64, scope: Scope<'_>) -> Result<Arc<SigningKey>, SignError> {
         let mut cache = self.signing_key.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_right = |key: &&Arc<SigningKey>| {
             key.day == day && key.region == scope.region && key.service == scope.service
         };
         if let Some(key) = cache.as_ref().filter(is_right) {
-            return Arc::clone(key);
+            return Ok(Arc::clone(key));
         }
-        let key = SigningKey::new(self.secret_access_key.expose(), day, scope);
-        Arc::clone(cache.insert(Arc::new(key)))
+        let key = SigningKey::new(self.secret_access_key.expose(), day, scope)?;
+        Ok(Arc::clone(cache.insert(Arc::new(key))))
     }
 }
 
@@ -111,7 +118,7 @@ pub fn sign_post<B>(
     let seconds = seconds_of(now)?;
     remove_signature(request.headers_mut());
     let Parts { path, host, accept, content_type } = Parts::of(request)?;
-    let key = credentials.signing_key(seconds / SECONDS_A_DAY, scope);
+    let key = credentials.signing_key(seconds / SECONDS_A_DAY, scope)?;
     let time = seconds % SECONDS_A_DAY;
     let (hours, minutes, seconds) = (time / 3600, time / 60 % 60, time % 60);
     let date = format!("{}T{hours:02}{minutes:02}{seconds:02}Z", key.date);
@@ -146,11 +153,12 @@ pub fn sign_post<B>(
     push_hex(&mut to_sign, &Sha256::digest(canonical));
 
     // 3. The signature.
-    let signature = calculate_signature(&key.key, to_sign.as_bytes());
+    let signature = key.key.clone().chain_update(to_sign).finalize().into_bytes();
     let mut authorization = String::with_capacity(512);
     authorization.extend(["AWS4-HMAC-SHA256 Credential=", &*credentials.access_key_id, "/"]);
     authorization.extend(scope);
-    authorization.extend([", SignedHeaders=", &*signed_headers, ", Signature=", &*signature]);
+    authorization.extend([", SignedHeaders=", &*signed_headers, ", Signature="]);
+    push_hex(&mut authorization, &signature);
 
     let (authorization, date) = (sensitive(&authorization)?, sensitive(&date)?);
     let token = token.map(sensitive).transpose()?;
@@ -217,8 +225,9 @@ fn sensitive(value: &str) -> Result<HeaderValue, SignError> {
 
 fn push_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
-        let digits = [byte >> 4, byte & 15].map(|it| char::from_digit(it.into(), 16));
-        text.extend(digits.into_iter().flatten());
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(digit + if digit < 10 { b'0' } else { b'a' - 10 }));
+        }
     }
 }
 
