@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use sha2::{Digest, Sha256};
 
 /// A clock, a source of randomness and an HTTP client.
 pub trait Host {
@@ -28,6 +29,11 @@ pub trait Host {
         &self,
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Response<Self::Body>, TransportError>>;
+
+    /// The SHA-256 of what is to be signed. For a Host that has a faster one than this.
+    fn sha256(&self, bytes: &[u8]) -> impl Future<Output = [u8; 32]> {
+        ready(Sha256::digest(bytes).into())
+    }
 }
 
 /// A body that is read when it is wanted: the caller's, or Bedrock's.

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::config::{Authentication, Config};
 use crate::error::{Code, Error};
@@ -154,7 +153,7 @@ async fn post<H: Host>(
     record: &mut Record,
 ) -> Result<http::Response<H::Body>, InvokeError> {
     // 1. Build. Only these headers: whatever the client sent stays with us.
-    let payload = serde_json::to_vec(&build_payload(request))?;
+    let payload = build_payload(request).to_json()?;
     let json = HeaderValue::from_static("application/json");
     let mut call = http::Request::post(uri.clone())
         .header(CONTENT_TYPE, json.clone())
@@ -165,7 +164,7 @@ async fn post<H: Host>(
     match &config.authentication {
         Authentication::SigV4(credentials) => {
             let scope = Scope { region: &config.region, service: "bedrock" };
-            let payload_hash = Sha256::digest(call.body()).into();
+            let payload_hash = host.sha256(call.body()).await;
             sign_post(&mut call, &payload_hash, credentials, scope, host.now())?;
         }
         Authentication::ApiKey(key) => {

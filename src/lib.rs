@@ -87,6 +87,7 @@ pub mod event;
 pub mod handler;
 pub mod host;
 pub mod invoke;
+mod json;
 pub mod log;
 pub mod model;
 pub mod request;

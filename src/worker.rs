@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use js_sys::{Date, Promise};
+use js_sys::{Date, Promise, Uint8Array};
+use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::config::{Config, ConfigError};
@@ -204,6 +205,16 @@ impl Host for Worker {
             .ok_or_else(|| TransportError(format!("not a status: {status}")))?;
         *response.headers_mut() = header_map(headers);
         Ok(response)
+    }
+
+    async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
+        if bytes.len() > SHORT
+            && let Ok(hash) = settled(glue::sha256(bytes)).await
+            && let Ok(hash) = Uint8Array::new(&hash).to_vec().try_into()
+        {
+            return hash;
+        }
+        Sha256::digest(bytes).into()
     }
 }
 

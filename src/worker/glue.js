@@ -79,6 +79,10 @@ async function pieces(body, limit) {
   return new Blob(chunks).arrayBuffer();
 }
 
+export function sha256(bytes) {
+  return crypto.subtle.digest("SHA-256", bytes);
+}
+
 /** Sends a request. workerd sets Host and Content-Length, and leaves the path as it is. */
 export function send(method, url, headers, text, bytes, client) {
   const { signal } = client;

@@ -21,6 +21,8 @@ extern "C" {
 
     pub fn read(message: &JsValue, limit: u32) -> Promise;
 
+    pub fn sha256(bytes: &[u8]) -> Promise;
+
     #[wasm_bindgen(catch)]
     pub fn send(
         method: &str,
