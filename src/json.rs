@@ -41,12 +41,9 @@ fn split_at_escape(bytes: &[u8]) -> Option<(&[u8], u8, &[u8])> {
 /// <https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord>
 fn has_escape(word: u64) -> bool {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
-    let has_less = |word: u64, than: u8| {
-        word.wrapping_sub(EACH * u64::from(than)) & !word & (EACH * 0x80) != 0
-    };
-    has_less(word, b' ')
-        || has_less(word ^ (EACH * u64::from(b'"')), 1)
-        || has_less(word ^ (EACH * u64::from(b'\\')), 1)
+    let less = |word: u64, than: u8| word.wrapping_sub(EACH * u64::from(than)) & !word;
+    let equal = |byte: u8| less(word ^ (EACH * u64::from(byte)), 1);
+    (less(word, b' ') | equal(b'"') | equal(b'\\')) & (EACH * 0x80) != 0
 }
 
 #[cfg(test)]

@@ -81,7 +81,8 @@ async fn answer(
     let response = match streaming_handler(event, config, &worker).await {
         Answer::Whole(envelope, record) => {
             worker.log(record, config.as_ref().ok());
-            glue::respond(envelope.status_code, &lines(&envelope), &envelope.body)?
+            let (text, bytes) = text_or_bytes(envelope.body.as_bytes());
+            glue::respond(envelope.status_code, &lines(&envelope), text, bytes)?
         }
         Answer::Stream(envelope, streaming) => streams::events(&lines(&envelope), streaming)?,
     };
@@ -131,6 +132,11 @@ fn lines(envelope: &Envelope) -> String {
 /// Up to so many bytes a body is sent as a string: a buffer is outside of JavaScript's heap, and takes
 /// longer to make and to collect. A long string is copied once more.
 const SHORT: usize = 16 << 10;
+
+fn text_or_bytes(body: &[u8]) -> (Option<&str>, Option<&[u8]>) {
+    let text = if body.len() <= SHORT { std::str::from_utf8(body).ok() } else { None };
+    (text, text.is_none().then_some(body))
+}
 
 /// What one client waits for.
 struct Worker {
@@ -186,8 +192,7 @@ impl Host for Worker {
             headers.extend([name.as_str(), "\n", value, "\n"]);
         }
         let url = head.uri.to_string();
-        let text = std::str::from_utf8(&body).ok().filter(|text| text.len() <= SHORT);
-        let bytes = text.is_none().then_some(&*body);
+        let (text, bytes) = text_or_bytes(&body);
         let answer =
             match glue::send(head.method.as_str(), &url, &headers, text, bytes, &self.client) {
                 Ok(promise) => settled(promise).await,

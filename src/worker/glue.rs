@@ -34,7 +34,12 @@ extern "C" {
     ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn respond(status: u16, headers: &str, body: &str) -> Result<web_sys::Response, JsValue>;
+    pub fn respond(
+        status: u16,
+        headers: &str,
+        text: Option<&str>,
+        bytes: Option<&[u8]>,
+    ) -> Result<web_sys::Response, JsValue>;
 
     pub fn random(length: u32) -> Vec<u8>;
 
