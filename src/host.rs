@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
+use sha2::{Digest, Sha256};
 
 use crate::gate::VerifyingKey;
 use crate::limits::Settlement;
@@ -44,6 +45,11 @@ pub trait Host {
         request: Request<Bytes>,
         within: Duration,
     ) -> impl Future<Output = Result<Response<Self::Body>, TransportError>>;
+
+    /// The SHA-256 of what is to be signed. For a Host that has a faster one than this.
+    fn sha256(&self, bytes: &[u8]) -> impl Future<Output = [u8; 32]> {
+        ready(Sha256::digest(bytes).into())
+    }
 
     /// Whether the signature of the message is the key's: RSASSA-PKCS1-v1_5 or ECDSA, as RFC 7518
     /// has them, with SHA-256. For JWTs: a Host that cannot do it takes none.

@@ -21,7 +21,7 @@ use crate::log::{Record, Token};
 use crate::model::{InvalidReply, Reply, Usage, build_payload};
 use crate::request::Request;
 use crate::retry::{Attempts, Failure, Next};
-use crate::sign::{Credentials, Scope, sign};
+use crate::sign::{Credentials, Scope, sign_post};
 use crate::stream::{Decoder, Step};
 
 pub use error::InvokeError;
@@ -117,9 +117,14 @@ impl<H: Host> Call<'_, H> {
 
     async fn attempts(&self, record: &mut Record) -> Result<Answer<H::Body>, Error> {
         let Self { request, config, deadline, host, .. } = *self;
-        let payload = serde_json::to_vec(&build_payload(request))
-            .map_err(|error| self.public(error.into()))?;
+        let payload =
+            build_payload(request).to_json().map_err(|error| self.public(error.into()))?;
         let payload = Bytes::from(payload);
+        // Of all calls, if it is signed.
+        let payload_hash = match &config.authentication {
+            Authentication::ApiKey(_) => [0; 32],
+            _ => host.sha256(&payload).await,
+        };
         let (endpoint, others) = self.places();
         let mut attempts = Attempts::new(endpoint, others, config, deadline, host.now());
         loop {
@@ -131,6 +136,7 @@ impl<H: Host> Call<'_, H> {
                         endpoint: attempts.endpoint(),
                         identity,
                         payload: &payload,
+                        payload_hash: &payload_hash,
                         signed_at,
                     };
                     self.attempt(&attempt, record).await
@@ -247,7 +253,7 @@ impl<H: Host> Call<'_, H> {
 
     /// Builds and signs.
     fn request(&self, attempt: &Attempt<'_>) -> Result<http::Request<Bytes>, InvokeError> {
-        let Attempt { endpoint, identity, payload, signed_at } = *attempt;
+        let Attempt { endpoint, identity, payload, payload_hash, signed_at } = *attempt;
         // 1. Build. Only these headers: whatever the client sent stays with us.
         let uri = match self.operation {
             Operation::Invoke => &endpoint.invoke_uri,
@@ -272,7 +278,7 @@ impl<H: Host> Call<'_, H> {
             }
         };
         let scope = Scope { region: &endpoint.region, service: "bedrock" };
-        sign(&mut call, credentials, scope, signed_at)?;
+        sign_post(&mut call, payload_hash, credentials, scope, signed_at)?;
         Ok(call)
     }
 }
@@ -283,6 +289,8 @@ struct Attempt<'a> {
     endpoint: &'a Endpoint,
     identity: &'a Identity<'a>,
     payload: &'a Bytes,
+    /// SHA-256.
+    payload_hash: &'a [u8; 32],
     signed_at: SystemTime,
 }
 

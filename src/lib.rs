@@ -21,7 +21,7 @@
 //! 5. [`limits`]: the request is counted, and what it may use is reserved.
 //! 6. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
 //! 7. [`model`]: [`build_payload`] puts it into Claude's JSON.
-//! 8. [`mod@sign`]: [`sign()`] adds a Signature Version 4, by a stored key or by temporary
+//! 8. [`mod@sign`]: [`sign_post`] adds a Signature Version 4, by a stored key or by temporary
 //!    [`credentials`].
 //! 9. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
 //! 10. `retry`: what fails and may not fail again is sent again, here or in another region.
@@ -106,6 +106,7 @@ pub mod gate;
 pub mod handler;
 pub mod host;
 pub mod invoke;
+mod json;
 pub mod limits;
 pub mod log;
 pub mod model;
@@ -133,5 +134,5 @@ pub use limits::{Address, Limits, Settlement};
 pub use log::{Level, Record, Redacted, Token};
 pub use model::{Payload, Reply, Usage, build_payload};
 pub use request::Request;
-pub use sign::{Credentials, Scope, SignError, sign};
+pub use sign::{Credentials, Scope, SignError, sign, sign_post};
 pub use stream::{StreamEvent, Streaming};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::error::Category;
 
+use crate::json::write_string;
 use crate::log::Token;
 use crate::request::Request;
 use crate::stream::text::RawText;
@@ -43,6 +44,28 @@ pub struct Message<'a> {
     pub role: &'static str,
     /// The prompt.
     pub content: &'a str,
+}
+
+impl Payload<'_> {
+    /// As `serde_json` writes it.
+    ///
+    /// # Errors
+    ///
+    /// Where `serde_json` has one, which it does not for strings and numbers.
+    pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        const EMPTY: &str = r#""content":"""#;
+        let [Message { role, content }] = self.messages;
+        let without = Self { messages: [Message { role, content: "" }], ..self.clone() };
+        let json = serde_json::to_string(&without)?;
+        // It is found only where it is meant: in a string its quotation marks would be escaped.
+        let (head, tail) = json.split_once(EMPTY).unwrap_or((&json, ""));
+        let mut out = Vec::with_capacity(json.len() + content.len() + content.len() / 16);
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(br#""content":"#);
+        write_string(&mut out, content);
+        out.extend_from_slice(tail.as_bytes());
+        Ok(out)
+    }
 }
 
 /// Puts a request into Claude's form.

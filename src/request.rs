@@ -176,15 +176,17 @@ impl<'a> Fields<'a> {
 
 /// A string that is not blank, borrowed where it has no escapes.
 fn text<'a>(field: impl fmt::Display, json: &'a RawValue) -> Result<Cow<'a, str>, Error> {
-    /// serde borrows into a `Cow` only where it is a field.
-    #[derive(serde::Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-    if !json.get().starts_with('"') {
+    let Some(quoted) = json.get().strip_prefix('"') else {
         return Err(invalid(format!("{field} must be a string")));
-    }
-    let Text(text) = serde_json::from_str(json.get())
-        .map_err(|error| invalid(format!("{field} is not a valid string: {}", plain(&error))))?;
+    };
+    let text = match quoted.strip_suffix('"') {
+        // A JSON string without escapes is what is between its quotation marks. To parse it once
+        // more was 3 % of the time of a request with a long prompt.
+        Some(text) if !text.contains('\\') => Cow::Borrowed(text),
+        _ => serde_json::from_str(json.get()).map(Cow::Owned).map_err(|error| {
+            invalid(format!("{field} is not a valid string: {}", plain(&error)))
+        })?,
+    };
     if text.trim().is_empty() {
         return Err(invalid(format!("{field} must not be blank")));
     }

@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use js_sys::{Date, Promise};
+use js_sys::{Date, Promise, Uint8Array};
+use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::config::{Config, ConfigError};
@@ -81,24 +82,22 @@ async fn answer(
 ) -> Result<JsValue, JsValue> {
     let event = event(&request);
     let worker = Worker { client: request.into() };
-    if event.is_upgrade() {
-        let response = match upgrade_handler(event, config, &worker).await {
-            Ok(upgrade) => streams::socket(upgrade)?,
-            Err((envelope, record)) => {
-                worker.log(record, config.as_ref().ok());
-                glue::respond(envelope.status_code, &lines(&envelope), &envelope.body)?
-            }
-        };
-        return Ok(response.into());
-    }
-    let response = match streaming_handler(event, config, &worker).await {
-        Answer::Whole(envelope, record) => {
-            worker.log(record, config.as_ref().ok());
-            glue::respond(envelope.status_code, &lines(&envelope), &envelope.body)?
+    let (envelope, record) = if event.is_upgrade() {
+        match upgrade_handler(event, config, &worker).await {
+            Ok(upgrade) => return Ok(streams::socket(upgrade)?.into()),
+            Err(whole) => whole,
         }
-        Answer::Stream(envelope, streaming) => streams::events(&lines(&envelope), streaming)?,
+    } else {
+        match streaming_handler(event, config, &worker).await {
+            Answer::Whole(envelope, record) => (envelope, record),
+            Answer::Stream(envelope, streaming) => {
+                return Ok(streams::events(&lines(&envelope), streaming)?.into());
+            }
+        }
     };
-    Ok(response.into())
+    worker.log(record, config.as_ref().ok());
+    let (text, bytes) = text_or_bytes(envelope.body.as_bytes());
+    Ok(glue::respond(envelope.status_code, &lines(&envelope), text, bytes)?.into())
 }
 
 fn log(record: &Record, config: Option<&Config>) {
@@ -144,6 +143,11 @@ fn lines(envelope: &Envelope) -> String {
 /// Up to so many bytes a body is sent as a string: a buffer is outside of JavaScript's heap, and takes
 /// longer to make and to collect. A long string is copied once more.
 const SHORT: usize = 16 << 10;
+
+fn text_or_bytes(body: &[u8]) -> (Option<&str>, Option<&[u8]>) {
+    let text = if body.len() <= SHORT { std::str::from_utf8(body).ok() } else { None };
+    (text, text.is_none().then_some(body))
+}
 
 /// What one client waits for.
 struct Worker {
@@ -221,8 +225,7 @@ impl Host for Worker {
             headers.extend([name.as_str(), "\n", value, "\n"]);
         }
         let url = head.uri.to_string();
-        let text = std::str::from_utf8(&body).ok().filter(|text| text.len() <= SHORT);
-        let bytes = text.is_none().then_some(&*body);
+        let (text, bytes) = text_or_bytes(&body);
         let (method, within) = (head.method.as_str(), milliseconds(within));
         let answer = match glue::send(method, &url, &headers, text, bytes, within) {
             Ok(promise) => settled(promise).await,
@@ -240,6 +243,16 @@ impl Host for Worker {
             .ok_or_else(|| TransportError::Failed(format!("not a status: {status}")))?;
         *response.headers_mut() = header_map(headers);
         Ok(response)
+    }
+
+    async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
+        if bytes.len() > SHORT
+            && let Ok(hash) = settled(glue::sha256(bytes)).await
+            && let Ok(hash) = Uint8Array::new(&hash).to_vec().try_into()
+        {
+            return hash;
+        }
+        Sha256::digest(bytes).into()
     }
 
     async fn admit(&self, key: &str) -> Result<bool, LimitError> {

@@ -120,23 +120,28 @@ async function pieces(body, limit) {
   return new Blob(chunks).arrayBuffer();
 }
 
+export function sha256(bytes) {
+  return crypto.subtle.digest("SHA-256", bytes);
+}
+
 /** Sends a request. workerd sets Host and Content-Length, and leaves the path as it is. */
 export function send(method, url, headers, text, bytes, within) {
   running.within = within;
   const { signal } = (running.fetching ??= new AbortController());
-  const init = { method, headers: record(headers), redirect: "manual", signal };
-  if (text) init.body = text;
-  // A copy, because wasm's memory moves when it grows. A buffer, because a stream goes in chunks.
-  else if (bytes !== undefined) init.body = bytes.slice();
-  return fetch(url, init);
+  return fetch(url, { method, headers: record(headers), body: body(text, bytes), redirect: "manual", signal });
 }
 
 export function sleep(time) {
   return new Promise((resolve) => setTimeout(resolve, time));
 }
 
-export function respond(status, headers, body) {
-  return new Response(body === "" ? null : body, { status, headers: record(headers) });
+export function respond(status, headers, text, bytes) {
+  return new Response(body(text, bytes), { status, headers: record(headers) });
+}
+
+function body(text, bytes) {
+  // A copy, because wasm's memory moves when it grows. A buffer, because a stream goes in chunks.
+  return bytes === undefined ? text || null : bytes.slice();
 }
 
 export function random(length) {

@@ -23,6 +23,8 @@ extern "C" {
 
     pub fn read(message: &JsValue, limit: u32, within: f64) -> Promise;
 
+    pub fn sha256(bytes: &[u8]) -> Promise;
+
     #[wasm_bindgen(catch)]
     pub fn send(
         method: &str,
@@ -34,7 +36,12 @@ extern "C" {
     ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn respond(status: u16, headers: &str, body: &str) -> Result<web_sys::Response, JsValue>;
+    pub fn respond(
+        status: u16,
+        headers: &str,
+        text: Option<&str>,
+        bytes: Option<&[u8]>,
+    ) -> Result<web_sys::Response, JsValue>;
 
     pub fn random(length: u32) -> Vec<u8>;
 

@@ -23,7 +23,7 @@ pub(super) fn answer(state: &JsValue, request: &JsValue) -> Result<web_sys::Resp
     if let Some(changed) = changed {
         glue::store(state, &changed)?;
     }
-    glue::respond(200, "", &reply)
+    glue::respond(200, "", Some(&reply), None)
 }
 
 /// What a Durable Object of the binding `LEDGER` does. The Worker that has the binding declares the
