@@ -53,7 +53,7 @@ pub async fn lambda_handler<H: Host, B: Body>(
 }
 
 /// What is known of a call from its beginning to its end.
-pub(crate) struct Call {
+struct Call {
     started: SystemTime,
     record: Record,
     without_body: bool,
@@ -61,7 +61,7 @@ pub(crate) struct Call {
 
 impl Call {
     /// 1.
-    pub(crate) fn new<H: Host, B>(event: &Event<B>, host: &H) -> Self {
+    fn new<H: Host, B>(event: &Event<B>, host: &H) -> Self {
         let id = event.request_id.clone().unwrap_or_else(|| Token::random(host.random()));
         let without_body = event.method == Method::HEAD;
         Self { started: host.now(), record: Record::new(id), without_body }
@@ -72,11 +72,7 @@ impl Call {
     }
 
     /// 7.
-    pub(crate) fn finish<H: Host>(
-        mut self,
-        mut envelope: Envelope,
-        host: &H,
-    ) -> (Envelope, Record) {
+    fn finish<H: Host>(mut self, mut envelope: Envelope, host: &H) -> (Envelope, Record) {
         self.record.total_time = host.now().duration_since(self.started).ok();
         self.record.set_status(envelope.status_code);
         describe(&self.record, &mut envelope);
@@ -136,7 +132,7 @@ async fn admit<'a, H: Host, B: Body>(
 }
 
 /// 6.
-pub(crate) async fn generate<H: Host>(
+async fn generate<H: Host>(
     request: &Request<'_>,
     config: &Config,
     host: &H,
