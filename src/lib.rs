@@ -104,7 +104,7 @@ mod retry;
 pub mod sign;
 pub mod stream;
 mod upstream;
-#[cfg(feature = "worker")]
+#[cfg(feature = "workerd")]
 pub mod worker;
 
 pub use config::{Authentication, Config, ConfigError, Endpoint, Secret};

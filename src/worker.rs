@@ -12,12 +12,10 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ::worker::{Env, console_log};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use js_sys::{Date, Promise};
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
@@ -51,15 +49,19 @@ mod task;
 /// # Errors
 ///
 /// Where JavaScript does not take the answer, which would be a fault of this crate.
-pub async fn handle(request: ::worker::Request, env: &Env) -> ::worker::Result<::worker::Response> {
+#[cfg(feature = "worker")]
+pub async fn handle(
+    request: ::worker::Request,
+    env: &::worker::Env,
+) -> ::worker::Result<::worker::Response> {
     // Not `Request::clone`, which is JavaScript's and divides the body.
     let request = Clone::clone(request.inner());
-    let answer = JsFuture::from(serve(request, env)).await?;
+    let answer = wasm_bindgen_futures::JsFuture::from(serve(request, env)).await?;
     Ok(answer.unchecked_into::<web_sys::Response>().into())
 }
 
 /// A promise of a Response.
-fn serve(request: web_sys::Request, env: &Env) -> Promise {
+fn serve(request: web_sys::Request, env: &JsValue) -> Promise {
     static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
     let config = CONFIG.get_or_init(|| Config::from_vars(|name| glue::variable(env, name)));
     let client = JsValue::from(&request);
@@ -78,7 +80,7 @@ async fn answer(
     let response = match streaming_handler(event, config, &worker).await {
         Answer::Whole(envelope, record) => {
             worker.log(record, config.as_ref().ok());
-            glue::respond(envelope.status_code, &lines(&envelope), envelope.body.as_bytes())?
+            glue::respond(envelope.status_code, &lines(&envelope), &envelope.body)?
         }
         Answer::Stream(envelope, streaming) => streams::events(&lines(&envelope), streaming)?,
     };
@@ -87,7 +89,7 @@ async fn answer(
 
 fn log(record: &Record, config: Option<&Config>) {
     if let Some(line) = record.line(config) {
-        console_log!("{line}");
+        glue::log(&line);
     }
 }
 
@@ -124,6 +126,10 @@ fn lines(envelope: &Envelope) -> String {
         envelope.headers.iter().flat_map(|(name, value)| [*name, value.as_str()]).collect();
     headers.join("\n")
 }
+
+/// Up to so many bytes a body is sent as a string: a buffer is outside of JavaScript's heap, and takes
+/// longer to make and to collect. A long string is copied once more.
+const SHORT: usize = 16 << 10;
 
 /// What one client waits for.
 struct Worker {
@@ -182,15 +188,17 @@ impl Host for Worker {
         within: Duration,
     ) -> Result<Response<JsBody>, TransportError> {
         let (head, body) = request.into_parts();
-        let mut headers = Vec::with_capacity(2 * head.headers.len());
+        let mut headers = String::with_capacity(1024);
         for (name, value) in &head.headers {
             let value = value.to_str();
             let value = value.map_err(|error| TransportError::Failed(error.to_string()))?;
-            headers.extend([name.as_str(), value]);
+            headers.extend([name.as_str(), "\n", value, "\n"]);
         }
         let url = head.uri.to_string();
-        let (method, headers) = (head.method.as_str(), headers.join("\n"));
-        let answer = match glue::send(method, &url, &headers, &body, milliseconds(within)) {
+        let text = std::str::from_utf8(&body).ok().filter(|text| text.len() <= SHORT);
+        let bytes = text.is_none().then_some(&*body);
+        let (method, within) = (head.method.as_str(), milliseconds(within));
+        let answer = match glue::send(method, &url, &headers, text, bytes, within) {
             Ok(promise) => settled(promise).await,
             Err(error) => Err(error),
         };

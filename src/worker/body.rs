@@ -33,10 +33,10 @@ impl Body for JsBody {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let body = settled(glue::read(&self.message, limit, milliseconds(within))).await;
         let body = body.map_err(|error| transport_error(&error))?;
-        match body.dyn_into::<Uint8Array>() {
-            Ok(bytes) => Ok(bytes.to_vec().into()),
-            Err(_) => Err(ReadError::TooLong),
+        if body.is_null() {
+            return Err(ReadError::TooLong);
         }
+        Ok(Uint8Array::new(&body).to_vec().into())
     }
 }
 

@@ -1,15 +1,22 @@
-//! The Worker's entry, and nothing else: two of them in one wasm collide.
-//!
-//! It is what `#[event(fetch)]` would make, but for the future: that of a whole request is driven by
-//! JavaScript already, and needs no second driver around it.
+//! What `entry.js` calls, and nothing else: two of them in one wasm collide.
 
-use ::worker::Env;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
+use wasm_bindgen::handler::{schedule_reinit, set_on_abort};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Answers a request. worker-build knows it by its name.
+use super::glue;
+
+/// Answers a request.
 #[wasm_bindgen]
-pub fn fetch(request: web_sys::Request, env: Env, _context: JsValue) -> Promise {
-    super::serve(request, &env)
+pub fn fetch(request: web_sys::Request, env: &JsValue) -> Promise {
+    super::serve(request, env)
+}
+
+/// There are no panics but those of faults in this program. After one the memory may be in any
+/// state: the next request gets a new instance, whose start this is too.
+#[wasm_bindgen(start)]
+fn start() {
+    std::panic::set_hook(Box::new(|panic| glue::fault(&panic.to_string())));
+    set_on_abort(schedule_reinit);
 }

@@ -81,6 +81,15 @@ export function variable(env, name) {
   return value === undefined || value === null ? undefined : String(value);
 }
 
+export function log(line) {
+  console.log(line);
+}
+
+/** What a panic says. The platform shows it beside the exception that follows. */
+export function fault(message) {
+  console.error(message);
+}
+
 /** The first line and the headers of a Request or a Response, a line each. */
 export function head(message) {
   let lines = message.method ? `${message.method} ${message.url}` : `${message.status}`;
@@ -91,33 +100,32 @@ export function head(message) {
 /** The body of a Request or a Response, or null if it is longer than limit bytes. */
 export function read(message, limit, within) {
   running.within = within;
-  return whole(message, limit);
-}
-
-async function whole(message, limit) {
   const { headers } = message;
   const length = headers.get("content-length");
   // The length of an encoded body is not the length of what is read.
-  if (length !== null && !headers.has("content-encoding")) {
-    return length > limit ? null : new Uint8Array(await message.arrayBuffer());
-  }
+  if (length === null || headers.has("content-encoding")) return pieces(message.body ?? [], limit);
+  return length > limit ? Promise.resolve(null) : message.arrayBuffer();
+}
+
+async function pieces(body, limit) {
   const chunks = [];
   let sum = 0;
-  for await (const chunk of message.body ?? []) {
+  for await (const chunk of body) {
     sum += chunk.byteLength;
     if (sum > limit) return null; // which cancels the stream
     chunks.push(chunk);
   }
-  return new Uint8Array(await new Blob(chunks).arrayBuffer());
+  return new Blob(chunks).arrayBuffer();
 }
 
 /** Sends a request. workerd sets Host and Content-Length, and leaves the path as it is. */
-export function send(method, url, headers, body, within) {
+export function send(method, url, headers, text, bytes, within) {
   running.within = within;
   const { signal } = (running.fetching ??= new AbortController());
-  const init = { method, headers: pairs(headers), redirect: "manual", signal };
+  const init = { method, headers: record(headers), redirect: "manual", signal };
+  if (text) init.body = text;
   // A copy, because wasm's memory moves when it grows. A buffer, because a stream goes in chunks.
-  if (body.length > 0) init.body = body.slice();
+  else if (bytes !== undefined) init.body = bytes.slice();
   return fetch(url, init);
 }
 
@@ -126,19 +134,23 @@ export function sleep(time) {
 }
 
 export function respond(status, headers, body) {
-  return new Response(body.length > 0 ? body.slice() : null, { status, headers: pairs(headers) });
+  return new Response(body === "" ? null : body, { status, headers: record(headers) });
 }
 
 export function random(length) {
   return crypto.getRandomValues(new Uint8Array(length));
 }
 
-/** Names and values, a line each, by turns. */
-function pairs(lines) {
+/** Names and values, a line each, by turns. A record is half the price of a list of pairs. */
+function record(lines) {
   const parts = lines.split("\n");
-  const pairs = [];
-  for (let i = 0; i + 1 < parts.length; i += 2) pairs.push([parts[i], parts[i + 1]]);
-  return pairs;
+  const record = {};
+  for (let i = 0; i + 1 < parts.length; i += 2) {
+    const [name, value] = [parts[i], parts[i + 1]];
+    // RFC 9110: several lines of one name are a list.
+    record[name] = Object.hasOwn(record, name) ? `${record[name]}, ${value}` : value;
+  }
+  return record;
 }
 
 // --- Streams ------------------------------------------------------------------------------------
@@ -272,7 +284,7 @@ export function events(headers, reader, step, stallMs) {
     },
     { highWaterMark: 0 },
   );
-  return new Response(body, { headers: pairs(headers) });
+  return new Response(body, { headers: record(headers) });
 }
 
 // More than an honest client has under way, and little enough to keep in memory.

@@ -7,6 +7,11 @@ use wasm_bindgen::prelude::*;
 extern "C" {
     pub fn variable(env: &JsValue, name: &str) -> Option<String>;
 
+    pub fn log(line: &str);
+
+    #[cfg(feature = "entry")]
+    pub fn fault(message: &str);
+
     pub fn head(message: &JsValue) -> String;
 
     #[wasm_bindgen(js_name = isGone)]
@@ -23,12 +28,13 @@ extern "C" {
         method: &str,
         url: &str,
         headers: &str,
-        body: &[u8],
+        text: Option<&str>,
+        bytes: Option<&[u8]>,
         within: f64,
     ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn respond(status: u16, headers: &str, body: &[u8]) -> Result<web_sys::Response, JsValue>;
+    pub fn respond(status: u16, headers: &str, body: &str) -> Result<web_sys::Response, JsValue>;
 
     pub fn random(length: u32) -> Vec<u8>;
 
