@@ -60,7 +60,7 @@ pub async fn lambda_handler<H: Host, B: Body>(
 }
 
 /// What is known of a call from its beginning to its end.
-pub(crate) struct Call {
+struct Call {
     started: SystemTime,
     record: Record,
     without_body: bool,
@@ -70,7 +70,7 @@ pub(crate) struct Call {
 
 impl Call {
     /// 1.
-    pub(crate) fn new<H: Host, B>(event: &Event<B>, config: Option<&Config>, host: &H) -> Self {
+    fn new<H: Host, B>(event: &Event<B>, config: Option<&Config>, host: &H) -> Self {
         let id = event.request_id.clone().unwrap_or_else(|| Token::random(host.random()));
         let without_body = event.method == Method::HEAD;
         let cors = config.map(|it| gate::allow_origin(&event.headers, &it.access));
@@ -83,11 +83,7 @@ impl Call {
     }
 
     /// 9.
-    pub(crate) fn finish<H: Host>(
-        mut self,
-        mut envelope: Envelope,
-        host: &H,
-    ) -> (Envelope, Record) {
+    fn finish<H: Host>(mut self, mut envelope: Envelope, host: &H) -> (Envelope, Record) {
         self.record.total_time = host.now().duration_since(self.started).ok();
         self.record.set_status(envelope.status_code);
         describe(&self.record, &mut envelope);
@@ -190,7 +186,7 @@ async fn admit<'a, B: Body, H: Host>(
 }
 
 /// 8.
-pub(crate) async fn generate<H: Host>(
+async fn generate<H: Host>(
     request: &Request<'_>,
     config: &Config,
     host: &H,

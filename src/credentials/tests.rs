@@ -1,12 +1,12 @@
 use http::StatusCode;
 
 use super::*;
-use crate::config::{Authentication, Config};
+use crate::config::{Authentication, Config, ConfigError};
 use crate::event::Event;
-use crate::handler::{Call, generate};
+use crate::handler::lambda_handler;
 use crate::host::scripted::{SECRET_ACCESS_KEY, Scripted, Watched, config};
 use crate::log::Record;
-use crate::{Code, Envelope, Secret};
+use crate::{Code, Envelope};
 
 const ANSWER: &str = r#"{"content": [{"type": "text", "text": "はい"}]}"#;
 const ROLE: &str = "arn:aws:iam::123456789012:role/edge";
@@ -28,21 +28,21 @@ fn granted(number: u64, lifetime: Duration) -> String {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn with_role(vars: &[(&str, &str)]) -> Config {
-    config(&[&[("AWS_ROLE_ARN", ROLE)], vars].concat()).unwrap()
+fn with_role(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    config(&[&[("AWS_ROLE_ARN", ROLE)], vars].concat())
 }
 
-async fn ask(config: &Config, host: &Scripted) -> (Envelope, Record) {
-    let event = Event::from_http(
-        http::Method::POST,
-        "/",
-        http::HeaderMap::new(),
-        bytes::Bytes::from(r#"{"prompt": "a"}"#),
-    );
-    let mut call = Call::new(&event, Some(config), host);
-    let request = crate::Request::parse(&event.body, config).unwrap();
-    let envelope = generate(&request, config, host, &mut call).await;
-    call.finish(envelope, host)
+fn role(config: &Result<Config, ConfigError>) -> &AssumeRole {
+    match &config.as_ref().unwrap().authentication {
+        Authentication::AssumeRole(role) => role,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn ask(config: &Result<Config, ConfigError>, host: &Scripted) -> (Envelope, Record) {
+    let body = bytes::Bytes::from(r#"{"prompt": "a"}"#);
+    let event = Event::from_http(http::Method::POST, "/", http::HeaderMap::new(), body);
+    lambda_handler(event, config, host).await
 }
 
 /// Of each call: `sts`, or the key that Bedrock was called with.
@@ -290,7 +290,7 @@ async fn no_secret_of_theirs_is_logged() {
         record.error.unwrap().as_str(),
         "400 Bad Request without a type: by [redacted] with [redacted]"
     );
-    let Authentication::AssumeRole(role) = &config.authentication else { panic!() };
+    let role = role(&config);
     let shown = format!("{config:?} {role:?}");
     for secret in ["ASIAEXAMPLE1", "wJalr", "AQoD", "AKIA"] {
         assert!(!shown.contains(secret), "{shown}");
@@ -300,7 +300,7 @@ async fn no_secret_of_theirs_is_logged() {
 #[test]
 fn one_gets_them_and_the_others_wait_or_go_on() {
     let config = with_role(&[]);
-    let Authentication::AssumeRole(role) = &config.authentication else { panic!() };
+    let role = role(&config);
     let now = Scripted::new().now();
     let get = |now, known| match role.turn(now, known) {
         Turn::Get(number, _) => Lease { cache: &role.cache, number },
@@ -348,9 +348,10 @@ fn one_gets_them_and_the_others_wait_or_go_on() {
 #[test]
 fn the_variables() {
     let key = [("AWS_BEARER_TOKEN_BEDROCK", "key")];
-    assert!(matches!(with_role(&key).authentication, Authentication::ApiKey(Secret { .. })));
+    let authentication = with_role(&key).unwrap().authentication;
+    assert!(matches!(authentication, Authentication::ApiKey(_)));
     let config = with_role(&[("AWS_ENDPOINT_URL_STS", "https://sts.example.com/v1/")]);
-    let Authentication::AssumeRole(role) = &config.authentication else { panic!() };
+    let role = role(&config);
     assert_eq!(role.endpoint, "https://sts.example.com/v1/");
     assert_eq!(role.session_name, "bedrock-edge");
     const ARN: &str = "AWS_ROLE_ARN must be a role's ARN: arn:aws:iam::123456789012:role/name";

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::*;
-use crate::config::Secret;
+use crate::config::{ConfigError, Secret};
 use crate::event::Event;
 use crate::handler::lambda_handler;
 use crate::host::scripted::{Scripted, Watched, config};
@@ -27,18 +27,10 @@ fn header<'a>(envelope: &'a Envelope, name: &str) -> Option<&'a str> {
 }
 
 /// One request through the whole function, by a configuration that lives on.
-async fn ask(config: &Config, host: &Scripted) -> (Envelope, Record) {
-    let event = Event::from_http(
-        http::Method::POST,
-        "/",
-        http::HeaderMap::new(),
-        Bytes::from(r#"{"prompt": "a"}"#),
-    );
-    // The handler takes a configuration as it was read, and this one has a state.
-    let mut call = crate::handler::Call::new(&event, Some(config), host);
-    let request = crate::Request::parse(&event.body, config).unwrap();
-    let envelope = crate::handler::generate(&request, config, host, &mut call).await;
-    call.finish(envelope, host)
+async fn ask(config: &Result<Config, ConfigError>, host: &Scripted) -> (Envelope, Record) {
+    let body = Bytes::from(r#"{"prompt": "a"}"#);
+    let event = Event::from_http(http::Method::POST, "/", http::HeaderMap::new(), body);
+    lambda_handler(event, config, host).await
 }
 
 #[test]

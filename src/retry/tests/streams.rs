@@ -45,7 +45,8 @@ const WHOLE: [&str; 4] = ["start", "delta", "delta", "done"];
 async fn an_exception_as_the_first_frame_is_called_again() {
     // The exceptions of the first calls, the events, the outcome, the calls.
     #[rustfmt::skip]
-    let cases: [(&str, &[&str], &[&str], &str, u32); 6] = [
+    type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a str, u32);
+    let cases: [Case; 6] = [
         ("throttled once", &["throttlingException"], &WHOLE, "ok", 2),
         ("down twice", &["serviceUnavailableException", "internalServerException"], &WHOLE, "ok", 3),
         ("throttled to the end", &["throttlingException"; 3], &["error"], "throttled", 3),
