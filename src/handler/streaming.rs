@@ -151,7 +151,10 @@ fn accepts_events(headers: &HeaderMap) -> bool {
         let is_events = parts.next().is_some_and(|it| it.eq_ignore_ascii_case("text/event-stream"));
         // `q=0` refuses it.
         is_events
-            && !parts.any(|it| it.strip_prefix("q=").and_then(|q| q.parse().ok()) == Some(0.0))
+            && !parts.any(|it| {
+                it.strip_prefix("q=0")
+                    .is_some_and(|rest| rest.bytes().all(|it| b".0".contains(&it)))
+            })
     })
 }
 #[cfg(test)]

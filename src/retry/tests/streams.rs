@@ -48,7 +48,13 @@ async fn an_exception_as_the_first_frame_is_called_again() {
     type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a str, u32);
     let cases: [Case; 6] = [
         ("throttled once", &["throttlingException"], &WHOLE, "ok", 2),
-        ("down twice", &["serviceUnavailableException", "internalServerException"], &WHOLE, "ok", 3),
+        (
+            "down twice",
+            &["serviceUnavailableException", "internalServerException"],
+            &WHOLE,
+            "ok",
+            3,
+        ),
         ("throttled to the end", &["throttlingException"; 3], &["error"], "throttled", 3),
         ("the model takes too long twice", &["modelTimeoutException"; 2], &["error"], "timeout", 2),
         ("rejected", &["validationException"], &["error"], "rejected", 1),
