@@ -4,14 +4,18 @@
 //! `TEMPERATURE`) and, for what it takes from the Lambda's role, those of the AWS SDKs. Where
 //! they come from is the caller's business: a closure looks a name up.
 //!
-//! Out of scope: profiles, files, metadata services, any other credential provider.
+//! Out of scope: profiles, files, metadata services, web identities.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use endpoint::Endpoint;
 
+use crate::credentials::{AssumeRole, Temporary};
+use crate::gate::Access;
+use crate::limits::Limits;
 use crate::log::Level;
 use crate::sign::Credentials;
 use crate::upstream::Upstream;
@@ -50,10 +54,12 @@ const MAX_MS: u64 = 3_600_000;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// `BEDROCK_MODEL_ID` in `BEDROCK_REGION`.
+    /// `BEDROCK_MODEL_ID` in `BEDROCK_REGION`: what is called when the caller names no model.
     pub endpoint: Endpoint,
     /// `BEDROCK_FALLBACK_REGIONS`: where to call, in this order, when that fails.
     pub fallbacks: Vec<Endpoint>,
+    /// `ALLOWED_MODELS` in `BEDROCK_REGION`: what a caller may name beside the first.
+    pub allowed_models: Vec<Endpoint>,
     /// `MAX_TOKENS`: what is sent when the caller names no number, and the most that it may name.
     pub max_tokens: u32,
     /// `TEMPERATURE`, 0 to 1: what is sent when the caller names none. `None`: not sent.
@@ -72,27 +78,43 @@ pub struct Config {
     pub stall: Duration,
     /// `BEDROCK_MAX_ATTEMPTS`: how many calls are made in a region for one request, at most.
     pub max_attempts: u32,
+    /// Who may call.
+    pub access: Access,
+    /// How much a caller may use.
+    pub limits: Limits,
     /// What was learnt of Bedrock since.
     pub(crate) upstream: Upstream,
 }
 
 /// How a call to Bedrock proves who it is from.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // There is one, and it stays where it is.
 pub enum Authentication {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`: Signature Version 4.
     SigV4(Credentials),
+    /// `AWS_ROLE_ARN`: Signature Version 4 by temporary credentials, for which the three are good.
+    AssumeRole(AssumeRole),
     /// `AWS_BEARER_TOKEN_BEDROCK`: a Bedrock API key. It wins over SigV4, as in the AWS SDKs.
     ApiKey(Secret),
 }
 
 impl Authentication {
-    /// What must never reach a log or a client.
+    /// What of the settings must never reach a log or a client.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
         let (credentials, key) = match self {
             Self::SigV4(credentials) => (Some(credentials), None),
+            Self::AssumeRole(role) => (Some(&role.source), None),
             Self::ApiKey(key) => (None, Some(key.expose())),
         };
         credentials.into_iter().flat_map(Credentials::secrets).chain(key)
+    }
+
+    /// The same of what the settings have led to.
+    pub(crate) fn temporary(&self) -> Vec<Arc<Temporary>> {
+        match self {
+            Self::AssumeRole(role) => role.secrets(),
+            Self::SigV4(_) | Self::ApiKey(_) => Vec::new(),
+        }
     }
 }
 
@@ -172,17 +194,28 @@ impl Config {
             Ok(number @ 1..=10) => Ok(number),
             _ => Err("must be a whole number from 1 to 10"),
         });
-        let authentication = vars.authentication();
+        let authentication = vars.authentication(region.as_deref());
         let fallbacks = vars.read_optional("BEDROCK_FALLBACK_REGIONS", parse_fallbacks);
+        let allowed_models = vars.read("ALLOWED_MODELS", "", parse_model_ids);
+        let access = Access::read(vars);
+        let limits = vars.limits();
 
+        // The default, the allowed models beside it, and the default's fallbacks.
         let fallbacks = fallbacks.map(Option::unwrap_or_default);
         let count = fallbacks.as_ref().map_or(0, Vec::len);
-        let places = region.zip(model_id).into_iter().chain(fallbacks.into_iter().flatten());
-        let mut endpoints = vars.endpoints(places.collect(), count)?.into_iter();
-        let endpoint = endpoints.next()?;
-        let fallbacks = endpoints.collect();
+        let allowed_models =
+            region.clone().zip(allowed_models).map_or(Vec::new(), |(region, ids)| {
+                ids.into_iter().map(|id| (region.clone(), id)).collect()
+            });
+        let models = 1 + allowed_models.len();
+        let places = region.zip(model_id).into_iter().chain(allowed_models);
+        let places = places.chain(fallbacks.into_iter().flatten()).collect();
+        let mut endpoints = vars.endpoints(places, count)?;
+        let fallbacks = endpoints.split_off(models.min(endpoints.len()));
+        let mut endpoints = endpoints.into_iter();
         Some(Self {
-            endpoint,
+            endpoint: endpoints.next()?,
+            allowed_models: endpoints.collect(),
             fallbacks,
             max_tokens: max_tokens?,
             temperature: temperature?,
@@ -193,8 +226,16 @@ impl Config {
             timeout: timeout?,
             stall: stall?,
             max_attempts: max_attempts?,
+            access: access?,
+            limits: limits?,
             upstream: Upstream::default(),
         })
+    }
+
+    /// The model of this id, or the default. `None`: it is not allowed.
+    pub(crate) fn find_model(&self, id: Option<&str>) -> Option<&Endpoint> {
+        let Some(id) = id else { return Some(&self.endpoint) };
+        std::iter::once(&self.endpoint).chain(&self.allowed_models).find(|it| it.model_id == id)
     }
 }
 
@@ -223,7 +264,7 @@ impl Config {
     }
 }
 
-struct Variables<F> {
+pub(crate) struct Variables<F> {
     look_up: F,
     problems: Vec<String>,
 }
@@ -234,23 +275,25 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         (self.look_up)(name).map(|text| text.trim().to_owned())
     }
 
-    fn non_empty(&self, name: &str) -> Option<String> {
+    pub(crate) fn non_empty(&self, name: &str) -> Option<String> {
         self.text(name).filter(|text| !text.is_empty())
     }
 
     /// The variable or its default, parsed; `None` where that was a problem.
-    fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         name: &str,
         default: &str,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Option<T> {
-        let text = self.non_empty(name).unwrap_or_else(|| default.to_owned());
-        parse(&text).map_err(|problem| self.problems.push(format!("{name} {problem}"))).ok()
+        match self.non_empty(name) {
+            None => self.checked(name, parse(default)),
+            Some(text) => self.checked(name, parse(&text)),
+        }
     }
 
     /// As [`read`](Self::read), for a variable without a default: `Some(None)` where it is not set.
-    fn read_optional<T>(
+    pub(crate) fn read_optional<T>(
         &mut self,
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
@@ -265,13 +308,20 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         text: Option<String>,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Option<Option<T>> {
-        match text.as_deref().map(parse).transpose() {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.problems.push(format!("{name} {problem}"));
-                None
-            }
+        match text {
+            None => Some(None),
+            Some(text) => self.checked(name, parse(&text)).map(Some),
         }
+    }
+
+    fn checked<T>(&mut self, name: &str, result: Result<T, &'static str>) -> Option<T> {
+        result.map_err(|problem| self.problem(name, problem)).ok()
+    }
+
+    /// One more problem: the rest of a sentence that begins with the variable's name.
+    #[inline(never)] // It is in many places.
+    pub(crate) fn problem(&mut self, name: &str, problem: &str) {
+        self.problems.push(format!("{name} {problem}"));
     }
 
     /// A region and a model each. One endpoint for all regions must say where in it the region
@@ -284,8 +334,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         const NAME: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
         let url = self.non_empty(NAME);
         if fallbacks > 0 && url.as_ref().is_some_and(|url| !url.contains(REGION)) {
-            let problem = format!("{NAME} must have {REGION} in it, since there are other regions");
-            self.problems.push(problem);
+            self.problem(NAME, &format!("must have {REGION} in it, since there are other regions"));
             return None;
         }
         // Checked also where there is nothing to call, so that every problem is found.
@@ -305,7 +354,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         Some(endpoints)
     }
 
-    fn authentication(&mut self) -> Option<Authentication> {
+    fn authentication(&mut self, region: Option<&str>) -> Option<Authentication> {
         let api_key = self.read_optional("AWS_BEARER_TOKEN_BEDROCK", parse_header_text)?;
         if let Some(api_key) = api_key {
             return Some(Authentication::ApiKey(Secret::new(api_key)));
@@ -313,7 +362,29 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         let id = self.read_required("AWS_ACCESS_KEY_ID");
         let secret = self.read_required("AWS_SECRET_ACCESS_KEY");
         let token = self.read_optional("AWS_SESSION_TOKEN", parse_header_text);
-        Some(Authentication::SigV4(Credentials::new(id?, secret?, token?)))
+        let role_arn = self.read_optional("AWS_ROLE_ARN", parse_role_arn);
+        let name = self.read("AWS_ROLE_SESSION_NAME", "bedrock-edge", parse_session_name);
+        let url = self.non_empty("AWS_ENDPOINT_URL_STS");
+        let url = self.parse_optional("AWS_ENDPOINT_URL_STS", url, parse_endpoint);
+        let credentials = Credentials::new(id?, secret?, token?);
+        let Some(role_arn) = role_arn? else {
+            return Some(Authentication::SigV4(credentials));
+        };
+        let region = region?.to_owned();
+        let url = url?.unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com"));
+        match format!("{url}/").parse() {
+            Ok(endpoint) => Some(Authentication::AssumeRole(AssumeRole::new(
+                role_arn,
+                name?,
+                region,
+                endpoint,
+                credentials,
+            ))),
+            Err(error) => {
+                self.problems.push(format!("the endpoint of STS is not a URL: {error}"));
+                None
+            }
+        }
     }
 
     fn read_required(&mut self, name: &str) -> Option<String> {
@@ -353,6 +424,27 @@ fn parse_model_id(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
+fn parse_role_arn(text: &str) -> Result<String, &'static str> {
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    let is_role = matches!(*fields, ["arn", partition, "iam", "", account, role]
+        if !partition.is_empty() && account.len() == 12 && role.starts_with("role/"));
+    if is_role && text.len() <= 2048 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a role's ARN: arn:aws:iam::123456789012:role/name")
+    }
+}
+
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+fn parse_session_name(text: &str) -> Result<String, &'static str> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
+    if (2..=64).contains(&text.len()) && text.bytes().all(is_allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 2 to 64 letters, digits and _+=,.@-")
+    }
+}
+
 /// `region=model, region=model`: the prefix of a profile fits one region only.
 fn parse_fallbacks(text: &str) -> Result<Vec<(String, String)>, &'static str> {
     let pair = |pair: &str| {
@@ -375,8 +467,17 @@ fn parse_ms(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+/// Separated by commas or white space.
+fn parse_model_ids(text: &str) -> Result<Vec<String>, &'static str> {
+    let ids = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|id| !id.is_empty());
+    ids.map(parse_model_id)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "must be a list of model ids, inference profiles' ids and ARNs")
+}
+
 fn parse_temperature(text: &str) -> Result<f64, &'static str> {
-    match text.parse() {
+    // `str::parse` has tables of 10 KiB for it.
+    match serde_json::from_str(text) {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
         _ => Err("must be a number from 0 to 1, or empty"),
     }
@@ -471,7 +572,7 @@ fn parse_host(text: &str) -> Option<String> {
     is_host.then(|| text.to_ascii_lowercase())
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }

@@ -23,7 +23,6 @@ pub(crate) fn parse_http(text: &str) -> Option<SystemTime> {
 }
 
 /// `2026-01-02T03:04:05Z`, also with a fraction, which is dropped.
-#[cfg(test)] // Until credentials need it.
 pub(crate) fn parse_iso(text: &str) -> Option<SystemTime> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let mut parts = date.splitn(3, '-');

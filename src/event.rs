@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::gate::Session;
 use crate::host::{Body, ReadError};
 use crate::invocation;
 use crate::log::Token;
@@ -26,12 +27,24 @@ pub struct Event<B> {
     pub method: Method,
     /// What the path asks for.
     pub route: Route,
+    /// The path and the query, as they came. Empty where the call did not come over HTTP.
+    pub target: String,
     /// The headers.
     pub headers: HeaderMap,
     /// The id that the place in front has given the request, and writes into its own log.
     pub request_id: Option<Token>,
+    /// Who calls, where somebody else has found out already.
+    pub(crate) admission: Option<Admission>,
     /// JSON, or nothing.
     pub body: B,
+}
+
+/// What the gate need not do for an event any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    pub session: Session,
+    /// Whether the request was counted for the limit of requests.
+    pub is_counted: bool,
 }
 
 /// What a path asks for.
@@ -41,6 +54,8 @@ pub enum Route {
     Generate,
     /// `/ws`: the function, over a WebSocket.
     Socket,
+    /// `/usage`: what the caller has used, and may use.
+    Usage,
     /// `/healthz`: whether it is configured.
     Health,
     /// `/2015-03-31/functions/…/invocations`: the function, as Lambda's Invoke API has it.
@@ -50,10 +65,11 @@ pub enum Route {
 }
 
 impl Route {
-    fn of(path: &str) -> Self {
+    pub(crate) fn of(path: &str) -> Self {
         match path {
             "/" => Self::Generate,
             "/ws" => Self::Socket,
+            "/usage" => Self::Usage,
             "/healthz" => Self::Health,
             _ if invocation::is_path(path) => Self::Invocation,
             _ => Self::Unknown,
@@ -62,7 +78,7 @@ impl Route {
 }
 
 impl<B> Event<B> {
-    /// An HTTP request to `path`, which has no query.
+    /// An HTTP request to `target`: a path, and a query if there is one, undecoded.
     ///
     /// ```
     /// use bedrock_edge::{Event, Route};
@@ -71,14 +87,31 @@ impl<B> Event<B> {
     /// let event = Event::from_http(Method::GET, "/healthz", HeaderMap::new(), bytes::Bytes::new());
     /// assert_eq!(event.route, Route::Health);
     /// ```
-    pub fn from_http(method: Method, path: &str, headers: HeaderMap, body: B) -> Self {
-        Self { method, route: Route::of(path), headers, request_id: None, body }
+    pub fn from_http(method: Method, target: &str, headers: HeaderMap, body: B) -> Self {
+        let route = Route::of(split(target).0);
+        let target = target.to_owned();
+        Self { method, route, target, headers, request_id: None, admission: None, body }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        split(&self.target).0
+    }
+
+    pub(crate) fn query(&self) -> &str {
+        split(&self.target).1
     }
 
     /// The same call with another body.
     pub(crate) fn map<C>(self, make: impl FnOnce(B) -> C) -> Event<C> {
-        let Self { method, route, headers, request_id, body } = self;
-        Event { method, route, headers, request_id, body: make(body) }
+        let (event, body) = self.take_body();
+        let Event { method, route, target, headers, request_id, admission, body: () } = event;
+        Event { method, route, target, headers, request_id, admission, body: make(body) }
+    }
+
+    /// The call without its body, and the body.
+    pub(crate) fn take_body(self) -> (Event<()>, B) {
+        let Self { method, route, target, headers, request_id, admission, body } = self;
+        (Event { method, route, target, headers, request_id, admission, body: () }, body)
     }
 
     /// Whether it asks for a WebSocket, at the path that has one.
@@ -88,6 +121,10 @@ impl<B> Event<B> {
             && self.method == Method::GET
             && upgrade.eq_ignore_ascii_case(b"websocket")
     }
+}
+
+fn split(target: &str) -> (&str, &str) {
+    target.split_once('?').unwrap_or((target, ""))
 }
 
 /// The body of a Lambda event: there, or not what `isBase64Encoded` says it is.
@@ -115,8 +152,8 @@ impl Event<LambdaBody> {
     /// (format 2.0 if that has `http`, else 1.0), without one it is itself the body, as the
     /// article's test events and scheduled events are.
     ///
-    /// Behind API Gateway and Function URLs any path but `…/healthz` is the function: which paths
-    /// lead here is said there.
+    /// Behind API Gateway and Function URLs any path but `…/healthz` and `…/usage` is the function:
+    /// which paths lead here is said there.
     ///
     /// It never fails: what is wrong with the event is the answer's business, and is told when
     /// the body is read.
@@ -140,8 +177,10 @@ impl Event<LambdaBody> {
         Self {
             method: Method::POST,
             route: Route::Generate,
+            target: String::new(),
             headers: HeaderMap::new(),
             request_id: None,
+            admission: None,
             body: LambdaBody(body),
         }
     }
@@ -162,8 +201,18 @@ impl Event<LambdaBody> {
         Self {
             // What is not a method is not POST either, and is told so.
             method: event.method.unwrap_or_default().parse().unwrap_or(Method::GET),
-            route: if path.ends_with("/healthz") { Route::Health } else { Route::Generate },
+            route: match () {
+                () if path.ends_with("/healthz") => Route::Health,
+                () if path.ends_with("/usage") => Route::Usage,
+                () => Route::Generate,
+            },
+            // Format 1.0 has the query only decoded.
+            target: match event.query.filter(|query| !query.is_empty()) {
+                Some(query) => format!("{path}?{query}"),
+                None => path.into_owned(),
+            },
             headers: headers.collect(),
+            admission: None,
             request_id: event.request_id.as_deref().and_then(Token::new),
             body: LambdaBody(body),
         }

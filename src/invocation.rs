@@ -15,7 +15,8 @@ use serde_json::value::RawValue;
 
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
-use crate::event::{Event, LambdaBody};
+use crate::event::{Admission, Event, LambdaBody};
+use crate::gate::Session;
 use crate::handler::streaming::answer as answer_event;
 use crate::handler::{Answer, Call, admit};
 use crate::host::{Body, Host};
@@ -72,14 +73,17 @@ pub async fn invocation_handler<H: Host, B: Body + From<LambdaBody>>(
     config: &Result<Config, ConfigError>,
     host: &H,
 ) -> Invoked<B> {
-    let mut call = Call::new(&request, host);
+    let mut call = Call::new(&request, config.as_ref().ok(), host);
     let kind = invocation_type(&request.headers);
     let payload = match admit(request, config, host, &mut call).await {
         Ok((_, payload)) => payload,
         Err(envelope) => {
             let (mut envelope, record) = call.finish(envelope, host);
             if let Some(exception) = Exception::of(&record, &envelope) {
-                envelope.set_header("x-amzn-errortype", exception.name);
+                // The gate has its own for signatures.
+                if !envelope.headers.iter().any(|(name, _)| *name == "x-amzn-errortype") {
+                    envelope.set_header("x-amzn-errortype", exception.name);
+                }
                 envelope.body = exception.body();
             }
             return Invoked::Answered(named(envelope, &record), record);
@@ -99,6 +103,8 @@ pub async fn invocation_handler<H: Host, B: Body + From<LambdaBody>>(
 
     let mut event = Event::from_lambda(&payload).map(B::from);
     event.request_id.get_or_insert_with(|| call.record.request_id.clone());
+    let session = Session { caller: call.record.caller.clone(), expires: None };
+    event.admission = Some(Admission { session, is_counted: true });
     match kind {
         Some(InvocationType::DryRun) => {
             let (envelope, record) = call.finish(answer(204, String::new()), host);
@@ -130,7 +136,10 @@ pub async fn run<H: Host, B: Body>(
 ) -> (Envelope, Record) {
     match answer_event(event, config, host, false).await {
         Answer::Whole(envelope, record) => (envelope, record),
-        Answer::Stream(envelope, streaming) => (envelope, streaming.generation.finish(host.now())),
+        // There is none.
+        Answer::Stream(envelope, streaming) => {
+            (envelope, streaming.generation.finish(host.now()).0)
+        }
     }
 }
 

@@ -5,19 +5,23 @@
 //!
 //! Out of scope: other operations.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::config::{Authentication, Config, Endpoint};
+use crate::config::{Authentication, Config, Endpoint, Secret};
+use crate::credentials::{AssumeRoleError, Temporary};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::host::{Body, BodyStream, Host, ReadError};
 use crate::log::{Record, Token};
-use crate::model::{InvalidReply, Reply, build_payload};
+use crate::model::{InvalidReply, Reply, Usage, build_payload};
 use crate::request::Request;
-use crate::retry::{Attempts, Next};
-use crate::sign::{Scope, sign};
+use crate::retry::{Attempts, Failure, Next};
+use crate::sign::{Credentials, Scope, sign_post};
 use crate::stream::{Decoder, Step};
 
 pub use error::InvokeError;
@@ -57,14 +61,13 @@ pub async fn invoke_bedrock<H: Host>(
     record: &mut Record,
 ) -> Result<Reply, Error> {
     let call = Call { operation: Operation::Invoke, request, config, deadline, host };
-    let reply = call
-        .make(record, async |answer| {
-            let left = deadline.left(host.now());
-            Ok(Reply::parse(&answer.into_body().read(MAX_REPLY_BYTES, left).await?)?)
-        })
-        .await?;
-    record.learn(reply.stop_reason.as_ref(), reply.usage);
-    Ok(reply)
+    match call.make(record).await? {
+        Answer::Whole(reply) => {
+            record.learn(reply.stop_reason.as_ref(), reply.usage);
+            Ok(reply)
+        }
+        Answer::Stream(..) => Err(call.public(InvalidReply::NoText.into())),
+    }
 }
 
 /// Calls the configured model, and returns when the first frame of its answer has arrived: with
@@ -81,29 +84,10 @@ pub async fn invoke_bedrock_with_response_stream<H: Host>(
     record: &mut Record,
 ) -> Result<(H::Body, Decoder), Error> {
     let call = Call { operation: Operation::Stream, request, config, deadline, host };
-    call.make(record, async |answer| {
-        let (head, mut body) = answer.into_parts();
-        if !is_event_stream(&head.headers) {
-            // It may still say what it is.
-            let reply = Reply::parse(&body.read(MAX_REPLY_BYTES, deadline.left(host.now())).await?);
-            return Err(reply.err().unwrap_or(InvalidReply::NotEvents).into());
-        }
-        let mut decoder = Decoder::default();
-        loop {
-            match decoder.step() {
-                Some(Step::Failed(error)) => return Err(error),
-                Some(_) => return Ok((body, decoder)),
-                None => {
-                    let left = deadline.left(host.now());
-                    match body.chunk(left).await.map_err(ReadError::Transport)? {
-                        Some(bytes) => decoder.push(&bytes),
-                        None => decoder.close(),
-                    }
-                }
-            }
-        }
-    })
-    .await
+    match call.make(record).await? {
+        Answer::Stream(body, decoder) => Ok((body, decoder)),
+        Answer::Whole(_) => Err(call.public(InvalidReply::NotEvents.into())),
+    }
 }
 
 /// Whether it does not say that it is something else.
@@ -114,7 +98,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     })
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Operation {
     Invoke,
     Stream,
@@ -129,66 +113,160 @@ struct Call<'a, H> {
     host: &'a H,
 }
 
+/// What is read of an answer before it is known to be good.
+enum Answer<B> {
+    Whole(Reply),
+    Stream(B, Decoder),
+}
+
 impl<H: Host> Call<'_, H> {
     /// Calls until an answer of status 200 is read, or until there is no sense in it.
-    async fn make<T>(
-        &self,
-        record: &mut Record,
-        read: impl AsyncFn(http::Response<H::Body>) -> Result<T, InvokeError>,
-    ) -> Result<T, Error> {
+    async fn make(&self, record: &mut Record) -> Result<Answer<H::Body>, Error> {
         let started = self.host.now();
-        let result = self.attempts(record, read).await;
+        let result = self.attempts(record).await;
         record.upstream_time = self.host.now().duration_since(started).ok();
         result
     }
 
-    async fn attempts<T>(
-        &self,
-        record: &mut Record,
-        read: impl AsyncFn(http::Response<H::Body>) -> Result<T, InvokeError>,
-    ) -> Result<T, Error> {
+    async fn attempts(&self, record: &mut Record) -> Result<Answer<H::Body>, Error> {
         let Self { request, config, deadline, host, .. } = *self;
-        let payload = serde_json::to_vec(&build_payload(request))
-            .map(Bytes::from)
-            .map_err(|error| InvokeError::from(error).into_public(request, config))?;
-        let (endpoint, others) = (&config.endpoint, &*config.fallbacks);
+        let payload =
+            build_payload(request).to_json().map_err(|error| self.public(error.into()))?;
+        let payload = Bytes::from(payload);
+        // Of all calls, if it is signed.
+        let payload_hash = match &config.authentication {
+            Authentication::ApiKey(_) => [0; 32],
+            _ => host.sha256(&payload).await,
+        };
+        let (endpoint, others) = self.places();
         let mut attempts = Attempts::new(endpoint, others, config, deadline, host.now());
         loop {
-            record.attempt(attempts.endpoint());
-            let result = match self.post(attempts.endpoint(), payload.clone(), record).await {
-                Ok(answer) => read(answer).await,
-                Err(error) => Err(error),
+            let identity = self.identity(record).await;
+            let signed_at = config.upstream.clock.correct(host.now());
+            let result = match &identity {
+                Ok(identity) => {
+                    let attempt = Attempt {
+                        endpoint: attempts.endpoint(),
+                        identity,
+                        payload: &payload,
+                        payload_hash: &payload_hash,
+                        signed_at,
+                    };
+                    self.attempt(&attempt, record).await
+                }
+                Err(error) => Err(error.clone().into()),
             };
             let error = match result {
-                Ok(it) => {
+                Ok(answer) => {
+                    record.billed_before += u32::from(record.is_billed);
+                    record.is_billed = true;
                     attempts.succeeded();
-                    return Ok(it);
+                    return Ok(answer);
                 }
                 Err(error) => error,
             };
-            let error = match attempts.failed(&error, host.now(), host.random()) {
-                Next::Again(wait) if wait.is_zero() => continue,
-                Next::Again(wait) => match host.sleep(wait).await {
-                    Ok(()) => continue,
-                    Err(cancelled) => InvokeError::Send(cancelled).into_public(request, config),
-                },
-                Next::GiveUp(retry_after) => Error {
-                    retry_after: retry_after.map(Token::seconds),
-                    ..error.into_public(request, config)
-                },
-            };
-            return Err(error);
+            record.billed_before += u32::from(record.is_billed);
+            record.is_billed = error.is_billed();
+            if let (Authentication::AssumeRole(role), Ok(Identity::Temporary(temporary))) =
+                (&config.authentication, &identity)
+                && Failure::of(&error) == Some(Failure::Expired)
+            {
+                role.forget(temporary);
+            }
+            match attempts.failed(&error, signed_at, host.now(), host.random()) {
+                Next::Again(wait) if wait.is_zero() => {}
+                Next::Again(wait) => {
+                    host.sleep(wait).await.map_err(|cancelled| self.public(cancelled.into()))?;
+                }
+                Next::GiveUp(retry_after) => {
+                    let retry_after = retry_after.map(Token::seconds);
+                    return Err(Error { retry_after, ..self.public(error) });
+                }
+            }
         }
     }
 
-    /// Builds, signs and sends. The body of an answer of status 200 is left to be read.
-    async fn post(
-        &self,
-        endpoint: &Endpoint,
-        payload: Bytes,
-        record: &mut Record,
-    ) -> Result<http::Response<H::Body>, InvokeError> {
+    /// Where to call, and where else. The fallback regions have a model of their own, which is the
+    /// default's there.
+    fn places(&self) -> (&Endpoint, &[Endpoint]) {
+        let Self { request, config, .. } = *self;
+        match request.model.as_deref().and_then(|id| config.find_model(Some(id))) {
+            Some(endpoint) if !std::ptr::eq(endpoint, &config.endpoint) => (endpoint, &[]),
+            _ => (&config.endpoint, &config.fallbacks),
+        }
+    }
+
+    fn public(&self, error: InvokeError) -> Error {
+        error.into_public(self.request, self.config)
+    }
+
+    /// Who calls.
+    async fn identity(&self, record: &mut Record) -> Result<Identity<'_>, AssumeRoleError> {
         let Self { config, host, deadline, .. } = *self;
+        let role = match &config.authentication {
+            Authentication::SigV4(credentials) => return Ok(Identity::Stored(credentials)),
+            Authentication::ApiKey(key) => return Ok(Identity::ApiKey(key)),
+            Authentication::AssumeRole(role) => role,
+        };
+        let correct = |now| config.upstream.clock.correct(now);
+        let (temporary, problem) = role.credentials(host, deadline, correct).await?;
+        if let Some(problem) = problem {
+            record.credentials_error = self.public(problem.into()).cause;
+        }
+        Ok(Identity::Temporary(temporary))
+    }
+
+    /// Sends, and reads.
+    async fn attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        record: &mut Record,
+    ) -> Result<Answer<H::Body>, InvokeError> {
+        let Self { host, deadline, .. } = *self;
+        let left = || deadline.left(host.now());
+        let call = self.request(attempt)?;
+        record.attempt(attempt.endpoint);
+        let (head, mut body) = host.send(call, left()).await?.into_parts();
+        record.upstream_status = Some(head.status.as_u16());
+        record.upstream_request_id = token(&head.headers, "x-amzn-requestid");
+        if head.status != StatusCode::OK {
+            // The head says what matters, even if the body breaks off.
+            let body = body.read(MAX_REPLY_BYTES, left()).await.unwrap_or_default();
+            let error = InvokeError::refused(head.status, &head.headers, &body);
+            // The same request once more, since the other one is gone.
+            return Err(if error.is_of_signature() {
+                error.explained(&self.request(attempt)?)
+            } else {
+                error
+            });
+        }
+        if self.operation == Operation::Invoke {
+            let body = body.read(MAX_REPLY_BYTES, left()).await?;
+            // What is no answer is billed all the same.
+            let reply = Reply::parse(&body).inspect_err(|_| record.learn(None, Usage::of(&body)));
+            return Ok(Answer::Whole(reply?));
+        }
+        if !is_event_stream(&head.headers) {
+            // It may still say what it is.
+            let reply = Reply::parse(&body.read(MAX_REPLY_BYTES, left()).await?);
+            return Err(reply.err().unwrap_or(InvalidReply::NotEvents).into());
+        }
+        let mut decoder = Decoder::default();
+        loop {
+            match decoder.step() {
+                Some(Step::Failed(error)) => return Err(error),
+                Some(_) => return Ok(Answer::Stream(body, decoder)),
+                None => match body.chunk(left()).await.map_err(ReadError::Transport)? {
+                    Some(bytes) => decoder.push(&bytes),
+                    None => decoder.close(),
+                },
+            }
+        }
+    }
+
+    /// Builds and signs.
+    fn request(&self, attempt: &Attempt<'_>) -> Result<http::Request<Bytes>, InvokeError> {
+        let Attempt { endpoint, identity, payload, payload_hash, signed_at } = *attempt;
         // 1. Build. Only these headers: whatever the client sent stays with us.
         let uri = match self.operation {
             Operation::Invoke => &endpoint.invoke_uri,
@@ -198,35 +276,42 @@ impl<H: Host> Call<'_, H> {
         let mut call = http::Request::post(uri.clone())
             .header(CONTENT_TYPE, json.clone())
             .header(ACCEPT, json)
-            .body(payload)?;
+            .body(payload.clone())?;
 
         // 2. Sign.
-        match &config.authentication {
-            Authentication::SigV4(credentials) => {
-                let scope = Scope { region: &endpoint.region, service: "bedrock" };
-                sign(&mut call, credentials, scope, config.upstream.clock.correct(host.now()))?;
-            }
-            Authentication::ApiKey(key) => {
+        let credentials = match identity {
+            Identity::Stored(credentials) => credentials,
+            Identity::Temporary(temporary) => &temporary.credentials,
+            Identity::ApiKey(key) => {
                 let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
                     .map_err(http::Error::from)?;
                 value.set_sensitive(true);
                 call.headers_mut().insert(AUTHORIZATION, value);
+                return Ok(call);
             }
-        }
-
-        // 3. Send.
-        let answer = host.send(call, deadline.left(host.now())).await?;
-        record.upstream_status = Some(answer.status().as_u16());
-        record.upstream_request_id = token(answer.headers(), "x-amzn-requestid");
-        if answer.status() != StatusCode::OK {
-            let (head, body) = answer.into_parts();
-            // The head says what matters, even if the body breaks off.
-            let body = body.read(MAX_REPLY_BYTES, deadline.left(host.now())).await;
-            let body = body.unwrap_or_default();
-            return Err(InvokeError::refused(head.status, &head.headers, &body));
-        }
-        Ok(answer)
+        };
+        let scope = Scope { region: &endpoint.region, service: "bedrock" };
+        sign_post(&mut call, payload_hash, credentials, scope, signed_at)?;
+        Ok(call)
     }
+}
+
+/// One call of several.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    endpoint: &'a Endpoint,
+    identity: &'a Identity<'a>,
+    payload: &'a Bytes,
+    /// SHA-256.
+    payload_hash: &'a [u8; 32],
+    signed_at: SystemTime,
+}
+
+/// What proves who a call is from.
+enum Identity<'a> {
+    Stored(&'a Credentials),
+    Temporary(Arc<Temporary>),
+    ApiKey(&'a Secret),
 }
 
 fn token(headers: &HeaderMap, name: &str) -> Option<Token> {

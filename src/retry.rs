@@ -35,6 +35,8 @@ pub(crate) enum Failure {
     TimedOut,
     /// AWS refuses the time of the signature, or the signature, and this is its own time.
     Skewed(SystemTime),
+    /// The temporary credentials are over before their time.
+    Expired,
 }
 
 impl Failure {
@@ -48,6 +50,10 @@ impl Failure {
             InvokeError::Refused { status, kind, date, .. } => {
                 Self::of_aws(kind.as_ref(), status.as_u16(), *date)
             }
+            InvokeError::Credentials(error) => match error.date_of_refusal() {
+                Some(date) => Some(Self::Skewed(date)),
+                None => error.is_transient().then_some(Self::Transient),
+            },
             // What is not known is taken for a fault of Bedrock's.
             InvokeError::Exception { kind, .. } => Self::of_aws(kind.as_ref(), 500, None),
             _ => None,
@@ -62,6 +68,7 @@ impl Failure {
             ("ModelTimeoutException" | "timeout_error", _) => Some(Self::TimedOut),
             ("ModelNotReadyException", _) => Some(Self::Transient),
             ("InvalidSignatureException" | "RequestTimeTooSkewed", _) => date.map(Self::Skewed),
+            ("ExpiredTokenException", _) => Some(Self::Expired),
             // In a stream they have no status, and this is their status elsewhere: 400, 403, 404
             // and 424, the model's own failure.
             (
@@ -109,6 +116,7 @@ pub(crate) struct Attempts<'a> {
     taken: Option<u32>,
     has_timed_out: bool,
     is_corrected: bool,
+    is_refreshed: bool,
 }
 
 impl<'a> Attempts<'a> {
@@ -139,6 +147,7 @@ impl<'a> Attempts<'a> {
             taken: None,
             has_timed_out: false,
             is_corrected: false,
+            is_refreshed: false,
         }
     }
 
@@ -153,8 +162,14 @@ impl<'a> Attempts<'a> {
         self.config.upstream.quota.give(self.taken.unwrap_or(Quota::GOOD_ANSWER));
     }
 
-    /// After a call that failed.
-    pub fn failed(&mut self, error: &InvokeError, now: SystemTime, random: u128) -> Next {
+    /// After a call that failed, and was signed at this time of AWS's.
+    pub fn failed(
+        &mut self,
+        error: &InvokeError,
+        signed_at: SystemTime,
+        now: SystemTime,
+        random: u128,
+    ) -> Next {
         let failure = Failure::of(error);
         if failure == Some(Failure::Throttled) {
             self.endpoint.breaker.throttled(now);
@@ -162,7 +177,8 @@ impl<'a> Attempts<'a> {
         let asked = error.retry_after();
         let again = match failure {
             None => return Next::GiveUp(asked),
-            Some(Failure::Skewed(theirs)) => self.correct(theirs, now),
+            Some(Failure::Skewed(theirs)) => self.correct(theirs, signed_at, now),
+            Some(Failure::Expired) => self.refresh(),
             Some(Failure::TimedOut) => {
                 let is_first = !std::mem::replace(&mut self.has_timed_out, true);
                 let wait = is_first.then(|| asked.unwrap_or_else(|| self.backoff(random)));
@@ -172,7 +188,7 @@ impl<'a> Attempts<'a> {
                 let wait = asked.unwrap_or_else(|| self.backoff(random));
                 if self.may_repeat(wait, Quota::RETRY, now) {
                     Some(wait)
-                } else if self.move_on(now) {
+                } else if !matches!(error, InvokeError::Credentials(_)) && self.move_on(now) {
                     return Next::Again(Duration::ZERO);
                 } else {
                     // As long as we would have waited at most.
@@ -219,17 +235,28 @@ impl<'a> Attempts<'a> {
     }
 
     /// Learns what AWS's time is, if ours is wrong. Only a signature has a time.
-    fn correct(&mut self, theirs: SystemTime, now: SystemTime) -> Option<Duration> {
-        let clock = &self.config.upstream.clock;
-        let ours = clock.correct(now);
-        let distance = theirs.duration_since(ours).unwrap_or_else(|error| error.duration());
+    fn correct(
+        &mut self,
+        theirs: SystemTime,
+        signed_at: SystemTime,
+        now: SystemTime,
+    ) -> Option<Duration> {
+        // Not from the time as it is known by now: another request may have learnt it meanwhile.
+        let distance = theirs.duration_since(signed_at).unwrap_or_else(|error| error.duration());
         let is_signed = !matches!(self.config.authentication, Authentication::ApiKey(_));
         if !is_signed || distance <= MAX_SKEW || self.is_corrected {
             return None;
         }
         self.is_corrected = true;
-        clock.learn(theirs, now);
+        self.config.upstream.clock.learn(theirs, now);
         (self.here < self.config.max_attempts).then_some(Duration::ZERO)
+    }
+
+    /// Only a role gives others.
+    fn refresh(&mut self) -> Option<Duration> {
+        let is_first = !std::mem::replace(&mut self.is_refreshed, true);
+        let has_role = matches!(self.config.authentication, Authentication::AssumeRole(_));
+        (is_first && has_role && self.here < self.config.max_attempts).then_some(Duration::ZERO)
     }
 
     /// Exponential, with full jitter: the first is up to a second, each twice as long as the one

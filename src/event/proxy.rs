@@ -18,6 +18,8 @@ pub(super) struct ProxyEvent<'a> {
     pub request_id: Option<Cow<'a, str>>,
     pub method: Option<Cow<'a, str>>,
     pub path: Option<Cow<'a, str>>,
+    /// Of format 2.0: undecoded.
+    pub query: Option<Cow<'a, str>>,
     pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     pub body: Option<Cow<'a, str>>,
     pub is_base64_encoded: bool,
@@ -45,6 +47,7 @@ impl<'a> ProxyEvent<'a> {
             request_id: context.text("requestId")?,
             method,
             path: event.text("rawPath")?.or(event.text("path")?),
+            query: event.text("rawQueryString")?,
             headers,
             body: event.text("body")?,
             is_base64_encoded: match event.get("isBase64Encoded").map(RawValue::get) {

@@ -4,18 +4,20 @@
 
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::credentials::AssumeRoleError;
 use crate::date;
 use crate::error::{Code, Error};
 use crate::host::{ReadError, TransportError};
 use crate::log::{Redacted, Token};
 use crate::model::{InvalidReply, error_type};
 use crate::request::Request;
-use crate::sign::SignError;
+use crate::sign::{SignError, difference};
 use crate::stream::FrameError;
 
 /// Why Bedrock gave no answer: our fault, the network's or Bedrock's, never the caller's. Its
@@ -29,6 +31,9 @@ pub enum InvokeError {
     /// The request cannot be made.
     #[error("cannot make the request: {0}")]
     Request(#[from] http::Error),
+    /// There are no credentials to sign with.
+    #[error("cannot assume the role: {0}")]
+    Credentials(#[from] AssumeRoleError),
     /// The request cannot be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -166,6 +171,25 @@ impl InvokeError {
         }
     }
 
+    /// Whether AWS refused the signature.
+    pub(super) fn is_of_signature(&self) -> bool {
+        let kind = match self {
+            Self::Refused { kind: Some(kind), .. } => kind.as_str(),
+            _ => "",
+        };
+        kind == "InvalidSignatureException"
+    }
+
+    /// The same, and before AWS's words where our canonical request differs from AWS's.
+    pub(super) fn explained(mut self, signed: &http::Request<Bytes>) -> Self {
+        if let Self::Refused { message, .. } = &mut self
+            && let Some(difference) = difference(message, signed)
+        {
+            *message = format!("{difference}\n{message}");
+        }
+        self
+    }
+
     /// How long AWS asks to wait, if it does.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -185,9 +209,23 @@ impl InvokeError {
         Self::Exception { kind: capitalized(kind), message }
     }
 
+    /// Whether Bedrock may bill the call all the same. It does not where it refused, nor where it
+    /// was not reached.
+    pub(super) fn is_billed(&self) -> bool {
+        match self {
+            Self::Payload(_) | Self::Request(_) | Self::Sign(_) | Self::Credentials(_) => false,
+            // Who gives up waiting does not stop a model that has begun.
+            Self::Send(error) => !matches!(error, TransportError::Failed(_)),
+            Self::InvalidReply(InvalidReply::Error(_)) => false,
+            Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Truncated => true,
+            Self::Refused { .. } | Self::Exception { .. } => self.code() == Code::Timeout,
+        }
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Payload(_) | Self::Request(_) | Self::Sign(_) => Code::Internal,
+            Self::Credentials(error) => error.code(),
             Self::Send(TransportError::TimedOut)
             | Self::Read(ReadError::Transport(TransportError::TimedOut)) => Code::Timeout,
             Self::Send(_) | Self::Read(ReadError::Transport(_)) => Code::Unavailable,
@@ -211,7 +249,11 @@ impl InvokeError {
         let quotable = std::iter::once(&*request.prompt)
             .chain(request.system.as_deref())
             .chain(request.stop_sequences.iter().map(|text| &**text));
-        let secrets = config.authentication.secrets();
+        let temporary = config.authentication.temporary();
+        let secrets = config
+            .authentication
+            .secrets()
+            .chain(temporary.iter().flat_map(|it| it.credentials.secrets()));
         let cause = Redacted::new(&self.to_string(), secrets, quotable);
         Error::new(code, message).because(cause)
     }

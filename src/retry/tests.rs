@@ -1,11 +1,12 @@
 mod calls;
 mod regions;
+mod streams;
 
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::*;
-use crate::config::Secret;
+use crate::config::{ConfigError, Secret};
 use crate::event::Event;
 use crate::handler::lambda_handler;
 use crate::host::scripted::{Scripted, Watched, config};
@@ -26,18 +27,10 @@ fn header<'a>(envelope: &'a Envelope, name: &str) -> Option<&'a str> {
 }
 
 /// One request through the whole function, by a configuration that lives on.
-async fn ask(config: &Config, host: &Scripted) -> (Envelope, Record) {
-    let event = Event::from_http(
-        http::Method::POST,
-        "/",
-        http::HeaderMap::new(),
-        Bytes::from(r#"{"prompt": "a"}"#),
-    );
-    // The handler takes a configuration as it was read, and this one has a state.
-    let mut call = crate::handler::Call::new(&event, host);
-    let request = crate::Request::parse(&event.body, config).unwrap();
-    let envelope = crate::handler::generate(&request, config, host, &mut call).await;
-    call.finish(envelope, host)
+async fn ask(config: &Result<Config, ConfigError>, host: &Scripted) -> (Envelope, Record) {
+    let body = Bytes::from(r#"{"prompt": "a"}"#);
+    let event = Event::from_http(http::Method::POST, "/", http::HeaderMap::new(), body);
+    lambda_handler(event, config, host).await
 }
 
 #[test]
@@ -104,12 +97,12 @@ fn waits_double_up_to_twenty_seconds() {
     {
         let mut attempts = Attempts::new(&config.endpoint, &[], &config, deadline, host.now());
         for seconds in [1, 2, 4, 8, 16, 20, 20, 20, 20] {
-            let next = attempts.failed(&error, host.now(), random);
+            let next = attempts.failed(&error, host.now(), host.now(), random);
             let expected = Duration::from_secs(seconds).mul_f64(fraction);
             let Next::Again(wait) = next else { panic!("{name}: {next:?}") };
             assert!(wait.abs_diff(expected) <= ms(1), "{name}, {seconds}: {wait:?}");
         }
-        let end = attempts.failed(&error, host.now(), random);
+        let end = attempts.failed(&error, host.now(), host.now(), random);
         assert_eq!(end, Next::GiveUp(Some(MAX_BACKOFF)), "{name}");
     }
 }

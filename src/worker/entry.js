@@ -1,5 +1,5 @@
 // The Worker's only module. scripts/build bundles it with what wasm-bindgen makes of entry.rs.
-import { WorkerEntrypoint } from "cloudflare:workers";
+import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import * as wasm from "bedrock-edge";
 import { generated } from "./rpc.js";
 
@@ -13,6 +13,14 @@ export default class extends WorkerEntrypoint {
   // A stream is cancelled when its reader leaves. That a caller of a method left, nobody is told.
   generate(fields) {
     const message = new Response(JSON.stringify(fields));
-    return generated(wasm.generate(message, this.env, new AbortController()));
+    const caller = String(this.ctx.props?.caller ?? "");
+    return generated(wasm.generate(message, caller, this.env, new AbortController()));
+  }
+}
+
+/** The class of the binding LEDGER. Its name is in wrangler.toml, and an object's for its life. */
+export class CallerLedger extends DurableObject {
+  fetch(request) {
+    return wasm.ledger(this.ctx, request);
   }
 }

@@ -13,7 +13,9 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::body::JsBody;
 use super::{Worker, task};
-use crate::host::{Body, BodyStream, Host, ReadError, TransportError};
+use crate::gate::VerifyingKey;
+use crate::host::{Body, BodyStream, Host, LimitError, ReadError, TransportError, VerifyError};
+use crate::limits::Settlement;
 
 /// The Host of Cloudflare Workers, for what one request leads to.
 ///
@@ -80,6 +82,39 @@ impl Host for WorkerHost {
         let client = self.0.client.clone();
         Ok(answer.map(|body| WorkerBody { client, body: Some(body) }))
     }
+
+    async fn verify(
+        &self,
+        key: &VerifyingKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, VerifyError> {
+        let (worker, key) = (self.worker(), key.clone());
+        let (message, signature) = (message.to_vec(), signature.to_vec());
+        apart(&self.0.client, async move { worker.verify(&key, &message, &signature).await })
+            .await
+            .map_err(|error| VerifyError::Key(error.to_string()))?
+    }
+
+    async fn admit(&self, key: &str) -> Result<bool, LimitError> {
+        let (worker, key) = (self.worker(), key.to_owned());
+        apart(&self.0.client, async move { worker.admit(&key).await }).await.map_err(unreachable)?
+    }
+
+    async fn ledger(&self, account: &str, message: String) -> Result<String, LimitError> {
+        let (worker, account) = (self.worker(), account.to_owned());
+        apart(&self.0.client, async move { worker.ledger(&account, message).await })
+            .await
+            .map_err(unreachable)?
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<(), LimitError> {
+        self.0.settle(settlement).await
+    }
+}
+
+fn unreachable(error: TransportError) -> LimitError {
+    LimitError::Unreachable(error.to_string())
 }
 
 /// An answer's body.

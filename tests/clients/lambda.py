@@ -4,21 +4,26 @@ usage: lambda.py URL
 """
 
 import json
+import os
 import sys
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-client = boto3.client(
-    "lambda",
-    endpoint_url=sys.argv[1],
-    region_name="ap-northeast-1",
-    config=Config(retries={"max_attempts": 0}, proxies={}),
-)
 
 
-def invoke(**parameters):
+def lambda_client(**parameters):
+    return boto3.client(
+        "lambda",
+        endpoint_url=sys.argv[1],
+        region_name="ap-northeast-1",
+        config=Config(retries={"max_attempts": 0}, proxies={}),
+        **parameters,
+    )
+
+
+def invoke(client=lambda_client(), **parameters):
     try:
         answer = client.invoke(**parameters)
     except ClientError as error:
@@ -53,6 +58,11 @@ json.dump(
         "dry run": invoke(FunctionName=NAME, InvocationType="DryRun", Payload=PROMPT),
         "wrong prompt": invoke(FunctionName=NAME, Payload='{"prompt": 5}'),
         "not json": invoke(FunctionName=NAME, Payload="prompt=Hello"),
+        "wrong key": invoke(
+            lambda_client(aws_secret_access_key="wrong" * 8, aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"]),
+            FunctionName=NAME,
+            Payload=PROMPT,
+        ),
     },
     sys.stdout,
 )

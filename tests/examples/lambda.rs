@@ -16,6 +16,7 @@ fn watch(port: u16, variables: &[(&str, String)], mode: &str) -> Command {
         .args(["--invoke-port", &port.to_string()])
         .env("CARGO_TARGET_DIR", target("lambda"))
         .env("INVOKE_MODE", mode)
+        .env("AUTH", "open")
         .envs(variables.iter().map(|(name, value)| (name, value)));
     command
 }

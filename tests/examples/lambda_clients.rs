@@ -6,11 +6,16 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use crate::running::{ACCESS_KEY_ID, PATIENCE, Running, SECRET_ACCESS_KEY, root, wrangler};
+use crate::running::{PATIENCE, Running, SECRET_ACCESS_KEY, root, wrangler};
 
+/// A caller's key, which is not the one that Bedrock knows.
+const KEY_ID: &str = "EDGEI44QH8DHBEXAMPLE";
+
+/// With the gate closed to everybody else.
 async fn bedrock_edge(name: &'static str) -> Running {
     Running::start(name, "/healthz", |port, variables| {
-        wrangler(name, ".", &["wrangler.toml"], port, variables)
+        let keys = ("CLIENT_KEYS", format!("{KEY_ID}:{SECRET_ACCESS_KEY}"));
+        wrangler(name, ".", &["wrangler.toml"], port, &[variables, &[keys]].concat())
     })
     .await
 }
@@ -19,7 +24,7 @@ async fn bedrock_edge(name: &'static str) -> Running {
 fn client(program: &str) -> Command {
     let mut command = Command::new(program);
     command
-        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("AWS_ACCESS_KEY_ID", KEY_ID)
         .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
@@ -78,6 +83,10 @@ async fn boto3() {
     assert_eq!(error["status"], 400, "{error}");
     assert_eq!(error["error"]["Code"], "InvalidRequestContentException", "{error}");
 
+    let error = &told["wrong key"];
+    assert_eq!(error["status"], 401, "{error}");
+    assert_eq!(error["error"]["Code"], "InvalidSignatureException", "{error}");
+
     // The event runs on when its answer is out; the dry run never does.
     let begun = Instant::now();
     while !prompts(&worker).iter().any(|prompt| prompt == "asynchronously") {
@@ -90,6 +99,9 @@ async fn boto3() {
         assert!(begun.elapsed() < PATIENCE, "no log line of {id}: {}", worker.printed());
         sleep(Duration::from_millis(50)).await;
     }
+    let is_its = |line: &&str| line.contains(id);
+    let line: Value = serde_json::from_str(worker.printed().lines().find(is_its).unwrap()).unwrap();
+    assert_eq!(line["caller"], format!("key:{KEY_ID}"), "{line}");
     worker.stop().await;
 }
 

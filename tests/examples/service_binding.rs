@@ -11,6 +11,9 @@ use crate::running::{Running, root, wrangler};
 
 const FOLDER: &str = "examples/service-binding";
 
+const TOKEN: &str = "example-token-of-the-callers-own-00000000000";
+const TOKEN_SHA256: &str = "944f9bf30c5889fc9ac0cfbe54acaba7826f42ee0c5f29028f97a7af7f9cea62";
+
 /// The configuration of bedrock-edge in a folder of its own, because wrangler takes the variables of
 /// a second Worker from its folder alone, where the developer's are.
 fn bedrock_edge(variables: &[(&str, String)]) -> PathBuf {
@@ -18,8 +21,10 @@ fn bedrock_edge(variables: &[(&str, String)]) -> PathBuf {
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     std::os::unix::fs::symlink(root().join("build"), folder.join("build")).unwrap();
-    let vars: String =
+    let mut vars: String =
         variables.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
+    // The gate is closed: to `fetch`, and not to `generate`.
+    vars += &format!("API_TOKENS=\"caller:{TOKEN_SHA256}\"\n");
     fs::write(folder.join(".dev.vars"), vars).unwrap();
     // It is built.
     let configuration = fs::read_to_string(root().join("wrangler.toml")).unwrap();
@@ -35,7 +40,8 @@ async fn a_typescript_worker_with_a_service_binding() {
     let workers = Running::start("service-binding", "/", |port, variables| {
         let callee = bedrock_edge(variables);
         let both = ["wrangler.toml", callee.to_str().unwrap()];
-        wrangler("service-binding", FOLDER, &both, port, &[])
+        let token = [("BEDROCK_TOKEN", TOKEN.to_owned())];
+        wrangler("service-binding", FOLDER, &both, port, &token)
     })
     .await;
     let post = async |path: &str, prompt: &str| {
@@ -87,6 +93,11 @@ async fn a_typescript_worker_with_a_service_binding() {
     }
     assert!(pieces > 5, "they come as they are made: {pieces}");
 
+    // Who called is in the log of bedrock-edge.
+    for caller in ["token:caller", "binding:caller"] {
+        let logged = workers.printed().contains(&format!(r#""caller":"{caller}""#));
+        assert!(logged, "{caller}: {}", workers.printed());
+    }
     workers.stop().await;
 }
 

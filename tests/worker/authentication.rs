@@ -69,8 +69,49 @@ async fn a_refused_signature_is_logged_without_the_token() {
          accept;content-type;host;x-amz-date;x-amz-security-token\n",
         received.header("host").unwrap()
     );
-    let start = "403 Forbidden InvalidSignatureException: The request signature we calculated";
+    let start = "403 Forbidden InvalidSignatureException: the canonical request is the same, so \
+                 the secret access key is not\nThe request signature we calculated";
     assert!(error.starts_with(start) && error.contains(&canonical), "{error}");
+    assert!(!fixture.worker.output().contains(SESSION_TOKEN));
+}
+
+/// Where ours and AWS's differ is what one looks for, and what nobody can see at the edge.
+#[tokio::test]
+async fn a_refused_signature_tells_the_first_line_that_differs() {
+    let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
+    let fixture = Fixture::with_stub(temporary_bindings(), settings).await;
+    let host = fixture.stub.url().replace("http://", "");
+    let cases = [
+        (
+            "host",
+            format!("line 6 of the canonical request\nours: host:{host}\nAWS's: host:changed\n"),
+        ),
+        (
+            "accept",
+            "line 4 of the canonical request\nours: accept:application/json\n\
+             AWS's: accept:changed\n"
+                .to_owned(),
+        ),
+        (
+            // The prompt is quoted, so it does not have the whole name in it.
+            "x-amz-s",
+            "line 8 of the canonical request\nours: x-amz-security-token:[redacted]\n\
+             AWS's: x-amz-security-token:[redacted]\n"
+                .to_owned(),
+        ),
+    ];
+    for (header, difference) in cases {
+        let prompt = format!("fault:bad_signature:{header}");
+        for answer in
+            [fixture.worker.prompt(&prompt).await, fixture.worker.stream(&prompt).await.head]
+        {
+            assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{header}: {answer}");
+            let line = fixture.worker.log_line(answer.request_id()).await;
+            let start = format!("403 Forbidden InvalidSignatureException: {difference}");
+            let error = line["error"].as_str().unwrap();
+            assert!(error.starts_with(&start), "{header}: {error}");
+        }
+    }
     assert!(!fixture.worker.output().contains(SESSION_TOKEN));
 }
 
@@ -97,7 +138,8 @@ async fn what_bedrock_does_not_know_is_refused() {
         (
             "a wrong secret",
             json!({ "AWS_SECRET_ACCESS_KEY": "wrongsecretwrongsecretwrongsecretwrongse" }),
-            "403 Forbidden InvalidSignatureException: The request signature we calculated does",
+            "403 Forbidden InvalidSignatureException: the canonical request is the same, so the \
+             secret access key is not\nThe request signature we calculated does",
         ),
         (
             "an unknown key",

@@ -34,7 +34,8 @@ async fn no_word_of_anybody_is_logged() {
         "AWS_SESSION_TOKEN": key.session_token,
         "LOG_LEVEL": "debug",
         // One of the failures is that nothing comes any more.
-        "BEDROCK_TIMEOUT_MS": 5000,
+        "BEDROCK_TIMEOUT_MS": 2000,
+        "BEDROCK_MAX_ATTEMPTS": 1,
     });
     let settings = Settings { keys: vec![key], ..Settings::default() };
     let Fixture { worker, stub } = Fixture::with_stub(bindings, settings).await;

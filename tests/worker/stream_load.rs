@@ -128,7 +128,7 @@ async fn at_rest(fixture: &Fixture) -> StreamCounts {
 }
 
 /// The memory of a process in bytes, where the system tells it as Linux does.
-fn resident(pid: u64) -> Option<u64> {
+pub fn resident(pid: u64) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;

@@ -68,7 +68,9 @@ async fn in_pieces(
                 if !event.is_last() {
                     return Some((Ok(chunk), Some(streaming)));
                 }
-                log(&streaming.generation.finish(host::now()), config);
+                // Nothing is to be settled: a Lambda has no ledger.
+                let (record, _) = streaming.generation.finish(host::now());
+                log(&record, config);
                 Some((Ok(chunk), None))
             });
             (envelope, chunks.boxed())

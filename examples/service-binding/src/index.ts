@@ -3,17 +3,22 @@ import type { Bedrock, BedrockError } from "../bedrock-edge";
 
 interface Env {
   BEDROCK: Bedrock;
+  /** A secret: an API token of bedrock-edge's, for `fetch`. */
+  BEDROCK_TOKEN: string;
 }
 
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const prompt = await request.text();
     switch (new URL(request.url).pathname) {
-      // As over HTTP. The host of the URL does not matter.
+      // As over HTTP, with a credential as everybody's. The host of the URL does not matter.
       case "/fetch":
         return env.BEDROCK.fetch("https://bedrock-edge/", {
           method: "POST",
-          headers: { "content-type": "application/json" },
+          headers: {
+            "content-type": "application/json",
+            authorization: `Bearer ${env.BEDROCK_TOKEN}`,
+          },
           body: JSON.stringify({ prompt }),
         });
 

@@ -157,7 +157,7 @@ const ROWS: &[Row] = &[
 #[tokio::test]
 async fn rules() {
     for Row { name, calls, waits, ends, total_ms } in ROWS {
-        let config = config(&[("BEDROCK_TIMEOUT_MS", "10000")]).unwrap();
+        let config = config(&[("BEDROCK_TIMEOUT_MS", "10000")]);
         let host = script(calls);
         host.chance.set(u128::MAX);
         let (envelope, record) = ask(&config, &host).await;
@@ -183,7 +183,7 @@ async fn rules() {
 
 #[tokio::test]
 async fn each_attempt_is_signed_anew() {
-    let config = config(&[]).unwrap();
+    let config = config(&[]);
     let host = script(&[Status(503, &[], 1500), Good(100)]);
     host.chance.set(u128::MAX);
     ask(&config, &host).await;
@@ -208,7 +208,7 @@ async fn bodies_under_the_deadline() {
         ("slow", Watched::in_pieces([""]).then_after(ms(9000), ANSWER), None, 9250),
     ];
     for (name, body, code, total) in cases {
-        let config = config(&[("BEDROCK_TIMEOUT_MS", "10000")]).unwrap();
+        let config = config(&[("BEDROCK_TIMEOUT_MS", "10000")]);
         let host = Scripted::new().then(200, &[], body);
         let (envelope, record) = ask(&config, &host).await;
         assert_eq!(header(&envelope, "x-error-code"), code, "{name}");
@@ -217,7 +217,7 @@ async fn bodies_under_the_deadline() {
     // The head of an error says what matters.
     let body = Watched::in_pieces(["{"]).then_silence();
     let host = Scripted::new().then(403, &[(TYPE, "AccessDeniedException")], body);
-    let config = config(&[]).unwrap();
+    let config = config(&[]);
     let (envelope, _) = ask(&config, &host).await;
     assert_eq!(header(&envelope, "x-error-code"), Some("access_denied"));
 }
@@ -242,7 +242,7 @@ async fn the_callers_body_is_under_the_deadline_too() {
 
 #[tokio::test]
 async fn who_leaves_in_a_wait_is_called_for_no_more() {
-    let config = config(&[]).unwrap();
+    let config = config(&[]);
     let host = script(&[THROTTLED, Good(100)]).leaving_in_sleep(0);
     host.chance.set(u128::MAX);
     let (envelope, _) = ask(&config, &host).await;
@@ -252,7 +252,7 @@ async fn who_leaves_in_a_wait_is_called_for_no_more() {
 
 #[tokio::test]
 async fn the_quota_ends_a_storm() {
-    let config = config(&[]).unwrap();
+    let config = config(&[]);
     let mut calls = 0;
     for _ in 0..100 {
         let host = script(&[Reset(1), Reset(1), Reset(1)]);
@@ -294,7 +294,7 @@ async fn clock_skew() {
         ("another refusal", refusal("AccessDeniedException", SKEWED[0].1), None),
     ];
     for (name, headers, expected) in cases {
-        let config = config(&[]).unwrap();
+        let config = config(&[]);
         let zero = Duration::ZERO;
         let host = Scripted::new().then(403, &headers, "{}").taking(zero);
         let host = host.then(200, &[], ANSWER).then(200, &[], ANSWER);
@@ -317,17 +317,17 @@ async fn clock_skew() {
     }
 
     // Once: what is refused with the right time too is refused.
-    let config = config(&[]).unwrap();
+    let config = config(&[]);
     let headers = refusal(signature, SKEWED[0].1);
     let host = Scripted::new().then(403, &headers, "{}").then(403, &headers, "{}");
     let (envelope, record) = ask(&config, &host).await;
     assert_eq!((header(&envelope, "x-error-code"), record.attempts), (Some("access_denied"), 2));
 
     // An API key has no time.
-    let config = Config {
+    let config = Ok(Config {
         authentication: Authentication::ApiKey(Secret::new("key")),
         ..self::config(&[]).unwrap()
-    };
+    });
     let host = Scripted::new().then(403, &headers, "{}");
     assert_eq!(ask(&config, &host).await.1.attempts, 1);
 }

@@ -6,9 +6,9 @@ const US: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
 const EU: &str = "eu.anthropic.claude-sonnet-4-20250514-v1:0";
 
 /// Tokyo, then Virginia, then Ireland, with two attempts each.
-fn three_regions() -> Config {
+fn three_regions() -> Result<Config, ConfigError> {
     let fallbacks = format!("us-east-1={US}, eu-west-1={EU}");
-    config(&[("BEDROCK_FALLBACK_REGIONS", &fallbacks), ("BEDROCK_MAX_ATTEMPTS", "2")]).unwrap()
+    config(&[("BEDROCK_FALLBACK_REGIONS", &fallbacks), ("BEDROCK_MAX_ATTEMPTS", "2")])
 }
 
 /// The region of each call: of its host and of its signature.
@@ -73,8 +73,7 @@ async fn at_once_when_the_wait_is_too_long() {
 
 #[tokio::test]
 async fn the_deadline_is_for_all_regions() {
-    let config = three_regions();
-    let config = Config { timeout: ms(600), ..config };
+    let config = Ok(Config { timeout: ms(600), ..three_regions().unwrap() });
     let host = Scripted::new().then(503, &[], "{}").then(503, &[], "{}").then(200, &[], ANSWER);
     let (envelope, record) = ask(&config, &host).await;
     assert_eq!(regions(&host), [TOKYO, TOKYO, VIRGINIA]);
@@ -117,7 +116,8 @@ async fn at_once_when_a_region_is_known_to_be_throttling() {
 #[tokio::test]
 async fn where_all_are_throttling_the_first_is_asked() {
     let config = three_regions();
-    for endpoint in std::iter::once(&config.endpoint).chain(&config.fallbacks) {
+    let settings = config.as_ref().unwrap();
+    for endpoint in std::iter::once(&settings.endpoint).chain(&settings.fallbacks) {
         for _ in 0..5 {
             endpoint.breaker.throttled(Scripted::new().now());
         }
@@ -130,7 +130,7 @@ async fn where_all_are_throttling_the_first_is_asked() {
 /// Nothing to go to: the breaker keeps nobody away.
 #[tokio::test]
 async fn one_region_is_always_asked() {
-    let config = config(&[("BEDROCK_MAX_ATTEMPTS", "1")]).unwrap();
+    let config = config(&[("BEDROCK_MAX_ATTEMPTS", "1")]);
     for _ in 0..20 {
         let host = Scripted::new().then(429, &[], "{}");
         ask(&config, &host).await;
@@ -143,7 +143,7 @@ async fn one_region_is_always_asked() {
 #[tokio::test]
 async fn a_spent_quota_leads_to_the_next_region() {
     let config = three_regions();
-    while config.upstream.quota.take(1) {}
+    while config.as_ref().unwrap().upstream.quota.take(1) {}
     let host = Scripted::new().then(503, &[], "{}").then(200, &[], ANSWER);
     assert_eq!(ask(&config, &host).await.0.status_code, 200);
     assert_eq!(regions(&host), [TOKYO, VIRGINIA]);

@@ -1,12 +1,13 @@
 //! Failing on purpose. The prompt chooses, so that a person under `npm run dev` and tests that run
 //! at once need no control plane: a last user message of `fault:NAME` or `fault:NAME:ARG`, and
-//! what follows after white space is ignored.
+//! what follows after white space is ignored. `fault:NAME@REGION` happens in a region only,
+//! `fault:NAME#TIMES` to the first calls with this prompt only.
 //!
 //! A fault comes after the signature and the body were found good. [`FAULTS`] are those of
 //! `InvokeModel`. `InvokeModelWithResponseStream` has most of them too ([`Fault::streams`]), and its
 //! own ([`STREAM_FAULTS`]).
 //!
-//! Out of scope: faults below HTTP (slow connects, resets), and failing only some of the time.
+//! Out of scope: faults below HTTP (slow connects, resets).
 
 mod stream;
 
@@ -176,7 +177,17 @@ pub const FAULTS: &[Fault] = &[
         )
     }),
     // As real as AWS's: the message quotes the canonical request, its security token too.
-    fault("bad_signature", |situation| Answer(bad_signature(situation.received).into_response())),
+    // `fault:bad_signature:START`: as if something on the way had changed the headers that start so.
+    fault("bad_signature", |situation| {
+        let mut received = situation.received.clone();
+        let changed = argument(situation.prompt).unwrap_or_default();
+        for (name, value) in &mut received.headers {
+            if !changed.is_empty() && name.starts_with(changed) {
+                "changed".clone_into(value);
+            }
+        }
+        Answer(bad_signature(&received).into_response())
+    }),
     fault("expired_token", |_| {
         Answer(
             AwsError::authentication(
@@ -263,8 +274,24 @@ impl Fault {
 
 /// `NAME:ARG` of a prompt that asks for a fault.
 fn words(prompt: &str) -> Option<&str> {
+    let word = word(prompt)?;
+    Some(word.split(['@', '#']).next().unwrap_or_default())
+}
+
+fn word(prompt: &str) -> Option<&str> {
     let rest = prompt.trim_start().strip_prefix("fault:")?;
     rest.split_whitespace().next().or(Some(""))
+}
+
+/// Where a fault is to happen, and how many times: `fault:NAME@REGION`, `fault:NAME#TIMES`, and both
+/// in this order.
+pub(crate) fn conditions(prompt: &str) -> (Option<&str>, Option<u32>) {
+    let word = word(prompt).unwrap_or_default();
+    let (word, times) = match word.split_once('#') {
+        Some((word, times)) => (word, times.parse().ok()),
+        None => (word, None),
+    };
+    (word.split_once('@').map(|(_, region)| region), times)
 }
 
 fn argument(prompt: &str) -> Option<&str> {

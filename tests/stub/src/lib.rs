@@ -12,6 +12,8 @@
 //!    [`frames`] encodes it, and [`stream`] sends it as the client reads;
 //! 7. or, of `Converse`, [`converse`] puts it into that operation's JSON.
 //!
+//! [`sts`] answers beside it: a key may be good for nothing but to get temporary ones.
+//!
 //! Out of scope: every operation but `InvokeModel`, `InvokeModelWithResponseStream` and `Converse`, models other
 //! than Claude's, tools and images in a prompt, and judging whether a model exists in the region.
 
@@ -26,8 +28,10 @@ pub mod reply;
 pub mod server;
 pub mod sigv4;
 pub mod stream;
+pub mod sts;
 
 pub use auth::AccessKey;
 pub use server::{Settings, Stub};
 pub use sigv4::Received;
 pub use stream::StreamCounts;
+pub use sts::StsFault;

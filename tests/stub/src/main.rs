@@ -93,16 +93,21 @@ fn settings(arguments: Arguments) -> Settings {
         [Some(id), Some(secret)] => {
             vec![AccessKey { id, secret, session_token: variable("AWS_SESSION_TOKEN") }]
         }
-        _ => defaults.keys,
+        _ => defaults.keys.clone(),
     };
     Settings {
+        sts_keys: keys.clone(),
         port: arguments.port,
-        region: arguments.region.or_else(|| variable("BEDROCK_REGION")).unwrap_or(defaults.region),
+        region: arguments
+            .region
+            .or_else(|| variable("BEDROCK_REGION"))
+            .unwrap_or_else(|| defaults.region.clone()),
         keys,
         api_keys: variable("AWS_BEARER_TOKEN_BEDROCK").into_iter().collect(),
         record: false,
         log: true,
         frame_delay: arguments.frame_delay,
+        ..defaults
     }
 }
 

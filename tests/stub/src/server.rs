@@ -2,6 +2,7 @@
 //!
 //! Out of scope: TLS, HTTP/2.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,7 @@ use crate::messages::{MAX_BODY, Messages, check_model_id};
 use crate::reply::{OUTPUT_TOKEN_COUNT, Reply};
 use crate::sigv4::Received;
 use crate::stream::{self, Counters, Plan, StreamCounts};
+use crate::sts::{self, Sts, StsFault};
 
 /// The service in a Bedrock request's credential scope. Not `bedrock-runtime`, its host's name.
 pub const SERVICE: &str = "bedrock";
@@ -60,6 +62,12 @@ pub struct Settings {
     /// Print one line a request: status, model, fault, time taken (of a stream: until it began).
     /// Never a prompt.
     pub log: bool,
+    /// The keys that may ask STS for others.
+    pub sts_keys: Vec<AccessKey>,
+    /// How long STS takes.
+    pub sts_delay: Duration,
+    /// How long what STS gives is good.
+    pub sts_lifetime: Duration,
     /// How long a stream waits before each frame. A prompt can say otherwise (`fault:pace:MS`).
     pub frame_delay: Duration,
 }
@@ -75,6 +83,9 @@ impl Default for Settings {
             api_keys: Vec::new(),
             record: true,
             log: false,
+            sts_keys: vec![AccessKey::example()],
+            sts_delay: Duration::ZERO,
+            sts_lifetime: sts::LIFETIME,
             frame_delay: Duration::ZERO,
         }
     }
@@ -95,6 +106,9 @@ struct Shared {
     answered: AtomicU64,
     streams: Arc<Counters>,
     abandoned: Arc<AtomicU64>,
+    sts: Sts,
+    /// How often each prompt came that asks for a fault only some of the time.
+    counts: Mutex<HashMap<String, u32>>,
 }
 
 /// Counts an answer whose client went away before it began, or while a body was sent that never
@@ -131,11 +145,20 @@ impl Stub {
             answered: AtomicU64::new(0),
             streams: Arc::default(),
             abandoned: Arc::default(),
+            sts: Sts::default(),
+            counts: Mutex::default(),
         });
         let app = Router::new()
+            .route("/", post(assume_role))
             .route("/model/{model_id}/invoke", post(invoke_model))
             .route("/model/{model_id}/invoke-with-response-stream", post(invoke_model_with_stream))
             .route("/model/{model_id}/converse", post(converse))
+            // Of another region than that of the settings.
+            .route("/{region}/model/{model_id}/invoke", post(invoke_model_in))
+            .route(
+                "/{region}/model/{model_id}/invoke-with-response-stream",
+                post(invoke_model_with_stream_in),
+            )
             .fallback(async || unknown_operation())
             .method_not_allowed_fallback(async || unknown_operation())
             .layer(middleware::from_fn_with_state(shared.clone(), receive))
@@ -160,6 +183,21 @@ impl Stub {
     /// Everything received so far, refused or not, in order. Not what was over the size limit.
     pub fn requests(&self) -> Vec<Received> {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often STS was asked.
+    pub fn sts_calls(&self) -> u64 {
+        self.shared.sts.calls()
+    }
+
+    /// The next calls of STS fail so.
+    pub fn fail_sts(&self, faults: impl IntoIterator<Item = StsFault>) {
+        self.shared.sts.fail(faults);
+    }
+
+    /// Bedrock takes none of the keys any more that STS has given so far.
+    pub fn expire_keys(&self) {
+        self.shared.sts.expire_all();
     }
 
     /// How many calls the client gave up: before the head of the answer, or in the body of an
@@ -272,14 +310,56 @@ fn text_header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("digits and dashes are a header value")
 }
 
-/// `InvokeModel`. Axum decodes the path's model ID once, as Bedrock does.
+async fn assume_role(
+    State(shared): State<Arc<Shared>>,
+    Extension(received): Extension<Arc<Received>>,
+) -> Response {
+    shared.sts.answer(&received, &shared.settings).await
+}
+
 async fn invoke_model(
     State(shared): State<Arc<Shared>>,
     Path(model_id): Path<String>,
     Extension(received): Extension<Arc<Received>>,
 ) -> Response {
+    let region = shared.settings.region.clone();
+    invoke(&shared, region, model_id, &received).await
+}
+
+async fn invoke_model_in(
+    State(shared): State<Arc<Shared>>,
+    Path((region, model_id)): Path<(String, String)>,
+    Extension(received): Extension<Arc<Received>>,
+) -> Response {
+    invoke(&shared, region, model_id, &received).await
+}
+
+async fn invoke_model_with_stream(
+    State(shared): State<Arc<Shared>>,
+    Path(model_id): Path<String>,
+    Extension(received): Extension<Arc<Received>>,
+) -> Response {
+    let region = shared.settings.region.clone();
+    invoke_with_stream(&shared, region, model_id, &received).await
+}
+
+async fn invoke_model_with_stream_in(
+    State(shared): State<Arc<Shared>>,
+    Path((region, model_id)): Path<(String, String)>,
+    Extension(received): Extension<Arc<Received>>,
+) -> Response {
+    invoke_with_stream(&shared, region, model_id, &received).await
+}
+
+/// `InvokeModel`. Axum decodes the path's model ID once, as Bedrock does.
+async fn invoke(
+    shared: &Shared,
+    region: String,
+    model_id: String,
+    received: &Received,
+) -> Response {
     let mut subject = Subject { model_id, fault: None };
-    let mut response = answer(&shared.settings, &mut subject, &received)
+    let mut response = answer(shared, region, &mut subject, received)
         .await
         .unwrap_or_else(IntoResponse::into_response);
     response.extensions_mut().insert(subject);
@@ -287,13 +367,14 @@ async fn invoke_model(
 }
 
 /// `InvokeModelWithResponseStream`.
-async fn invoke_model_with_stream(
-    State(shared): State<Arc<Shared>>,
-    Path(model_id): Path<String>,
-    Extension(received): Extension<Arc<Received>>,
+async fn invoke_with_stream(
+    shared: &Shared,
+    region: String,
+    model_id: String,
+    received: &Received,
 ) -> Response {
     let mut subject = Subject { model_id, fault: None };
-    let mut response = answer_with_stream(&shared, &mut subject, &received)
+    let mut response = answer_with_stream(shared, region, &mut subject, received)
         .await
         .unwrap_or_else(IntoResponse::into_response);
     response.extensions_mut().insert(subject);
@@ -319,23 +400,46 @@ async fn converse(
 /// What both operations of InvokeModel check, in Bedrock's order: who may not call does not learn what is wrong
 /// with the body.
 fn checked(
-    settings: &Settings,
+    shared: &Shared,
+    region: String,
     model_id: &str,
     received: &Received,
 ) -> Result<(Messages, Reply), AwsError> {
-    auth::verify(received, SERVICE, settings, SystemTime::now())?;
+    let now = SystemTime::now();
+    let mut settings = Settings { region, ..shared.settings.clone() };
+    settings.keys.extend(shared.sts.keys(received, now)?);
+    auth::verify(received, SERVICE, &settings, now)?;
     check_model_id(model_id)?;
-    let messages = Messages::parse(received.header("content-type"), &received.body)?;
+    let mut messages = Messages::parse(received.header("content-type"), &received.body)?;
     let reply = Reply::new(model_id, &messages, &received.body);
+    if !shared.is_asked_for(&messages.prompt, &settings.region) {
+        messages.prompt = String::new();
+    }
     Ok((messages, reply))
 }
 
+impl Shared {
+    /// Whether a fault is to happen here and now, if the prompt asks for one.
+    fn is_asked_for(&self, prompt: &str, region: &str) -> bool {
+        let (place, times) = faults::conditions(prompt);
+        if place.is_some_and(|place| place != region) {
+            return false;
+        }
+        let Some(times) = times else { return true };
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(prompt.to_owned()).or_default();
+        *count += 1;
+        *count <= times
+    }
+}
+
 async fn answer(
-    settings: &Settings,
+    shared: &Shared,
+    region: String,
     subject: &mut Subject,
     received: &Received,
 ) -> Result<Response, AwsError> {
-    let (messages, reply) = checked(settings, &subject.model_id, received)?;
+    let (messages, reply) = checked(shared, region, &subject.model_id, received)?;
     let mut content = reply.json();
     let mut headers = HeaderMap::new();
     if let Some(fault) = Fault::asked_for(&messages.prompt)? {
@@ -354,11 +458,12 @@ async fn answer(
 
 async fn answer_with_stream(
     shared: &Shared,
+    region: String,
     subject: &mut Subject,
     received: &Received,
 ) -> Result<Response, AwsError> {
     let started = Instant::now();
-    let (messages, reply) = checked(&shared.settings, &subject.model_id, received)?;
+    let (messages, reply) = checked(shared, region, &subject.model_id, received)?;
     let prompt = messages.prompt.as_str();
     let asked = Asked::by(prompt)?;
     subject.fault = asked.as_ref().map(Asked::name);

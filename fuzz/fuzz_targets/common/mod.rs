@@ -1,0 +1,76 @@
+//! A Host with one answer to everything, and the function run in it to its end.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bedrock_edge::{
+    Body, Config, ConfigError, Envelope, Event, Host, Record, TransportError, lambda_handler,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+
+pub struct Answering(pub fn(&[u8]) -> Response<Bytes>, pub Vec<u8>);
+
+impl Host for Answering {
+    type Body = Bytes;
+
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_767_323_045)
+    }
+
+    fn random(&self) -> u128 {
+        42
+    }
+
+    async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        _: Request<Bytes>,
+        _: Duration,
+    ) -> Result<Response<Bytes>, TransportError> {
+        Ok((self.0)(&self.1))
+    }
+}
+
+/// AWS's example key, and whatever else.
+pub fn config() -> Result<Config, ConfigError> {
+    Config::from_vars(|name| match name {
+        "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
+        "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
+        "MAX_BODY_BYTES" => Some("2048".to_owned()),
+        _ => None,
+    })
+}
+
+/// Nothing in the Host waits, so neither does the function.
+pub fn run<B: Body>(event: Event<B>, host: &Answering) -> (Envelope, Record) {
+    let config = config();
+    let future = pin!(lambda_handler(event, &config, host));
+    match Future::poll(future, &mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("it waits for nothing"),
+    }
+}
+
+/// What every answer is, whatever it answers.
+pub fn check(envelope: &Envelope, record: &Record) {
+    assert!((200..600).contains(&envelope.status_code));
+    for (at, (name, value)) in envelope.headers.iter().enumerate() {
+        assert!(http::HeaderValue::from_str(value).is_ok(), "{name}: {value:?}");
+        assert!(envelope.headers[..at].iter().all(|(other, _)| other != name), "{name} twice");
+    }
+    if !envelope.body.is_empty() {
+        let body: serde_json::Value = serde_json::from_str(&envelope.body).unwrap();
+        assert!(body["input_prompt"].is_string() && body["generated_text"].is_string());
+        assert_eq!(body.as_object().unwrap().len(), 2);
+    }
+    let line = record.line(None).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["status"], envelope.status_code);
+    assert!(!line.to_string().contains("wJalrXUtnFEMI"));
+}

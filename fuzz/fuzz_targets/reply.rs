@@ -1,0 +1,44 @@
+//! Answers of Bedrock through the whole function: the first two bytes are the status, then come
+//! headers, a line each, an empty line, and the body.
+
+#![no_main]
+
+mod common;
+
+use bedrock_edge::{Event, Reply};
+use bytes::Bytes;
+use common::{Answering, check, run};
+use http::{HeaderName, HeaderValue, Response};
+use libfuzzer_sys::fuzz_target;
+
+const STATUSES: [u16; 16] =
+    [200, 200, 200, 201, 204, 302, 400, 401, 403, 404, 408, 424, 429, 500, 503, 599];
+
+const HEADERS: [&str; 5] =
+    ["x-amzn-errortype", "x-amzn-requestid", "retry-after", "date", "content-type"];
+
+fuzz_target!(|bytes: &[u8]| {
+    let host = Answering(answer, bytes.to_vec());
+    let (envelope, record) = run(Event::from_lambda(br#"{"prompt": "a"}"#), &host);
+    check(&envelope, &record);
+    let answer = answer(bytes);
+    let is_good = answer.status() == 200 && Reply::parse(answer.body()).is_ok();
+    assert_eq!(envelope.status_code, if is_good { 200 } else { 500 });
+    assert!((1..=3).contains(&record.attempts));
+    assert!(!is_good || record.attempts == 1);
+});
+
+fn answer(bytes: &[u8]) -> Response<Bytes> {
+    let (status, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    let mut answer = Response::builder().status(STATUSES[usize::from(status % 16)]);
+    let (head, body) = match rest.windows(2).position(|two| two == b"\n\n") {
+        Some(at) => (&rest[..at], &rest[at + 2..]),
+        None => (&[][..], rest),
+    };
+    for (name, value) in HEADERS.iter().zip(head.split(|byte| *byte == b'\n')) {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            answer = answer.header(HeaderName::from_static(name), value);
+        }
+    }
+    answer.body(Bytes::copy_from_slice(body)).unwrap()
+}

@@ -1,0 +1,34 @@
+//! Bodies of requests: what is taken is within the limits, and is what Bedrock is sent.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use bedrock_edge::{Code, Config, Request, build_payload};
+use libfuzzer_sys::fuzz_target;
+
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+    Config::from_vars(|name| (name == "AWS_BEARER_TOKEN_BEDROCK").then(|| "key".to_owned()))
+        .unwrap()
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let request = match Request::parse(bytes, &CONFIG) {
+        Ok(request) => request,
+        Err(error) => {
+            assert_eq!(error.code, Code::InvalidRequest);
+            assert!(error.message.len() < 1024 && error.cause.is_none());
+            return;
+        }
+    };
+    assert!(!request.prompt.trim().is_empty());
+    assert!((1..=CONFIG.max_tokens).contains(&request.max_tokens));
+    assert!(request.temperature.is_none_or(|it| (0.0..=1.0).contains(&it)));
+    let payload = serde_json::to_string(&build_payload(&request)).unwrap();
+    let payload: serde_json::Value = serde_json::from_str(&payload).unwrap();
+    assert_eq!(payload["messages"][0]["content"], *request.prompt);
+    assert_eq!(payload["max_tokens"], request.max_tokens);
+    assert_eq!(payload.get("system").and_then(|it| it.as_str()), request.system.as_deref());
+    // What is owned is the same.
+    assert_eq!(request.clone().into_owned(), request);
+});

@@ -1,0 +1,404 @@
+//! What the network and what is between us and Bedrock can do: to both operations, and below HTTP.
+//! What Bedrock itself can do is in faults.rs and stream_faults.rs, in the same form.
+//!
+//! The rows run at once, with a deadline that leaves time for three attempts.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bedrock_stub::events::events;
+use bedrock_stub::frames::{chunk, encode};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::client::Answer;
+use crate::fixture::Fixture;
+use crate::raw::Act::{self, Repeat, Reset, Send, Silence, Wait};
+use crate::raw::Raw;
+
+const FAILED: &str = "Error: Bedrock invocation failed";
+const INVALID: &str = "Error: Invalid Bedrock response";
+
+/// More than the waits before the second and the third attempt.
+const TIMEOUT_MS: u64 = 4000;
+const STALL_MS: u64 = 1000;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Operation {
+    Invoke,
+    Stream,
+}
+
+use Operation::{Invoke, Stream};
+
+/// What is to come of it.
+enum Expected {
+    Good,
+    /// An envelope: `x-error-code`, the status of Bedrock's head, how the log's `error` begins, the
+    /// number of calls.
+    Fails(&'static str, Option<u16>, &'static str, usize),
+    /// An `error` as the last event: `code`, how the log's `error` begins.
+    Breaks(&'static str, &'static str),
+}
+
+use Expected::{Breaks, Fails, Good};
+
+struct Row {
+    name: &'static str,
+    acts: Vec<Act>,
+    invoke: Expected,
+    stream: Expected,
+}
+
+fn text(text: &str) -> Act {
+    Send(text.as_bytes().to_vec())
+}
+
+/// The good answer to an operation, as the rows have it: `{ok}` is a head with its type, `{length}`
+/// its length, `{body}` its body, `{half}` and `{rest}` its halves.
+fn script(acts: &[Act], operation: Operation) -> Vec<Act> {
+    let message = json!({
+        "content": [{ "type": "text", "text": "はい" }],
+        "stop_reason": "end_turn",
+        "usage": { "input_tokens": 1, "output_tokens": 2 },
+    });
+    let (kind, body) = match operation {
+        Invoke => ("application/json", message.to_string().into_bytes()),
+        Stream => {
+            let frames = events(&message).iter().flat_map(|event| encode(&chunk(event))).collect();
+            ("application/vnd.amazon.eventstream", frames)
+        }
+    };
+    let ok = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n");
+    let replace = |bytes: &[u8]| -> Vec<u8> {
+        let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
+        let text = text.replace("{ok}", &ok).replace("{length}", &body.len().to_string());
+        let mut out = Vec::new();
+        let mut rest = text.as_str();
+        while let Some(at) = rest.find('{') {
+            out.extend(rest[..at].bytes());
+            rest = &rest[at..];
+            if let Some(after) = rest.strip_prefix("{body}") {
+                out.extend(&body);
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("{rest}") {
+                out.extend(&body[body.len() / 2..]);
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("{half}") {
+                out.extend(&body[..body.len() / 2]);
+                rest = after;
+            } else {
+                out.push(b'{');
+                rest = &rest[1..];
+            }
+        }
+        out.extend(rest.bytes());
+        out
+    };
+    acts.iter()
+        .map(|act| match act {
+            Send(bytes) => Send(replace(bytes)),
+            Repeat(bytes) => Repeat(replace(bytes)),
+            other => other.clone(),
+        })
+        .collect()
+}
+
+const LOST: &str = "no answer: ";
+const BROKE_OFF: &str = "the answer broke off: ";
+const LATE: &str = "no answer: it took too long";
+const LATE_BODY: &str = "the answer broke off: it took too long";
+
+#[allow(clippy::too_many_lines)]
+fn rows() -> Vec<Row> {
+    let row = |name, acts, invoke, stream| Row { name, acts, invoke, stream };
+    let same = |name, acts, expected: fn() -> Expected| row(name, acts, expected(), expected());
+    let ms = Duration::from_millis;
+    let lost = || Fails("unavailable", None, LOST, 3);
+    let broke_off = || Fails("unavailable", Some(200), BROKE_OFF, 3);
+    let late = || Fails("timeout", None, LATE, 1);
+    let late_body = || Fails("timeout", Some(200), LATE_BODY, 1);
+    vec![
+        same("good", vec![text("{ok}Content-Length: {length}\r\n\r\n{body}")], || Good),
+        same("good, in HTTP/1.0", vec![text("HTTP/1.0 200 OK\r\n\r\n{body}")], || Good),
+        same(
+            "good, with more behind it",
+            vec![text("{ok}Content-Length: {length}\r\n\r\n{body}HTTP/1.1 500 Garbage\r\n\r\n")],
+            || Good,
+        ),
+        same(
+            "good, a little late",
+            vec![
+                text("HTTP/1.1 "),
+                Wait(ms(200)),
+                text("200 OK\r\nContent-Le"),
+                Wait(ms(200)),
+                text("ngth: {length}\r\n\r\n{half}"),
+                Wait(ms(200)),
+                text("{rest}"),
+            ],
+            || Good,
+        ),
+        same("closed before the answer", vec![], lost),
+        same("reset before the answer", vec![Reset], lost),
+        same("closed in the status line", vec![text("HTTP/1.1 20")], lost),
+        same("reset in the status line", vec![text("HTTP/1.1 20"), Wait(ms(50)), Reset], lost),
+        same("closed in the headers", vec![text("{ok}Content-Le")], lost),
+        same("reset in the headers", vec![text("{ok}Content-Le"), Wait(ms(50)), Reset], lost),
+        same(
+            "closed before the body",
+            vec![text("{ok}Content-Length: {length}\r\n\r\n")],
+            broke_off,
+        ),
+        row(
+            "closed in the body",
+            vec![text("{ok}Content-Length: {length}\r\n\r\n{half}")],
+            broke_off(),
+            Breaks("unavailable", BROKE_OFF),
+        ),
+        row(
+            "reset in the body",
+            vec![text("{ok}Content-Length: {length}\r\n\r\n{half}"), Wait(ms(50)), Reset],
+            broke_off(),
+            Breaks("unavailable", BROKE_OFF),
+        ),
+        row(
+            "closed in a chunk",
+            vec![text("{ok}Transfer-Encoding: chunked\r\n\r\nffff\r\n{half}")],
+            broke_off(),
+            Breaks("unavailable", BROKE_OFF),
+        ),
+        same(
+            "a chunk without a size",
+            vec![text("{ok}Transfer-Encoding: chunked\r\n\r\nzz\r\n{body}")],
+            broke_off,
+        ),
+        row(
+            "the body ends in its middle, as HTTP has it",
+            vec![text("{ok}Connection: close\r\n\r\n{half}")],
+            Fails("invalid_response", Some(200), "the body of ", 1),
+            Breaks("truncated", "the stream ended before the answer did"),
+        ),
+        row(
+            "no body",
+            vec![text("{ok}Content-Length: 0\r\n\r\n")],
+            Fails("invalid_response", Some(200), "the body of 0 bytes is not Claude's JSON", 1),
+            Fails("truncated", Some(200), "the stream ended before the answer did", 1),
+        ),
+        same("words instead of HTTP", vec![text("220 mail.example.com ESMTP\r\n\r\n")], lost),
+        same("noise instead of HTTP", vec![Send((0..=255).cycle().take(4096).collect())], lost),
+        same("a status that is no number", vec![text("HTTP/1.1 abc OK\r\n\r\n")], lost),
+        same(
+            "a header that is none",
+            vec![text("HTTP/1.1 200 OK\r\nnonsense\r\n\r\n{body}")],
+            lost,
+        ),
+        same(
+            "two lengths",
+            vec![text("{ok}Content-Length: {length}\r\nContent-Length: 1\r\n\r\n{body}")],
+            lost,
+        ),
+        same("headers without an end", vec![Repeat(b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec())], lost),
+        same("silence", vec![Silence], late),
+        same("silence in the status line", vec![text("HTTP/1.1 20"), Silence], late),
+        same("silence in the headers", vec![text("{ok}Content-Le"), Silence], late),
+        same(
+            "silence before the body",
+            vec![text("{ok}Content-Length: {length}\r\n\r\n"), Silence],
+            late_body,
+        ),
+        row(
+            "silence in the body",
+            vec![text("{ok}Content-Length: {length}\r\n\r\n{half}"), Silence],
+            late_body(),
+            Breaks("timeout", LATE_BODY),
+        ),
+        row(
+            "drops",
+            [text("{ok}Content-Length: {length}\r\n\r\n")]
+                .into_iter()
+                .chain((0..30).flat_map(|_| [text("\0"), Wait(ms(250))]))
+                .collect(),
+            late_body(),
+            Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
+        ),
+        row(
+            "an endless body",
+            vec![
+                text("{ok}Transfer-Encoding: chunked\r\n\r\n"),
+                Repeat(b"1000\r\n".iter().copied().chain([b' '; 4096]).chain(*b"\r\n").collect()),
+            ],
+            Fails("invalid_response", Some(200), "the answer broke off: the body is too long", 1),
+            Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
+        ),
+        row(
+            "a huge body",
+            vec![text("{ok}Content-Length: 9000000\r\n\r\n"), Repeat(vec![b' '; 4096])],
+            Fails("invalid_response", Some(200), "the answer broke off: the body is too long", 1),
+            Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
+        ),
+        row(
+            "another type, and the right body",
+            vec![text(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n{body}",
+            )],
+            Good,
+            Fails("invalid_response", Some(200), "", 1),
+        ),
+        row(
+            "HTML of the right type",
+            vec![text("{ok}Content-Length: 15\r\n\r\n<!doctype html>")],
+            Fails("invalid_response", Some(200), "the body of 15 bytes is not Claude's JSON", 1),
+            Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
+        ),
+        same(
+            "not compressed, as it says",
+            vec![text("{ok}Content-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n{body}")],
+            broke_off,
+        ),
+        same(
+            "a redirect",
+            vec![text(
+                "HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+            )],
+            || Fails("invalid_response", Some(307), "307 Temporary Redirect without a type", 1),
+        ),
+        same("no content", vec![text("HTTP/1.1 204 No Content\r\n\r\n")], || {
+            Fails("invalid_response", Some(204), "204 No Content without a type", 1)
+        }),
+        same(
+            "a proxy's 502",
+            vec![text("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>")],
+            || Fails("unavailable", Some(502), "502 Bad Gateway without a type", 3),
+        ),
+        same(
+            "a proxy's 504, closed in its body",
+            vec![text("HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 60\r\n\r\n<html>")],
+            || Fails("timeout", Some(504), "504 Gateway Timeout without a type", 3),
+        ),
+        same(
+            "a refusal, and silence in its body",
+            vec![
+                text(
+                    "HTTP/1.1 403 Forbidden\r\nx-amzn-errortype: AccessDeniedException\r\nContent-Length: 60\r\n\r\n{",
+                ),
+                Silence,
+            ],
+            || Fails("access_denied", Some(403), "403 Forbidden AccessDeniedException", 1),
+        ),
+        same(
+            "a type that is a text",
+            vec![text(
+                "HTTP/1.1 400 Bad Request\r\nx-amzn-errortype: a b; c\r\nContent-Length: 0\r\n\r\n",
+            )],
+            || Fails("rejected", Some(400), "400 Bad Request without a type", 1),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn of_whole_answers() {
+    check(Invoke).await;
+}
+
+#[tokio::test]
+async fn of_streams() {
+    check(Stream).await;
+}
+
+async fn check(operation: Operation) {
+    let rows = rows();
+    assert!(rows.len() >= 40, "{} rows", rows.len());
+    let scripts: HashMap<String, Vec<Act>> =
+        rows.iter().map(|row| (row.name.to_owned(), script(&row.acts, operation))).collect();
+    let silences = scripts.values().filter(|acts| matches!(acts.last(), Some(Silence))).count();
+    let raw = Raw::start(scripts).await;
+    let fixture = Fixture::with(json!({
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": raw.url(),
+        "BEDROCK_TIMEOUT_MS": TIMEOUT_MS,
+        "BEDROCK_STALL_MS": STALL_MS,
+    }))
+    .await;
+    let wrong: Vec<String> = join_all(rows.iter().map(async |row| {
+        let expected = if operation == Invoke { &row.invoke } else { &row.stream };
+        let problem = problem(&fixture, &raw, operation, row.name, expected).await;
+        problem.map(|problem| format!("{}: {problem}", row.name))
+    }))
+    .await
+    .into_iter()
+    .flatten()
+    .collect();
+    assert!(
+        wrong.is_empty(),
+        "{operation:?}: {} of {}\n{}",
+        wrong.len(),
+        rows.len(),
+        wrong.join("\n")
+    );
+    fixture.becomes("all are left", || raw.left() >= silences).await;
+    assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
+    let answer = fixture.worker.prompt("good").await;
+    assert_eq!(answer.status, if operation == Invoke { 200 } else { 500 }, "{answer}");
+}
+
+/// What is not as expected.
+async fn problem(
+    fixture: &Fixture,
+    raw: &Raw,
+    operation: Operation,
+    prompt: &str,
+    expected: &Expected,
+) -> Option<String> {
+    let mut events = Vec::new();
+    let head: Answer = match operation {
+        Invoke => fixture.worker.prompt(prompt).await,
+        Stream => {
+            let mut answer = fixture.worker.stream(prompt).await;
+            if answer.head.status == 200 {
+                events = answer.rest().await;
+            }
+            answer.head
+        }
+    };
+    let line = fixture.worker.log_line(head.request_id()).await;
+    let calls = raw.calls(prompt);
+    let body: Value = serde_json::from_str(&head.body).unwrap_or_default();
+    let last = events.last();
+    let seen = format!("{head}\n{line}\n{last:?}\n{calls} calls");
+    let error = line["error"].as_str().unwrap_or_default();
+    let code = head.header("x-error-code");
+    let is_so = match expected {
+        Good => {
+            let text = last.map_or(&body["generated_text"], |last| &last.data["generated_text"]);
+            head.status == 200 && text == "はい" && line["outcome"] == "ok" && calls == 1
+        }
+        Fails(expected, upstream_status, start, expected_calls) => {
+            let words =
+                if ["invalid_response", "truncated"].contains(expected) { INVALID } else { FAILED };
+            let retries = line["retries"].as_u64();
+            head.status == 500
+                && code == Some(expected)
+                && body == json!({ "input_prompt": prompt, "generated_text": words })
+                && head.header("x-bedrock-attempts") == Some(&*calls.to_string())
+                && head.header("retry-after").is_some()
+                    == (*expected == "unavailable" || *expected_calls == 3)
+                && calls == *expected_calls
+                && line["outcome"] == *expected
+                && line["status"] == 500
+                && line["level"] == "error"
+                && line["upstream_status"] == json!(upstream_status)
+                && retries == Some(calls as u64 - 1)
+                && error.starts_with(start)
+        }
+        Breaks(expected, start) => {
+            head.status == 200
+                && last.is_some_and(|last| last.name == "error" && last.data["code"] == *expected)
+                && events.iter().filter(|event| event.is_last()).count() == 1
+                && calls == 1
+                && line["outcome"] == *expected
+                && line["level"] == "error"
+                && error.starts_with(start)
+        }
+    };
+    (!is_so).then_some(seen)
+}

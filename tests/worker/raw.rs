@@ -1,0 +1,113 @@
+//! A server below HTTP: it reads a request, and then does with the connection what no HTTP server
+//! would.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+use crate::fixture::runtime;
+
+/// What is done with a connection. At the end it is closed.
+#[derive(Clone)]
+pub enum Act {
+    Send(Vec<u8>),
+    /// The same for ever.
+    Repeat(Vec<u8>),
+    Wait(Duration),
+    /// Nothing more, until the other side is gone.
+    Silence,
+    /// The other side is told that the connection was reset.
+    Reset,
+}
+
+/// Acts by the prompt of a request.
+pub struct Raw {
+    url: String,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    calls: HashMap<String, usize>,
+    left: usize,
+}
+
+impl Raw {
+    pub async fn start(scripts: HashMap<String, Vec<Act>>) -> Self {
+        let counts = Arc::<Mutex<Counts>>::default();
+        let (scripts, shared) = (Arc::new(scripts), counts.clone());
+        let listener = runtime().spawn(TcpListener::bind("127.0.0.1:0")).await.unwrap().unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime().spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, scripts.clone(), shared.clone()));
+            }
+        });
+        Self { url, counts }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How often this prompt came.
+    pub fn calls(&self, prompt: &str) -> usize {
+        self.counts.lock().unwrap().calls.get(prompt).copied().unwrap_or(0)
+    }
+
+    /// How many connections the other side left, of those on which there is silence.
+    pub fn left(&self) -> usize {
+        self.counts.lock().unwrap().left
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    scripts: Arc<HashMap<String, Vec<Act>>>,
+    counts: Arc<Mutex<Counts>>,
+) {
+    stream.set_nodelay(true).unwrap();
+    let Some(prompt) = prompt(&mut stream).await else { return };
+    *counts.lock().unwrap().calls.entry(prompt.clone()).or_default() += 1;
+    for act in &scripts[&prompt] {
+        match act {
+            Act::Send(bytes) => {
+                if stream.write_all(bytes).await.is_err() {
+                    return;
+                }
+            }
+            Act::Repeat(bytes) => while stream.write_all(bytes).await.is_ok() {},
+            Act::Wait(time) => sleep(*time).await,
+            Act::Silence => {
+                while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
+                counts.lock().unwrap().left += 1;
+            }
+            Act::Reset => return stream.set_zero_linger().unwrap(),
+        }
+    }
+}
+
+/// Of a request, which is read whole.
+async fn prompt(stream: &mut TcpStream) -> Option<String> {
+    let mut received = Vec::new();
+    loop {
+        let end = received.windows(4).position(|window| window == b"\r\n\r\n");
+        if let Some(end) = end {
+            let head = String::from_utf8_lossy(&received[..end]).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.unwrap().trim().parse().unwrap();
+            if received.len() >= end + 4 + length {
+                let body: Value = serde_json::from_slice(&received[end + 4..]).unwrap();
+                return Some(body["messages"][0]["content"].as_str().unwrap().to_owned());
+            }
+        }
+        if stream.read_buf(&mut received).await.ok()? == 0 {
+            return None;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Other regions, each with a path of its own at the stand-in, which checks what it is signed for.
+
+use serde_json::json;
+
+use crate::fixture::Fixture;
+
+const TOKYO: &str = "ap-northeast-1";
+const VIRGINIA: &str = "us-east-1";
+const US: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
+
+async fn two_regions() -> Fixture {
+    Fixture::with_regions(json!({
+        "BEDROCK_FALLBACK_REGIONS": format!("{VIRGINIA}={US}"),
+        "BEDROCK_MAX_ATTEMPTS": 2,
+    }))
+    .await
+}
+
+#[tokio::test]
+async fn the_next_one_answers_when_the_attempts_are_spent() {
+    let fixture = two_regions().await;
+    let apac = "apac.anthropic.claude-sonnet-4-20250514-v1:0";
+    // The prompt, the region that answers, its model, how many calls.
+    let cases = [
+        ("at first", TOKYO, apac, 1),
+        ("fault:server_error#1", TOKYO, apac, 2),
+        ("fault:server_error@ap-northeast-1", VIRGINIA, US, 3),
+        ("fault:hang_up_before@ap-northeast-1", VIRGINIA, US, 3),
+    ];
+    for (prompt, region, model, calls) in cases {
+        let answer = fixture.worker.prompt(prompt).await;
+        assert_eq!(answer.status, 200, "{prompt}: {answer}");
+        assert_eq!(answer.header("x-bedrock-region"), Some(region), "{prompt}: {answer}");
+        let attempts = calls.to_string();
+        assert_eq!(answer.header("x-bedrock-attempts"), Some(&*attempts), "{prompt}: {answer}");
+        let line = fixture.worker.log_line(answer.request_id()).await;
+        assert_eq!((&line["region"], &line["model"]), (&json!(region), &json!(model)), "{prompt}");
+        assert_eq!(line["retries"], calls - 1, "{prompt}: {line}");
+
+        let streamed = format!("{prompt} streamed");
+        let mut answer = fixture.worker.stream(&streamed).await;
+        assert_eq!(answer.head.header("x-bedrock-region"), Some(region), "{}", answer.head);
+        let story = answer.story(&streamed).await;
+        assert_eq!(story.end.name, "done", "{story}");
+        assert_eq!(story.start["model"], model, "{story}");
+    }
+    let answer = fixture.worker.prompt("fault:access_denied@ap-northeast-1").await;
+    assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{answer}");
+    assert_eq!(answer.header("x-bedrock-region"), Some(TOKYO), "{answer}");
+}
+
+/// From the fifth refusal in a row on nobody asks there for a while.
+#[tokio::test]
+async fn a_region_that_is_known_to_be_throttling_is_left_alone() {
+    let fixture = two_regions().await;
+    let mut attempts = Vec::new();
+    for number in 0..5 {
+        let prompt = format!("fault:type_in_body@ap-northeast-1 {number}");
+        let answer = fixture.worker.prompt(&prompt).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        assert_eq!(answer.header("x-bedrock-region"), Some(VIRGINIA), "{answer}");
+        attempts.push(answer.header("x-bedrock-attempts").unwrap().to_owned());
+    }
+    assert_eq!(attempts, ["3", "3", "2", "1", "1"]);
+}

@@ -1,0 +1,170 @@
+//! Temporary credentials of a role, from the stand-in's STS.
+
+use std::time::Duration;
+
+use bedrock_stub::{Settings, StsFault};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::fixture::{ACCESS_KEY_ID, Fixture, SECRET_ACCESS_KEY};
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/edge";
+
+/// A Bedrock for which the stored key is good for nothing, and an STS on the same port.
+async fn with_role(bindings: Value, settings: Settings) -> Fixture {
+    let mut all = json!({ "AWS_ROLE_ARN": ROLE });
+    all.as_object_mut().unwrap().extend(bindings.as_object().unwrap().clone());
+    let settings = Settings { keys: Vec::new(), ..settings };
+    Fixture::with_sts(all, settings).await
+}
+
+/// No secret of the stored key or of one that STS has given is in the log.
+fn assert_private(fixture: &Fixture) {
+    let output = fixture.worker.output();
+    let secrets = [ACCESS_KEY_ID, SECRET_ACCESS_KEY, "ASIASTANDIN", "temporary/secret", "FwoGZX"];
+    for secret in secrets {
+        assert!(!output.contains(secret), "{secret}: {output}");
+    }
+}
+
+#[tokio::test]
+async fn the_stored_key_is_only_good_for_sts() {
+    let fixture = with_role(json!({}), Settings::default()).await;
+    for prompt in ["by a role", "and again"] {
+        let answer = fixture.worker.prompt(prompt).await;
+        assert_eq!(answer.status, 200, "{answer}\n{}", fixture.worker.output());
+        assert_eq!(answer.header("x-bedrock-attempts"), Some("1"), "{answer}");
+        let received = fixture.received(prompt);
+        let authorization = received.header("authorization").unwrap();
+        assert!(authorization.contains("Credential=ASIASTANDIN000000001/"), "{authorization}");
+        assert!(received.header("x-amz-security-token").unwrap().starts_with("FwoGZX"));
+    }
+    assert_eq!(fixture.stub.sts_calls(), 1);
+    let first = &fixture.stub.requests()[0];
+    let body = String::from_utf8_lossy(&first.body);
+    assert!(body.starts_with("Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3A"), "{body}");
+    assert_private(&fixture);
+}
+
+#[tokio::test]
+async fn fifty_at_first_make_one_call_of_sts() {
+    let settings = Settings { sts_delay: Duration::from_millis(500), ..Settings::default() };
+    let fixture = with_role(json!({}), settings).await;
+    let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
+    for answer in join_all((0..50).map(ask)).await {
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    assert_eq!(fixture.stub.sts_calls(), 1);
+}
+
+/// Who got them for all leaves: another one takes over, and nobody waits for who is gone.
+#[tokio::test]
+async fn the_others_go_on_when_the_one_leaves() {
+    let settings = Settings { sts_delay: Duration::from_millis(1000), ..Settings::default() };
+    let fixture = with_role(json!({}), settings).await;
+    let mut first = fixture.worker.connect().await;
+    first.post(&json!({ "prompt": "the first" })).await;
+    fixture.becomes("STS is asked", || fixture.stub.sts_calls() == 1).await;
+    let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
+    let leave = async {
+        sleep(Duration::from_millis(300)).await;
+        first.reset();
+    };
+    let (answers, ()) = tokio::join!(join_all((0..49).map(ask)), leave);
+    for answer in answers {
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    assert_eq!(fixture.stub.sts_calls(), 2);
+    // Of the first: nobody was told a status.
+    let line = fixture.worker.nth_log_line(1).await;
+    assert_eq!((&line["outcome"], &line["status"]), (&json!("cancelled"), &json!(499)), "{line}");
+    assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
+}
+
+/// Five minutes before their end one request gets new ones, and the others do not wait.
+#[tokio::test]
+async fn they_are_replaced_by_one_while_the_others_go_on() {
+    // Good for one more second before that.
+    let settings = Settings {
+        sts_lifetime: Duration::from_secs(5 * 60 + 2),
+        sts_delay: Duration::from_millis(700),
+        ..Settings::default()
+    };
+    let fixture = with_role(json!({}), settings).await;
+    assert_eq!(fixture.worker.prompt("the first").await.status, 200);
+    sleep(Duration::from_millis(2500)).await;
+    let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
+    let answers = join_all((0..20).map(ask)).await;
+    let mut waited = 0;
+    for answer in answers {
+        assert_eq!(answer.status, 200, "{answer}");
+        let line = fixture.worker.log_line(answer.request_id()).await;
+        waited += usize::from(line["upstream_ms"].as_u64().unwrap() >= 700);
+    }
+    assert_eq!((fixture.stub.sts_calls(), waited), (2, 1));
+}
+
+#[tokio::test]
+async fn what_bedrock_calls_expired_is_replaced() {
+    let fixture = with_role(json!({}), Settings::default()).await;
+    assert_eq!(fixture.worker.prompt("before").await.status, 200);
+    fixture.stub.expire_keys();
+    let answer = fixture.worker.prompt("after").await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(answer.header("x-bedrock-attempts"), Some("2"), "{answer}");
+    assert_eq!(fixture.stub.sts_calls(), 2);
+    // Also before a stream's first frame.
+    fixture.stub.expire_keys();
+    let story = fixture.worker.stream("a stream").await.story("a stream").await;
+    assert_eq!(story.end.name, "done", "{story}");
+    assert_eq!(fixture.stub.sts_calls(), 3);
+    assert_private(&fixture);
+}
+
+#[tokio::test]
+async fn sts_fails() {
+    use StsFault::{AccessDenied, Html, InternalFailure, NoToken, NotXml, Silence, Throttled};
+    let cases = [
+        ("denied", vec![AccessDenied], 500, Some("access_denied"), 1),
+        ("not XML", vec![NotXml], 500, Some("unavailable"), 1),
+        ("no token", vec![NoToken], 500, Some("unavailable"), 1),
+        ("throttled once", vec![Throttled], 200, None, 2),
+        ("down, then HTML", vec![InternalFailure, Html], 200, None, 3),
+        ("down", vec![InternalFailure; 3], 500, Some("unavailable"), 3),
+        ("silent", vec![Silence], 500, Some("timeout"), 1),
+    ];
+    let check =
+        async |(case, faults, status, code, calls): (&str, Vec<_>, u16, Option<&str>, u64)| {
+            let bindings = json!({ "BEDROCK_TIMEOUT_MS": 6000 });
+            let fixture = with_role(bindings, Settings::default()).await;
+            fixture.stub.fail_sts(faults);
+            let answer = fixture.worker.prompt("by a role").await;
+            assert_eq!((answer.status, answer.header("x-error-code")), (status, code), "{case}");
+            assert_eq!(fixture.stub.sts_calls(), calls, "{case}");
+            let line = fixture.worker.log_line(answer.request_id()).await;
+            assert_eq!(line["outcome"], code.unwrap_or("ok"), "{case}: {line}");
+            if let Some(error) = line["error"].as_str() {
+                assert!(error.starts_with("cannot assume the role: "), "{case}: {line}");
+                assert_eq!(answer.header("x-bedrock-attempts"), None, "{case}: {answer}");
+            }
+            assert_private(&fixture);
+        };
+    join_all(cases.into_iter().map(check)).await;
+}
+
+#[tokio::test]
+async fn a_wrong_secret() {
+    let fixture = with_role(
+        json!({ "AWS_SECRET_ACCESS_KEY": "wrongsecretwrongsecretwrongsecretwrongse" }),
+        Settings::default(),
+    )
+    .await;
+    let answer = fixture.worker.prompt("by a role").await;
+    assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{answer}");
+    let line = fixture.worker.log_line(answer.request_id()).await;
+    let start = "cannot assume the role: 403 Forbidden SignatureDoesNotMatch: the canonical \
+                 request is the same, so the secret access key is not\n";
+    assert!(line["error"].as_str().unwrap().starts_with(start), "{line}");
+    assert_private(&fixture);
+}

@@ -1,0 +1,269 @@
+//! Many callers for long, of whom a fifth meets a fault: each gets one answer, its own, and the
+//! Worker stays as it was.
+//!
+//! Ten seconds of it are a test. `npm run soak` takes five minutes (`SOAK_SECONDS`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bedrock_stub::Settings;
+use futures_util::future::join_all;
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::client::PATIENCE;
+use crate::events::Story;
+use crate::fixture::Fixture;
+use crate::stream_load::resident;
+
+const CALLERS: usize = 50;
+
+/// Between two requests of a caller: without it, no port of this machine would be free after a while.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What may grow, beside a tenth: what an allocator keeps, and what V8 has not collected yet.
+const SLACK: u64 = 24 << 20;
+
+/// The same of a short run, in which hardly anything is collected.
+const SHORT_SLACK: u64 = 96 << 20;
+
+/// Of whole answers.
+const FAULTS: &[&str] = &[
+    "throttled",
+    "server_error#1",
+    "type_in_body#1",
+    "unavailable",
+    "overloaded#2",
+    "hang_up#1",
+    "hang_up_before#1",
+    "stall",
+    "slow:300",
+    "endless",
+    "huge",
+    "not_json",
+    "cut_off",
+    "no_text",
+    "access_denied",
+    "bad_signature",
+    "validation",
+    "not_found",
+    "model_timeout#1",
+    "redirect",
+    "garbage_headers",
+];
+
+/// Of streams.
+const STREAM_FAULTS: &[&str] = &[
+    "throttled",
+    "unavailable#1",
+    "stream_exception:0",
+    "stream_exception",
+    "stream_model_error",
+    "stream_error:0",
+    "stream_bad_crc",
+    "stream_bad_prelude",
+    "stream_cut",
+    "stream_hang_up",
+    "stream_hang_up:0",
+    "stream_stall",
+    "stream_stall:0",
+    "stream_not_frames",
+    "stream_empty",
+    "stream_split",
+    "stream_glued",
+    "pace:20",
+    "stream_end",
+];
+
+/// What became of the requests: by kind and end, how many.
+type Ends = BTreeMap<String, u64>;
+
+struct Caller<'a> {
+    fixture: &'a Fixture,
+    client: Client,
+    number: usize,
+    calls: usize,
+    count: usize,
+    /// Those that failed over a WebSocket before their first event, which tells the id.
+    unnamed: usize,
+    ids: BTreeSet<String>,
+    ends: Ends,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn soak() {
+    let seconds = std::env::var("SOAK_SECONDS").map_or(10, |text| text.parse().unwrap());
+    let settings = Settings { record: false, ..Settings::default() };
+    // Much longer than anything takes that is not to fail, on a busy machine too.
+    let bindings = json!({ "BEDROCK_TIMEOUT_MS": 8000, "BEDROCK_STALL_MS": 5000 });
+    let fixture = Fixture::with_stub(bindings, settings).await;
+    let until = Instant::now() + Duration::from_secs(seconds);
+
+    let sizes = async {
+        let pid = fixture.worker.pid().await;
+        let mut sizes = Vec::new();
+        while Instant::now() < until {
+            sizes.extend(resident(pid));
+            sleep(Duration::from_millis(500)).await;
+        }
+        sizes
+    };
+    let callers = join_all((0..CALLERS).map(async |number| {
+        let mut caller = Caller {
+            fixture: &fixture,
+            client: Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
+            number,
+            calls: 0,
+            count: 0,
+            unnamed: 0,
+            ids: BTreeSet::new(),
+            ends: Ends::new(),
+        };
+        while Instant::now() < until {
+            caller.call().await;
+            sleep(PAUSE).await;
+        }
+        caller
+    }));
+    let (sizes, callers) = tokio::join!(sizes, callers);
+
+    let (mut count, mut unnamed, mut ids, mut ends) = (0, 0, BTreeSet::new(), Ends::new());
+    for caller in callers {
+        count += caller.count;
+        unnamed += caller.unnamed;
+        ids.extend(caller.ids);
+        for (end, number) in caller.ends {
+            *ends.entry(end).or_default() += number;
+        }
+    }
+    println!("{count} requests of {CALLERS} callers in {seconds} s: {ends:#?}");
+    assert_eq!(ids.len() + unnamed, count, "each has an id of its own");
+    // One line each, and no other.
+    fixture.becomes("the last log line", || fixture.worker.log_lines().len() >= count).await;
+    let lines = fixture.worker.log_lines();
+    assert_eq!(lines.len(), count, "log lines");
+    let logged: BTreeSet<&str> =
+        lines.iter().map(|it| it["request_id"].as_str().unwrap()).collect();
+    assert_eq!(logged.len(), count, "ids in the log");
+    assert!(ids.iter().all(|id| logged.contains(&**id)), "the ids of the answers are in the log");
+    assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
+    fixture.streams_become("all streams are over", |it| it.open() == 0).await;
+    assert_flat(&sizes, if seconds < 60 { SHORT_SLACK } else { SLACK });
+}
+
+/// Where the system tells it as Linux does.
+fn assert_flat(sizes: &[u64], slack: u64) {
+    let median = |sizes: &[u64]| {
+        let mut sizes = sizes.to_vec();
+        sizes.sort_unstable();
+        sizes.get(sizes.len() / 2).copied().unwrap_or(0)
+    };
+    let fifth = sizes.len() / 5;
+    // The first fifth is for what is only set up once.
+    let (early, late) = (median(&sizes[fifth..2 * fifth]), median(&sizes[4 * fifth..]));
+    println!("workerd's memory: {} MiB early, {} MiB late", early >> 20, late >> 20);
+    assert!(late <= early + early / 10 + slack, "it grows: {early}, then {late} bytes");
+}
+
+impl Caller<'_> {
+    /// One request, or, over a WebSocket, three.
+    async fn call(&mut self) {
+        self.calls += 1;
+        match self.calls % 4 {
+            0 => self.whole("short", "").await,
+            1 => self.whole("long", &"long ".repeat(4000)).await,
+            2 => self.stream().await,
+            _ => self.socket().await,
+        }
+    }
+
+    /// A prompt that nobody else has, and whether it asks for a fault: every fifth does.
+    fn prompt(&mut self, faults: &[&str]) -> (String, bool) {
+        self.count += 1;
+        let name = format!("caller {} request {}", self.number, self.count);
+        let turn = self.number * 7 + self.count;
+        if !turn.is_multiple_of(5) {
+            return (name, false);
+        }
+        let fault = faults[turn / 5 % faults.len()];
+        (format!("fault:{fault} {name}"), true)
+    }
+
+    fn end(&mut self, kind: &str, how: &str, id: &str) {
+        *self.ends.entry(format!("{kind}: {how}")).or_default() += 1;
+        assert!(self.ids.insert(id.to_owned()), "{id} is there twice");
+    }
+
+    async fn whole(&mut self, kind: &str, more: &str) {
+        let (name, is_faulty) = self.prompt(FAULTS);
+        let prompt = format!("{name} {more}");
+        let url = format!("http://{}/", self.fixture.worker.address);
+        let request = self.client.post(url).json(&json!({ "prompt": prompt }));
+        let response = request.send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let status = response.status().as_u16();
+        let header =
+            |header: &str| response.headers().get(header).map(|it| it.to_str().unwrap().to_owned());
+        let (id, code) = (header("x-request-id").unwrap(), header("x-error-code"));
+        let body: Value = response.json().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert_eq!(body.as_object().unwrap().len(), 2, "{name}: {body}");
+        assert!(body["input_prompt"] == *prompt, "{name}: another one's answer");
+        let text = body["generated_text"].as_str().unwrap();
+        if status == 200 {
+            assert_eq!(code, None, "{name}");
+            assert!(text.contains(&*name), "{name}: another one's text: {text}");
+            self.end(kind, "ok", &id);
+        } else {
+            assert!(is_faulty && status == 500, "{name}: {status} {text}");
+            assert!(text.starts_with("Error: "), "{name}: {text}");
+            self.end(kind, &code.unwrap(), &id);
+        }
+    }
+
+    async fn stream(&mut self) {
+        let (name, is_faulty) = self.prompt(STREAM_FAULTS);
+        let mut answer = self.fixture.worker.stream(&name).await;
+        let id = answer.head.request_id().to_owned();
+        if answer.head.status == 200 {
+            let story = answer.story(&name).await;
+            assert_eq!(story.request_id(), id, "{name}");
+            let how = story_end(&name, is_faulty, &story);
+            return self.end("stream", &how, &id);
+        }
+        assert!(is_faulty, "{name}: {}", answer.head);
+        let body: Value = serde_json::from_str(&answer.head.body).unwrap();
+        assert_eq!(body["input_prompt"], name, "another one's answer");
+        let code = answer.head.header("x-error-code").unwrap().to_owned();
+        self.end("stream", &code, &id);
+    }
+
+    async fn socket(&mut self) {
+        let mut socket = self.fixture.worker.socket().await;
+        for _ in 0..3 {
+            let (name, is_faulty) = self.prompt(STREAM_FAULTS);
+            socket.prompt(&name).await;
+            let story = socket.story(&name).await;
+            let how = story_end(&name, is_faulty, &story);
+            // What fails before its first event has none that tells its id.
+            if story.start.is_null() {
+                *self.ends.entry(format!("socket: {how}")).or_default() += 1;
+                self.unnamed += 1;
+                continue;
+            }
+            let id = story.request_id().to_owned();
+            self.end("socket", &how, &id);
+        }
+        socket.close().await;
+    }
+}
+
+/// How it ended, which must be its own end.
+fn story_end(name: &str, is_faulty: bool, story: &Story) -> String {
+    if story.end.name == "done" {
+        assert_eq!(story.end.data["input_prompt"], name, "another one's answer");
+        assert!(story.text().contains(name), "another one's text: {story}");
+        return "ok".to_owned();
+    }
+    assert!(is_faulty, "{name}: {story}");
+    story.end.data["code"].as_str().unwrap().to_owned()
+}
