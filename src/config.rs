@@ -82,7 +82,7 @@ pub enum Authentication {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`: Signature Version 4.
     SigV4(Credentials),
     /// `AWS_ROLE_ARN`: Signature Version 4 by temporary credentials, for which the three are good.
-    AssumeRole(AssumeRole),
+    AssumeRole(Box<AssumeRole>),
     /// `AWS_BEARER_TOKEN_BEDROCK`: a Bedrock API key. It wins over SigV4, as in the AWS SDKs.
     ApiKey(Secret),
 }
@@ -308,13 +308,10 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         let region = region?.to_owned();
         let url = url?.unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com"));
         match format!("{url}/").parse() {
-            Ok(endpoint) => Some(Authentication::AssumeRole(AssumeRole::new(
-                role_arn,
-                name?,
-                region,
-                endpoint,
-                credentials,
-            ))),
+            Ok(endpoint) => {
+                let role = AssumeRole::new(role_arn, name?, region, endpoint, credentials);
+                Some(Authentication::AssumeRole(Box::new(role)))
+            }
             Err(error) => {
                 self.problems.push(format!("the endpoint of STS is not a URL: {error}"));
                 None

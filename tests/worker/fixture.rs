@@ -45,7 +45,8 @@ impl Fixture {
 
     /// The same with an STS.
     pub async fn with_sts(bindings: Value, settings: Settings) -> Self {
-        Self::start(bindings, settings, |url| json!({ "AWS_ENDPOINT_URL_STS": url })).await
+        let endpoint = |url: String| json!({ "AWS_ENDPOINT_URL_STS": format!("{url}/sts") });
+        Self::start(bindings, settings, endpoint).await
     }
 
     /// The same with a path for each region.
