@@ -25,6 +25,8 @@ mod endpoint;
 /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>
 const BEDROCK_MAX_BODY_BYTES: usize = 25_000_000;
 
+const BEDROCK_ENDPOINT: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
+
 /// What stands for the region in an endpoint.
 const REGION: &str = "{region}";
 
@@ -185,15 +187,19 @@ impl Config {
         let authentication = vars.authentication(region.as_deref());
         let fallbacks = vars.read_optional("BEDROCK_FALLBACK_REGIONS", parse_fallbacks);
 
-        let fallbacks = fallbacks.map(Option::unwrap_or_default);
-        let count = fallbacks.as_ref().map_or(0, Vec::len);
-        let places = region.zip(model_id).into_iter().chain(fallbacks.into_iter().flatten());
-        let mut endpoints = vars.endpoints(places.collect(), count)?.into_iter();
-        let endpoint = endpoints.next()?;
-        let fallbacks = endpoints.collect();
+        let is_alone = matches!(fallbacks, Some(None));
+        let url = vars.endpoint_url(is_alone);
+
+        let url = url?;
+        let url = url.as_deref();
+        let endpoint = vars.endpoint(url, region?, model_id?)?;
+        let mut others = Vec::new();
+        for (region, model_id) in fallbacks?.unwrap_or_default() {
+            others.push(vars.endpoint(url, region, model_id)?);
+        }
         Some(Self {
             endpoint,
-            fallbacks,
+            fallbacks: others,
             max_tokens: max_tokens?,
             temperature: temperature?,
             max_body_bytes: max_body_bytes?,
@@ -258,35 +264,27 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         }
     }
 
-    /// A region and a model each. One endpoint for all regions must say where in it the region
-    /// stands: a signature for one region is good for no other.
-    fn endpoints(
-        &mut self,
-        places: Vec<(String, String)>,
-        fallbacks: usize,
-    ) -> Option<Vec<Endpoint>> {
-        const NAME: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
-        let url = self.non_empty(NAME);
-        if fallbacks > 0 && url.as_ref().is_some_and(|url| !url.contains(REGION)) {
-            let problem = format!("{NAME} must have {REGION} in it, since there are other regions");
-            self.problems.push(problem);
+    /// One endpoint for several regions must say where in it the region stands: a signature for one
+    /// region is good for no other.
+    fn endpoint_url(&mut self, is_alone: bool) -> Option<Option<String>> {
+        let url = self.non_empty(BEDROCK_ENDPOINT);
+        if !is_alone && url.as_ref().is_some_and(|url| !url.contains(REGION)) {
+            let problem = "must have {region} in it, since there are other regions";
+            self.problems.push(format!("{BEDROCK_ENDPOINT} {problem}"));
             return None;
         }
         // Checked also where there is nothing to call, so that every problem is found.
-        let in_region = |region: &str| url.as_ref().map(|url| url.replace(REGION, region));
-        self.parse_optional(NAME, in_region("region"), parse_endpoint)?;
-        let mut endpoints = Vec::new();
-        for (region, model_id) in places {
-            let base = self.parse_optional(NAME, in_region(&region), parse_endpoint)?;
-            match Endpoint::new(base.as_deref(), region, model_id) {
-                Ok(endpoint) => endpoints.push(endpoint),
-                Err(error) => {
-                    self.problems.push(format!("the endpoint is not a URL: {error}"));
-                    return None;
-                }
-            }
-        }
-        Some(endpoints)
+        let checked = url.as_ref().map(|url| url.replace(REGION, "region"));
+        self.parse_optional(BEDROCK_ENDPOINT, checked, parse_endpoint)?;
+        Some(url)
+    }
+
+    fn endpoint(&mut self, url: Option<&str>, region: String, model: String) -> Option<Endpoint> {
+        let url = url.map(|url| url.replace(REGION, &region));
+        let base = self.parse_optional(BEDROCK_ENDPOINT, url, parse_endpoint)?;
+        Endpoint::new(base.as_deref(), region, model)
+            .map_err(|error| self.problems.push(format!("the endpoint is not a URL: {error}")))
+            .ok()
     }
 
     fn authentication(&mut self, region: Option<&str>) -> Option<Authentication> {
