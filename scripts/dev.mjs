@@ -209,6 +209,7 @@ if (bedrockPort) {
   say(`Bedrock is ${endpoint || "AWS"}, with the credentials in ${file}`);
 }
 
+if (vars.AUTH !== "open") say(`callers need a credential: ${file} does not say AUTH=open`);
 say("building the Worker (up to 2 minutes the first time)");
 const given = (...names) => args.some((arg) => names.includes(arg.split("=")[0]));
 const defaults = [

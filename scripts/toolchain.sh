@@ -30,7 +30,13 @@ has_wasm32() {
 
 # for_wasm COMMAND...: runs it with the default toolchain, or with the linked one when only that
 # one has the target. Native builds and lints stay with the default.
+#
+# With SIMD, which every workerd has: SHA-256 takes two thirds of the time, and the wasm is smaller.
+# Without the builder's home in what a panic says.
 for_wasm() {
+  local flags=(-C target-feature=+simd128 "--remap-path-prefix=$HOME=~")
+  local -x CARGO_ENCODED_RUSTFLAGS
+  CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}")
   if has_wasm32; then
     "$@"
   else

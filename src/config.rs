@@ -11,9 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use endpoint::Endpoint;
+pub(crate) use endpoint::is_loopback;
 use endpoint::parse_endpoint;
 
 use crate::credentials::{AssumeRole, Temporary};
+use crate::gate::Access;
+use crate::limits::Limits;
 use crate::log::Level;
 use crate::sign::Credentials;
 use crate::upstream::Upstream;
@@ -54,10 +57,12 @@ const MAX_MS: u64 = 3_600_000;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// `BEDROCK_MODEL_ID` in `BEDROCK_REGION`.
+    /// `BEDROCK_MODEL_ID` in `BEDROCK_REGION`: what is called when the caller names no model.
     pub endpoint: Endpoint,
     /// `BEDROCK_FALLBACK_REGIONS`: where to call, in this order, when that fails.
     pub fallbacks: Vec<Endpoint>,
+    /// `ALLOWED_MODELS` in `BEDROCK_REGION`: what a caller may name beside the first.
+    pub allowed_models: Vec<Endpoint>,
     /// `MAX_TOKENS`: what is sent when the caller names no number, and the most that it may name.
     pub max_tokens: u32,
     /// `TEMPERATURE`, 0 to 1: what is sent when the caller names none. `None`: not sent.
@@ -74,12 +79,17 @@ pub struct Config {
     pub stall: Duration,
     /// `BEDROCK_MAX_ATTEMPTS`: how many calls are made in a region for one request, at most.
     pub max_attempts: u32,
+    /// Who may call.
+    pub access: Access,
+    /// How much a caller may use.
+    pub limits: Limits,
     /// What was learnt of Bedrock since.
     pub(crate) upstream: Upstream,
 }
 
 /// How a call to Bedrock proves who it is from.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // There is one, and it stays where it is.
 pub enum Authentication {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`: Signature Version 4.
     SigV4(Credentials),
@@ -186,19 +196,25 @@ impl Config {
         });
         let authentication = vars.authentication(region.as_deref());
         let fallbacks = vars.read_optional("BEDROCK_FALLBACK_REGIONS", parse_fallbacks);
+        let allowed_models = vars.read("ALLOWED_MODELS", "", parse_model_ids);
+        let access = Access::read(vars);
+        let limits = vars.limits();
 
         let is_alone = matches!(fallbacks, Some(None));
-        let url = vars.endpoint_url(is_alone);
-
-        let url = url?;
-        let url = url.as_deref();
-        let endpoint = vars.endpoint(url, region?, model_id?)?;
+        let url = vars.endpoint_url(is_alone)?;
+        let (url, region) = (url.as_deref(), region?);
+        let endpoint = vars.endpoint(url, region.clone(), model_id?)?;
+        let mut beside = Vec::new();
+        for model_id in allowed_models? {
+            beside.push(vars.endpoint(url, region.clone(), model_id)?);
+        }
         let mut others = Vec::new();
         for (region, model_id) in fallbacks?.unwrap_or_default() {
             others.push(vars.endpoint(url, region, model_id)?);
         }
         Some(Self {
             endpoint,
+            allowed_models: beside,
             fallbacks: others,
             max_tokens: max_tokens?,
             temperature: temperature?,
@@ -208,12 +224,20 @@ impl Config {
             timeout: timeout?,
             stall: stall?,
             max_attempts: max_attempts?,
+            access: access?,
+            limits: limits?,
             upstream: Upstream::default(),
         })
     }
+
+    /// The model of this id, or the default. `None`: it is not allowed.
+    pub(crate) fn find_model(&self, id: Option<&str>) -> Option<&Endpoint> {
+        let Some(id) = id else { return Some(&self.endpoint) };
+        std::iter::once(&self.endpoint).chain(&self.allowed_models).find(|it| it.model_id == id)
+    }
 }
 
-struct Variables<F> {
+pub(crate) struct Variables<F> {
     look_up: F,
     problems: Vec<String>,
 }
@@ -224,23 +248,25 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         (self.look_up)(name).map(|text| text.trim().to_owned())
     }
 
-    fn non_empty(&self, name: &str) -> Option<String> {
+    pub(crate) fn non_empty(&self, name: &str) -> Option<String> {
         self.text(name).filter(|text| !text.is_empty())
     }
 
     /// The variable or its default, parsed; `None` where that was a problem.
-    fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         name: &str,
         default: &str,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Option<T> {
-        let text = self.non_empty(name).unwrap_or_else(|| default.to_owned());
-        parse(&text).map_err(|problem| self.problems.push(format!("{name} {problem}"))).ok()
+        match self.non_empty(name) {
+            None => self.checked(name, parse(default)),
+            Some(text) => self.checked(name, parse(&text)),
+        }
     }
 
     /// As [`read`](Self::read), for a variable without a default: `Some(None)` where it is not set.
-    fn read_optional<T>(
+    pub(crate) fn read_optional<T>(
         &mut self,
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
@@ -255,13 +281,20 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         text: Option<String>,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Option<Option<T>> {
-        match text.as_deref().map(parse).transpose() {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.problems.push(format!("{name} {problem}"));
-                None
-            }
+        match text {
+            None => Some(None),
+            Some(text) => self.checked(name, parse(&text)).map(Some),
         }
+    }
+
+    fn checked<T>(&mut self, name: &str, result: Result<T, &'static str>) -> Option<T> {
+        result.map_err(|problem| self.problem(name, problem)).ok()
+    }
+
+    /// One more problem: the rest of a sentence that begins with the variable's name.
+    #[inline(never)] // It is in many places.
+    pub(crate) fn problem(&mut self, name: &str, problem: &str) {
+        self.problems.push(format!("{name} {problem}"));
     }
 
     /// One endpoint for several regions must say where in it the region stands: a signature for one
@@ -270,7 +303,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         let url = self.non_empty(BEDROCK_ENDPOINT);
         if !is_alone && url.as_ref().is_some_and(|url| !url.contains(REGION)) {
             let problem = "must have {region} in it, since there are other regions";
-            self.problems.push(format!("{BEDROCK_ENDPOINT} {problem}"));
+            self.problem(BEDROCK_ENDPOINT, problem);
             return None;
         }
         // Checked also where there is nothing to call, so that every problem is found.
@@ -397,8 +430,17 @@ fn parse_ms(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+/// Separated by commas or white space.
+fn parse_model_ids(text: &str) -> Result<Vec<String>, &'static str> {
+    let ids = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|id| !id.is_empty());
+    ids.map(parse_model_id)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "must be a list of model ids, inference profiles' ids and ARNs")
+}
+
 fn parse_temperature(text: &str) -> Result<f64, &'static str> {
-    match text.parse() {
+    // `str::parse` has tables of 10 KiB for it.
+    match serde_json::from_str(text) {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
         _ => Err("must be a number from 0 to 1, or empty"),
     }

@@ -22,6 +22,18 @@ pub struct Error {
     pub allow: Option<&'static str>,
     /// The `retry-after` header, in seconds: Bedrock's, or our own.
     pub retry_after: Option<Token>,
+    /// The `x-ratelimit-limit-tokens` and `x-ratelimit-remaining-tokens` headers of
+    /// [`Code::BudgetExceeded`].
+    pub tokens: Option<TokensLeft>,
+}
+
+/// Of a limit that a request would exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokensLeft {
+    /// The limit.
+    pub limit: u64,
+    /// What is left of it, without what requests in flight have reserved.
+    pub remaining: u64,
 }
 
 /// What went wrong, in one word: the value of `x-error-code`. The words are stable.
@@ -30,6 +42,12 @@ pub struct Error {
 pub enum Code {
     /// `invalid_request`, 400: the body, or a field of it, is not as it must be.
     InvalidRequest,
+    /// `unauthorized`, 401: the request does not prove who it is from. The log says why not.
+    Unauthorized,
+    /// `forbidden`, 403: it does, and who that is may not do this.
+    Forbidden,
+    /// `model_not_allowed`, 403: `model` is neither the configured one nor in `ALLOWED_MODELS`.
+    ModelNotAllowed,
     /// `not_found`, 404: there is nothing at this path.
     NotFound,
     /// `method_not_allowed`, 405: `allow` lists the methods of the path.
@@ -42,8 +60,16 @@ pub enum Code {
     RequestTimeout,
     /// `upgrade_required`, 426: the path is a WebSocket's, and the request did not ask for one.
     UpgradeRequired,
+    /// `rate_limited`, 429: too many requests of this caller, or from this address.
+    RateLimited,
+    /// `too_many_in_flight`, 429: as many requests of this caller are in flight as may be.
+    TooManyInFlight,
+    /// `budget_exceeded`, 429: the request may use more tokens than the caller has left.
+    BudgetExceeded,
     /// `misconfigured`, 500: a variable is missing or wrong. The log names it.
     Misconfigured,
+    /// `issuer_unavailable`, 503: the keys of the JWTs' issuer could not be fetched.
+    IssuerUnavailable,
     /// `internal`, 500: a fault of this program.
     Internal,
     /// `throttled`, 500: Bedrock takes no more for now.
@@ -64,6 +90,8 @@ pub enum Code {
     InvalidResponse,
     /// `truncated`, 500: Bedrock's answer broke off.
     Truncated,
+    /// `limits_unavailable`, 503: what the caller may use could not be looked up.
+    LimitsUnavailable,
 }
 
 impl Code {
@@ -71,13 +99,20 @@ impl Code {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::ModelNotAllowed => "model_not_allowed",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::RequestTimeout => "request_timeout",
             Self::UpgradeRequired => "upgrade_required",
+            Self::RateLimited => "rate_limited",
+            Self::TooManyInFlight => "too_many_in_flight",
+            Self::BudgetExceeded => "budget_exceeded",
             Self::Misconfigured => "misconfigured",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::Internal => "internal",
             Self::Throttled => "throttled",
             Self::Timeout => "timeout",
@@ -88,6 +123,7 @@ impl Code {
             Self::ModelError => "model_error",
             Self::InvalidResponse => "invalid_response",
             Self::Truncated => "truncated",
+            Self::LimitsUnavailable => "limits_unavailable",
         }
     }
 
@@ -96,6 +132,11 @@ impl Code {
         matches!(
             self,
             Self::RequestTimeout
+                | Self::RateLimited
+                | Self::TooManyInFlight
+                | Self::BudgetExceeded
+                | Self::IssuerUnavailable
+                | Self::LimitsUnavailable
                 | Self::Throttled
                 | Self::Timeout
                 | Self::Unavailable
@@ -104,16 +145,23 @@ impl Code {
         )
     }
 
-    /// The status of the answer. All that is not the caller's fault is 500, as in the article.
+    /// The status of the answer. All that is not the caller's fault is 500, as in the article, but
+    /// where the caller is only asked to wait: 503.
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::ModelNotAllowed => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::RateLimited | Self::TooManyInFlight | Self::BudgetExceeded => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::IssuerUnavailable | Self::LimitsUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -128,7 +176,14 @@ impl Serialize for Code {
 impl Error {
     /// The caller's fault, which needs no more than its message.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), cause: None, allow: None, retry_after: None }
+        Self {
+            code,
+            message: message.into(),
+            cause: None,
+            allow: None,
+            retry_after: None,
+            tokens: None,
+        }
     }
 
     pub(crate) fn because(mut self, cause: Redacted) -> Self {

@@ -25,6 +25,8 @@ pub struct Event<B> {
     pub method: Method,
     /// What the path asks for.
     pub route: Route,
+    /// The path and the query, as they came. Empty where the call did not come over HTTP.
+    pub target: String,
     /// The headers.
     pub headers: HeaderMap,
     /// The id that the place in front has given the request, and writes into its own log.
@@ -40,6 +42,8 @@ pub enum Route {
     Generate,
     /// `/ws`: the function, over a WebSocket.
     Socket,
+    /// `/usage`: what the caller has used, and may use.
+    Usage,
     /// `/healthz`: whether it is configured.
     Health,
     /// There is nothing there.
@@ -51,6 +55,7 @@ impl Route {
         match path {
             "/" => Self::Generate,
             "/ws" => Self::Socket,
+            "/usage" => Self::Usage,
             "/healthz" => Self::Health,
             _ => Self::Unknown,
         }
@@ -58,9 +63,30 @@ impl Route {
 }
 
 impl<B> Event<B> {
-    /// An HTTP request to `path`, which has no query.
-    pub fn from_http(method: Method, path: &str, headers: HeaderMap, body: B) -> Self {
-        Self { method, route: Route::of(path), headers, request_id: None, body }
+    /// An HTTP request to `target`: a path, and a query if there is one, undecoded.
+    pub fn from_http(method: Method, target: &str, headers: HeaderMap, body: B) -> Self {
+        let route = Route::of(split(target).0);
+        Self { method, route, target: target.to_owned(), headers, request_id: None, body }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        split(&self.target).0
+    }
+
+    pub(crate) fn query(&self) -> &str {
+        split(&self.target).1
+    }
+
+    /// The same call with another body.
+    pub(crate) fn map<C>(self, make: impl FnOnce(B) -> C) -> Event<C> {
+        let Self { method, route, target, headers, request_id, body } = self;
+        Event { method, route, target, headers, request_id, body: make(body) }
+    }
+
+    /// The call without its body, and the body.
+    pub(crate) fn take_body(self) -> (Event<()>, B) {
+        let Self { method, route, target, headers, request_id, body } = self;
+        (Event { method, route, target, headers, request_id, body: () }, body)
     }
 
     /// Whether it asks for a WebSocket, at the path that has one.
@@ -70,6 +96,10 @@ impl<B> Event<B> {
             && self.method == Method::GET
             && upgrade.eq_ignore_ascii_case(b"websocket")
     }
+}
+
+fn split(target: &str) -> (&str, &str) {
+    target.split_once('?').unwrap_or((target, ""))
 }
 
 /// The body of a Lambda event: there, or not what `isBase64Encoded` says it is.
@@ -105,6 +135,7 @@ struct ProxyEvent {
     http_method: Option<String>,
     path: Option<String>,
     raw_path: Option<String>,
+    raw_query_string: Option<String>,
     headers: Option<BTreeMap<String, Option<String>>>,
     body: Option<String>,
     is_base64_encoded: Option<bool>,
@@ -127,8 +158,8 @@ impl Event<LambdaBody> {
     /// (format 2.0 if that has `http`, else 1.0), without one it is itself the body, as the
     /// article's test events and scheduled events are.
     ///
-    /// Behind API Gateway and Function URLs any path but `…/healthz` is the function: which paths
-    /// lead here is said there.
+    /// Behind API Gateway and Function URLs any path but `…/healthz` and `…/usage` is the function:
+    /// which paths lead here is said there.
     ///
     /// It never fails: what is wrong with the event is the answer's business, and is told when
     /// the body is read.
@@ -160,6 +191,7 @@ impl Event<LambdaBody> {
         Self {
             method: Method::POST,
             route: Route::Generate,
+            target: String::new(),
             headers: HeaderMap::new(),
             request_id: None,
             body: LambdaBody(body),
@@ -185,7 +217,16 @@ impl Event<LambdaBody> {
         Self {
             // What is not a method is not POST either, and is told so.
             method: method.parse().unwrap_or(Method::GET),
-            route: if path.ends_with("/healthz") { Route::Health } else { Route::Generate },
+            route: match () {
+                () if path.ends_with("/healthz") => Route::Health,
+                () if path.ends_with("/usage") => Route::Usage,
+                () => Route::Generate,
+            },
+            // Format 1.0 has the query only decoded.
+            target: match event.raw_query_string.filter(|query| !query.is_empty()) {
+                Some(query) => format!("{path}?{query}"),
+                None => path,
+            },
             headers: headers.collect(),
             request_id: request_id.as_deref().and_then(Token::new),
             body: LambdaBody(body),

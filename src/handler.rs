@@ -13,14 +13,18 @@ use crate::deadline::Deadline;
 use crate::envelope::{Envelope, build_response};
 use crate::error::{Code, Error};
 use crate::event::{Event, Route};
+use crate::gate::{self, Refusal, Session, Unread};
 use crate::host::{Body, Host, ReadError, TransportError};
 use crate::invoke::invoke_bedrock;
+use crate::limits::{self, Address};
 use crate::log::{Record, Redacted, Token};
 use crate::request::Request;
 
 pub use streaming::{Answer, socket_handler, streaming_handler};
+pub use upgrade::{Upgrade, upgrade_handler};
 
 mod streaming;
+mod upgrade;
 
 /// The function: an event in, an envelope and the request's line for the log out.
 ///
@@ -28,21 +32,24 @@ mod streaming;
 ///
 /// 1. The request gets an id, which every answer carries.
 /// 2. The configuration is right, or 500. What is wrong with it is in the record.
-/// 3. The path and the method are ours, or 404 and 405. `OPTIONS` and `/healthz` end here.
-/// 4. The headers announce JSON of a fair size, or 415 and 413; only then the body is read, which
+/// 3. Who calls is known, or 401, and may, or 403. `/healthz` and a browser's preflight are for all.
+/// 4. The path and the method are ours, or 404 and 405. `OPTIONS` and `/healthz` end here.
+/// 5. The caller has not sent too many requests, or 429. `/usage` ends here.
+/// 6. The headers announce JSON of a fair size, or 415 and 413; only then the body is read, which
 ///    must arrive before the deadline, or 408.
-/// 5. The body is a valid request, or 400.
-/// 6. Bedrock answers with a text, or 500.
-/// 7. The record and the answer's headers tell what is known of the call.
+/// 7. The body is a valid request, or 400. Its model is allowed, or 403.
+/// 8. What it may use is reserved, or 429. Bedrock answers with a text, or 500. What was used is
+///    settled.
+/// 9. The record and the answer's headers tell what is known of the call.
 pub async fn lambda_handler<H: Host, B: Body>(
     event: Event<B>,
     config: &Result<Config, ConfigError>,
     host: &H,
 ) -> (Envelope, Record) {
     // 1.
-    let mut call = Call::new(&event, host);
+    let mut call = Call::new(&event, config.as_ref().ok(), host);
     let envelope = match admit(event, config, host, &mut call).await {
-        // 5.
+        // 7.
         Ok((config, body)) => match Request::parse(&body, config) {
             Ok(request) => generate(&request, config, host, &mut call).await,
             Err(error) => failure("", error, &mut call.record),
@@ -57,25 +64,30 @@ struct Call {
     started: SystemTime,
     record: Record,
     without_body: bool,
+    /// Headers of the answer, whatever it is.
+    cors: Vec<(&'static str, String)>,
 }
 
 impl Call {
     /// 1.
-    fn new<H: Host, B>(event: &Event<B>, host: &H) -> Self {
+    fn new<H: Host, B>(event: &Event<B>, config: Option<&Config>, host: &H) -> Self {
         let id = event.request_id.clone().unwrap_or_else(|| Token::random(host.random()));
         let without_body = event.method == Method::HEAD;
-        Self { started: host.now(), record: Record::new(id), without_body }
+        let cors = config.map(|it| gate::allow_origin(&event.headers, &it.access));
+        let (record, cors) = (Record::new(id), cors.unwrap_or_default());
+        Self { started: host.now(), record, without_body, cors }
     }
 
     fn deadline(&self, config: &Config) -> Deadline {
         Deadline::new(self.started, config.timeout)
     }
 
-    /// 7.
+    /// 9.
     fn finish<H: Host>(mut self, mut envelope: Envelope, host: &H) -> (Envelope, Record) {
         self.record.total_time = host.now().duration_since(self.started).ok();
         self.record.set_status(envelope.status_code);
         describe(&self.record, &mut envelope);
+        envelope.headers.append(&mut self.cors);
         if self.without_body {
             envelope.body.clear();
         }
@@ -83,22 +95,56 @@ impl Call {
     }
 }
 
-/// Steps 2 to 4: the configuration and the body, or the answer.
-async fn admit<'a, H: Host, B: Body>(
+/// Steps 2 and 3: the configuration, and who calls; or the answer.
+async fn identify<'a, B: Body, H: Host>(
     event: Event<B>,
     config: &'a Result<Config, ConfigError>,
     host: &H,
     call: &mut Call,
-) -> Result<(&'a Config, Bytes), Envelope> {
+) -> Result<(&'a Config, Session, Event<Unread<B>>), Envelope> {
     let record = &mut call.record;
     // 2.
     let config = config.as_ref().map_err(|error| failure("", misconfigured(error), record))?;
     record.configure(config);
     // 3.
+    if let Some(envelope) = gate::preflight(&event, &config.access) {
+        return Err(envelope);
+    }
+    if event.route == Route::Health {
+        return Ok((config, Session::OPEN, event.map(Unread::Unread)));
+    }
+    let deadline = Deadline::new(call.started, config.timeout);
+    match gate::enter(event, config, deadline, host).await {
+        Ok((session, event)) => {
+            record.caller.clone_from(&session.caller);
+            Ok((config, session, event))
+        }
+        Err(refusal) => Err(refuse(refusal, config, record)),
+    }
+}
+
+fn refuse(refusal: Refusal, config: &Config, record: &mut Record) -> Envelope {
+    record.caller = refusal.session().and_then(|session| session.caller.clone());
+    let (error, headers) = refusal.into_error(&config.access);
+    let mut envelope = failure("", error, record);
+    envelope.headers.extend(headers);
+    envelope
+}
+
+/// Steps 2 to 6: the configuration and the body, or the answer.
+async fn admit<'a, B: Body, H: Host>(
+    event: Event<B>,
+    config: &'a Result<Config, ConfigError>,
+    host: &H,
+    call: &mut Call,
+) -> Result<(&'a Config, Bytes), Envelope> {
+    let (config, _session, event) = identify(event, config, host, call).await?;
+    let record = &mut call.record;
+    // 4.
     let allow = match event.route {
         Route::Generate => "OPTIONS, POST",
         Route::Socket => "GET, OPTIONS",
-        Route::Health => "GET, HEAD, OPTIONS",
+        Route::Usage | Route::Health => "GET, HEAD, OPTIONS",
         Route::Unknown => {
             let error = Error::new(Code::NotFound, "there is nothing at this path");
             return Err(failure("", error, record));
@@ -118,20 +164,28 @@ async fn admit<'a, H: Host, B: Body>(
             envelope.set_header("upgrade", "websocket");
             return Err(envelope);
         }
-        (Route::Generate, &Method::POST) => {}
+        (Route::Generate, &Method::POST) | (Route::Usage, &Method::GET | &Method::HEAD) => {}
         _ => {
             let message = format!("the method must be one of {allow}");
             let error = Error { allow: Some(allow), ..Error::new(Code::MethodNotAllowed, message) };
             return Err(failure("", error, record));
         }
     }
-    // 4.
+    // 5.
+    let address = || Address::of(&event.headers);
+    let admitted = limits::admit(record.caller.as_ref(), address, config, host).await;
+    admitted.map_err(|error| failure("", error, record))?;
+    if event.route == Route::Usage {
+        let usage = limits::usage(record.caller.as_ref(), config, host).await;
+        return Err(usage.unwrap_or_else(|error| failure("", error, record)));
+    }
+    // 6.
     let within = call.deadline(config).left(host.now());
     let body = read_body(event, config.max_body_bytes, within).await;
     Ok((config, body.map_err(|error| failure("", error, &mut call.record))?))
 }
 
-/// 6.
+/// 8.
 async fn generate<H: Host>(
     request: &Request<'_>,
     config: &Config,
@@ -139,7 +193,13 @@ async fn generate<H: Host>(
     call: &mut Call,
 ) -> Envelope {
     let (deadline, record) = (call.deadline(config), &mut call.record);
-    match invoke_bedrock(request, config, deadline, host, record).await {
+    let result = async {
+        let reservation = limits::reserve(request, record.caller.as_ref(), config, host).await?;
+        let result = invoke_bedrock(request, config, deadline, host, record).await;
+        limits::settle(reservation, record, host).await;
+        result
+    };
+    match result.await {
         Ok(reply) => build_response(&request.prompt, &reply.text, 200),
         Err(error) => failure(&request.prompt, error, record),
     }
@@ -157,7 +217,7 @@ async fn read_body<B: Body>(
     event.body.read(limit, within).await.map_err(|error| unreadable(error, limit))
 }
 
-fn unreadable(error: ReadError, limit: usize) -> Error {
+pub(crate) fn unreadable(error: ReadError, limit: usize) -> Error {
     match error {
         ReadError::TooLong => {
             let message = format!("the body must have {limit} bytes at most");
@@ -214,7 +274,7 @@ fn misconfigured(error: &ConfigError) -> Error {
 
 /// The envelope of an error, which goes to the caller, and what goes to the record instead.
 fn failure(prompt: &str, error: Error, record: &mut Record) -> Envelope {
-    let Error { code, message, cause, allow, retry_after } = error;
+    let Error { code, message, cause, allow, retry_after, tokens } = error;
     record.fail(code, cause);
 
     let mut envelope = build_response(prompt, &format!("Error: {message}"), code.status().as_u16());
@@ -225,10 +285,19 @@ fn failure(prompt: &str, error: Error, record: &mut Record) -> Envelope {
     if let Some(seconds) = retry_after {
         envelope.set_header("retry-after", seconds.as_str());
     }
+    if let Some(tokens) = tokens {
+        envelope.set_header("x-ratelimit-limit-tokens", tokens.limit);
+        envelope.set_header("x-ratelimit-remaining-tokens", tokens.remaining);
+    }
     envelope
 }
 
 fn describe(record: &Record, envelope: &mut Envelope) {
+    // An answer is for its caller alone.
+    if !envelope.headers.iter().any(|(name, _)| *name == "cache-control") {
+        envelope.set_header("cache-control", "no-store");
+    }
+    envelope.set_header("x-content-type-options", "nosniff");
     envelope.set_header("x-request-id", record.request_id.as_str());
     if let Some(id) = &record.upstream_request_id {
         envelope.set_header("x-amzn-requestid", id.as_str());

@@ -8,6 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
+use sha2::{Digest, Sha256};
+
+use crate::gate::VerifyingKey;
+use crate::limits::Settlement;
 
 /// A clock, a source of randomness and an HTTP client.
 ///
@@ -41,6 +45,64 @@ pub trait Host {
         request: Request<Bytes>,
         within: Duration,
     ) -> impl Future<Output = Result<Response<Self::Body>, TransportError>>;
+
+    /// The SHA-256 of what is to be signed. For a Host that has a faster one than this.
+    fn sha256(&self, bytes: &[u8]) -> impl Future<Output = [u8; 32]> {
+        ready(Sha256::digest(bytes).into())
+    }
+
+    /// Whether the signature of the message is the key's: RSASSA-PKCS1-v1_5 or ECDSA, as RFC 7518
+    /// has them, with SHA-256. For JWTs: a Host that cannot do it takes none.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be told.
+    fn verify(
+        &self,
+        key: &VerifyingKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> impl Future<Output = Result<bool, VerifyError>> {
+        let _ = (key, message, signature);
+        ready(Err(VerifyError::Unsupported))
+    }
+
+    /// Counts one request for a key, and tells whether it is within the limit. It is called only
+    /// where `RATE_LIMITER` is set.
+    fn admit(&self, _key: &str) -> impl Future<Output = Result<bool, LimitError>> {
+        ready(Err(LimitError::Missing))
+    }
+
+    /// Takes a message to the [`Ledger`](crate::limits::Ledger) of an account, by
+    /// [`exchange`](crate::limits::Ledger::exchange), and returns the reply. It is called only where
+    /// a limit is set that a ledger counts.
+    fn ledger(
+        &self,
+        _account: &str,
+        _message: String,
+    ) -> impl Future<Output = Result<String, LimitError>> {
+        ready(Err(LimitError::Missing))
+    }
+
+    /// Sends a settlement. It may return before it has arrived, where the Host sees to it.
+    fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<(), LimitError>> {
+        async move {
+            self.ledger(&settlement.account, settlement.message).await?;
+            Ok(())
+        }
+    }
+}
+
+/// Why a signature could not be verified.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The Host cannot do it.
+    #[error("this host cannot verify signatures")]
+    Unsupported,
+    /// The key is none. The text is for the log.
+    #[error("{0}")]
+    Key(String),
 }
 
 /// A body that is read when it is wanted: the caller's, or Bedrock's.
@@ -59,6 +121,18 @@ pub trait BodyStream: Body {
         &mut self,
         within: Duration,
     ) -> impl Future<Output = Result<Option<Bytes>, TransportError>>;
+}
+
+/// A limit cannot be enforced. The text is for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// There is nothing that could.
+    #[error("this Host has no such binding")]
+    Missing,
+    /// It does not answer.
+    #[error("{0}")]
+    Unreachable(String),
 }
 
 /// Why the network gave nothing.

@@ -18,10 +18,10 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::host::{Body, BodyStream, Host, ReadError};
 use crate::log::{Record, Token};
-use crate::model::{InvalidReply, Reply, build_payload};
+use crate::model::{InvalidReply, Reply, Usage, build_payload};
 use crate::request::Request;
 use crate::retry::{Attempts, Failure, Next};
-use crate::sign::{Credentials, Scope, sign};
+use crate::sign::{Credentials, Scope, sign_post};
 use crate::stream::{Decoder, Step};
 
 pub use error::InvokeError;
@@ -117,10 +117,15 @@ impl<H: Host> Call<'_, H> {
 
     async fn attempts(&self, record: &mut Record) -> Result<Answer<H::Body>, Error> {
         let Self { request, config, deadline, host, .. } = *self;
-        let payload = serde_json::to_vec(&build_payload(request))
-            .map_err(|error| self.public(error.into()))?;
+        let payload =
+            build_payload(request).to_json().map_err(|error| self.public(error.into()))?;
         let payload = Bytes::from(payload);
-        let (endpoint, others) = (&config.endpoint, &*config.fallbacks);
+        // Of all calls, if it is signed.
+        let payload_hash = match &config.authentication {
+            Authentication::ApiKey(_) => [0; 32],
+            _ => host.sha256(&payload).await,
+        };
+        let (endpoint, others) = self.places();
         let mut attempts = Attempts::new(endpoint, others, config, deadline, host.now());
         loop {
             let identity = self.identity(record).await;
@@ -131,6 +136,7 @@ impl<H: Host> Call<'_, H> {
                         endpoint: attempts.endpoint(),
                         identity,
                         payload: &payload,
+                        payload_hash: &payload_hash,
                         signed_at,
                     };
                     self.attempt(&attempt, record).await
@@ -139,11 +145,15 @@ impl<H: Host> Call<'_, H> {
             };
             let error = match result {
                 Ok(answer) => {
+                    record.billed_before += u32::from(record.is_billed);
+                    record.is_billed = true;
                     attempts.succeeded();
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
+            record.billed_before += u32::from(record.is_billed);
+            record.is_billed = error.is_billed();
             if let (Authentication::AssumeRole(role), Ok(Identity::Temporary(temporary))) =
                 (&config.authentication, &identity)
                 && Failure::of(&error) == Some(Failure::Expired)
@@ -160,6 +170,16 @@ impl<H: Host> Call<'_, H> {
                     return Err(Error { retry_after, ..self.public(error) });
                 }
             }
+        }
+    }
+
+    /// Where to call, and where else. The fallback regions have a model of their own, which is the
+    /// default's there.
+    fn places(&self) -> (&Endpoint, &[Endpoint]) {
+        let Self { request, config, .. } = *self;
+        match request.model.as_deref().and_then(|id| config.find_model(Some(id))) {
+            Some(endpoint) if !std::ptr::eq(endpoint, &config.endpoint) => (endpoint, &[]),
+            _ => (&config.endpoint, &config.fallbacks),
         }
     }
 
@@ -208,7 +228,10 @@ impl<H: Host> Call<'_, H> {
             });
         }
         if self.operation == Operation::Invoke {
-            return Ok(Answer::Whole(Reply::parse(&body.read(MAX_REPLY_BYTES, left()).await?)?));
+            let body = body.read(MAX_REPLY_BYTES, left()).await?;
+            // What is no answer is billed all the same.
+            let reply = Reply::parse(&body).inspect_err(|_| record.learn(None, Usage::of(&body)));
+            return Ok(Answer::Whole(reply?));
         }
         if !is_event_stream(&head.headers) {
             // It may still say what it is.
@@ -230,7 +253,7 @@ impl<H: Host> Call<'_, H> {
 
     /// Builds and signs.
     fn request(&self, attempt: &Attempt<'_>) -> Result<http::Request<Bytes>, InvokeError> {
-        let Attempt { endpoint, identity, payload, signed_at } = *attempt;
+        let Attempt { endpoint, identity, payload, payload_hash, signed_at } = *attempt;
         // 1. Build. Only these headers: whatever the client sent stays with us.
         let uri = match self.operation {
             Operation::Invoke => &endpoint.invoke_uri,
@@ -255,7 +278,7 @@ impl<H: Host> Call<'_, H> {
             }
         };
         let scope = Scope { region: &endpoint.region, service: "bedrock" };
-        sign(&mut call, credentials, scope, signed_at)?;
+        sign_post(&mut call, payload_hash, credentials, scope, signed_at)?;
         Ok(call)
     }
 }
@@ -266,6 +289,8 @@ struct Attempt<'a> {
     endpoint: &'a Endpoint,
     identity: &'a Identity<'a>,
     payload: &'a Bytes,
+    /// SHA-256.
+    payload_hash: &'a [u8; 32],
     signed_at: SystemTime,
 }
 

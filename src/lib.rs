@@ -17,15 +17,17 @@
 //! 1. [`config`]: the settings are read from variables, once, and validated together.
 //! 2. [`event`]: an HTTP request, or one of the three shapes of Lambda's JSON, becomes an [`Event`].
 //! 3. [`handler`]: [`lambda_handler`] takes the event through the rest.
-//! 4. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
-//! 5. [`model`]: [`build_payload`] puts it into Claude's JSON.
-//! 6. [`mod@sign`]: [`sign()`] adds a Signature Version 4, by a stored key or by temporary
+//! 4. [`gate`]: who calls is known, or the answer is 401 and the body is never read.
+//! 5. [`limits`]: the request is counted, and what it may use is reserved.
+//! 6. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
+//! 7. [`model`]: [`build_payload`] puts it into Claude's JSON.
+//! 8. [`mod@sign`]: [`sign_post`] adds a Signature Version 4, by a stored key or by temporary
 //!    [`credentials`].
-//! 7. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
-//! 8. `retry`: what fails and may not fail again is sent again, here or in another region.
-//! 9. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
-//! 10. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
-//! 11. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
+//! 9. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
+//! 10. `retry`: what fails and may not fail again is sent again, here or in another region.
+//! 11. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
+//! 12. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
+//! 13. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
 //!
 //! # Example
 //!
@@ -61,12 +63,18 @@
 //!         let reply = r#"{"content": [{"type": "text", "text": "はい、元気です。"}]}"#;
 //!         Ok(http::Response::new(Bytes::from(reply)))
 //!     }
+//!
+//!     async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
+//!         Ok(())
+//!     }
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let config = Config::from_vars(|name| match name {
 //!     "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
 //!     "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
+//!     // Whoever calls this function is known already.
+//!     "AUTH" => Some("open".to_owned()),
 //!     _ => None,
 //! });
 //! let event = Event::from_lambda(r#"{"prompt": "お元気ですか"}"#.as_bytes());
@@ -94,9 +102,12 @@ mod deadline;
 pub mod envelope;
 pub mod error;
 pub mod event;
+pub mod gate;
 pub mod handler;
 pub mod host;
 pub mod invoke;
+mod json;
+pub mod limits;
 pub mod log;
 pub mod model;
 pub mod request;
@@ -111,13 +122,17 @@ pub use config::{Authentication, Config, ConfigError, Endpoint, Secret};
 pub use credentials::AssumeRole;
 pub use deadline::Deadline;
 pub use envelope::{Envelope, build_response};
-pub use error::{Code, Error};
+pub use error::{Code, Error, TokensLeft};
 pub use event::{Event, LambdaBody, Route};
-pub use handler::{Answer, lambda_handler, socket_handler, streaming_handler};
-pub use host::{Body, BodyStream, Host, ReadError, TransportError};
+pub use gate::{Access, Caller, Session, VerifyingKey};
+pub use handler::{
+    Answer, Upgrade, lambda_handler, socket_handler, streaming_handler, upgrade_handler,
+};
+pub use host::{Body, BodyStream, Host, LimitError, ReadError, TransportError, VerifyError};
 pub use invoke::{invoke_bedrock, invoke_bedrock_with_response_stream};
+pub use limits::{Address, Limits, Settlement};
 pub use log::{Level, Record, Redacted, Token};
 pub use model::{Payload, Reply, Usage, build_payload};
 pub use request::Request;
-pub use sign::{Credentials, Scope, SignError, sign};
+pub use sign::{Credentials, Scope, SignError, sign, sign_post};
 pub use stream::{StreamEvent, Streaming};

@@ -15,7 +15,8 @@ pub use redacted::Redacted;
 
 use crate::config::{Config, Endpoint};
 use crate::error::Code;
-use crate::model::Usage;
+use crate::gate::Caller;
+use crate::model::{Usage, is_nothing};
 
 mod redacted;
 
@@ -61,7 +62,10 @@ pub struct Record {
     pub status: u16,
     /// The answer's `x-request-id`.
     pub request_id: Token,
-    /// The configured model, or the one that was called last.
+    /// Who called, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller>,
+    /// The model that was called last, or would have been.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The configured region, or the one that was called last.
@@ -84,6 +88,18 @@ pub struct Record {
     /// Tokens of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
+    /// Tokens of the prompt that were read from Bedrock's cache, and are not in `input_tokens`.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cache_read_input_tokens: Option<u64>,
+    /// Tokens of the prompt that were written to Bedrock's cache, and are not in `input_tokens`.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cache_creation_input_tokens: Option<u64>,
+    /// Whether Bedrock may bill the call.
+    #[serde(skip)]
+    pub(crate) is_billed: bool,
+    /// Calls before that, which failed and may be billed all the same.
+    #[serde(skip)]
+    pub(crate) billed_before: u32,
     /// Why the model stopped, such as `end_turn` or `max_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<Token>,
@@ -111,6 +127,7 @@ impl Record {
             outcome: "ok",
             status: 200,
             request_id,
+            caller: None,
             model: None,
             region: None,
             upstream_status: None,
@@ -119,6 +136,10 @@ impl Record {
             attempts: 0,
             input_tokens: None,
             output_tokens: None,
+            cache_read_input_tokens: None,
+            cache_creation_input_tokens: None,
+            is_billed: false,
+            billed_before: 0,
             stop_reason: None,
             upstream_time: None,
             total_time: None,
@@ -151,6 +172,17 @@ impl Record {
         self.stop_reason = stop_reason.cloned();
         self.input_tokens = usage.input_tokens;
         self.output_tokens = usage.output_tokens;
+        self.cache_read_input_tokens = usage.cache_read_input_tokens;
+        self.cache_creation_input_tokens = usage.cache_creation_input_tokens;
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            cache_read_input_tokens: self.cache_read_input_tokens,
+            cache_creation_input_tokens: self.cache_creation_input_tokens,
+        }
     }
 
     /// Takes in why there is none.

@@ -8,8 +8,10 @@ use std::borrow::Cow;
 
 use serde::de::Error;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::error::Category;
 
+use crate::json::write_string;
 use crate::log::Token;
 use crate::request::Request;
 use crate::stream::text::RawText;
@@ -44,6 +46,28 @@ pub struct Message<'a> {
     pub content: &'a str,
 }
 
+impl Payload<'_> {
+    /// As `serde_json` writes it.
+    ///
+    /// # Errors
+    ///
+    /// Where `serde_json` has one, which it does not for strings and numbers.
+    pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        const EMPTY: &str = r#""content":"""#;
+        let [Message { role, content }] = self.messages;
+        let without = Self { messages: [Message { role, content: "" }], ..self.clone() };
+        let json = serde_json::to_string(&without)?;
+        // It is found only where it is meant: in a string its quotation marks would be escaped.
+        let (head, tail) = json.split_once(EMPTY).unwrap_or((&json, ""));
+        let mut out = Vec::with_capacity(json.len() + content.len() + content.len() / 16);
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(br#""content":"#);
+        write_string(&mut out, content);
+        out.extend_from_slice(tail.as_bytes());
+        Ok(out)
+    }
+}
+
 /// Puts a request into Claude's form.
 pub fn build_payload<'a>(request: &'a Request<'_>) -> Payload<'a> {
     Payload {
@@ -76,6 +100,12 @@ pub struct Usage {
     pub input_tokens: Option<u64>,
     /// Of the answer.
     pub output_tokens: Option<u64>,
+    /// Of the prompt, read from Bedrock's cache, and not among the above.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cache_read_input_tokens: Option<u64>,
+    /// Of the prompt, written to Bedrock's cache, and not among the above.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cache_creation_input_tokens: Option<u64>,
 }
 
 impl Usage {
@@ -83,7 +113,30 @@ impl Usage {
     pub(crate) fn update(&mut self, later: Self) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
+        self.cache_read_input_tokens =
+            later.cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.cache_creation_input_tokens =
+            later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
     }
+}
+
+impl Usage {
+    /// Of an answer that has no text in it, and is billed all the same.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let number = |name| json.get("usage")?.get(name)?.as_u64();
+        Self {
+            input_tokens: number("input_tokens"),
+            output_tokens: number("output_tokens"),
+            cache_read_input_tokens: number("cache_read_input_tokens"),
+            cache_creation_input_tokens: number("cache_creation_input_tokens"),
+        }
+    }
+}
+
+/// Without caching, Bedrock tells zeros or nothing.
+pub(crate) fn is_nothing(tokens: &Option<u64>) -> bool {
+    matches!(tokens, None | Some(0))
 }
 
 /// A body of status 200 that is not an answer of Claude's. It quotes nothing of the body, which

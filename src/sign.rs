@@ -1,4 +1,5 @@
-//! AWS Signature Version 4 for one request: a thin face on the `aws-sigv4` crate.
+//! AWS Signature Version 4: [`sign`] for any request, a thin face on the `aws-sigv4` crate, and
+//! [`sign_post`] for those that are sent to Bedrock.
 //!
 //! It follows the rule of Bedrock and of every AWS service but S3: the path goes over the wire
 //! percent-encoded once (`%3A`), and the canonical request encodes that once more (`%253A`).
@@ -13,13 +14,15 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_runtime_api::client::identity::Identity;
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use crate::config::Secret;
 
 pub(crate) use difference::difference;
+pub use post::sign_post;
 
 mod difference;
+mod post;
 
 /// In seconds since the epoch. SigV4 writes a year with four digits.
 const YEAR_10000: u64 = 253_402_300_800;
@@ -30,8 +33,8 @@ pub struct Credentials {
     access_key_id: String,
     secret_access_key: Secret,
     session_token: Option<Secret>,
-    /// The same in the form that `aws-sigv4` takes, made once and not for every request.
-    identity: Identity,
+    /// Of the last request.
+    signing_key: post::Cache,
 }
 
 impl Credentials {
@@ -41,21 +44,23 @@ impl Credentials {
         secret_access_key: impl Into<String>,
         session_token: Option<String>,
     ) -> Self {
-        let (access_key_id, secret_access_key) = (access_key_id.into(), secret_access_key.into());
-        let identity = aws_credential_types::Credentials::new(
-            &*access_key_id,
-            &*secret_access_key,
-            session_token.clone(),
+        Self {
+            access_key_id: access_key_id.into(),
+            secret_access_key: Secret::new(secret_access_key),
+            session_token: session_token.map(Secret::new),
+            signing_key: post::Cache::default(),
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        aws_credential_types::Credentials::new(
+            &*self.access_key_id,
+            self.secret_access_key.expose(),
+            self.session_token.as_ref().map(|token| token.expose().to_owned()),
             None,
             "bedrock-edge",
         )
-        .into();
-        Self {
-            access_key_id,
-            secret_access_key: Secret::new(secret_access_key),
-            session_token: session_token.map(Secret::new),
-            identity,
-        }
+        .into()
     }
 
     /// What must never reach a log or a client. The key's id is not secret, but tells a stranger
@@ -134,16 +139,11 @@ fn sign_with<B: AsRef<[u8]>>(
     settings: SigningSettings,
 ) -> Result<(), SignError> {
     // Of these two `aws-sigv4` takes for granted that they are right.
+    seconds_of(now)?;
     if request.uri().scheme().is_none() || request.uri().host().is_none_or(str::is_empty) {
         return Err(SignError("its URI is not absolute".to_owned()));
     }
-    if now.duration_since(UNIX_EPOCH).map_or(true, |time| time.as_secs() >= YEAR_10000) {
-        return Err(SignError("its time is out of range".to_owned()));
-    }
-    // Of an earlier signature.
-    for name in ["authorization", "x-amz-date", "x-amz-security-token"] {
-        request.headers_mut().remove(name);
-    }
+    remove_signature(request.headers_mut());
     let headers = request
         .headers()
         .iter()
@@ -156,8 +156,9 @@ fn sign_with<B: AsRef<[u8]>>(
         SignableBody::Bytes(request.body().as_ref()),
     )
     .map_err(SignError::from_any)?;
+    let identity = credentials.identity();
     let params = SigningParams::builder()
-        .identity(&credentials.identity)
+        .identity(&identity)
         .region(scope.region)
         .name(scope.service)
         .time(now)
@@ -176,6 +177,20 @@ fn sign_with<B: AsRef<[u8]>>(
     let headers = headers.collect::<Result<Vec<_>, SignError>>()?;
     request.headers_mut().extend(headers);
     Ok(())
+}
+
+/// Since the epoch.
+fn seconds_of(now: SystemTime) -> Result<u64, SignError> {
+    let time = now.duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs());
+    time.filter(|seconds| *seconds < YEAR_10000)
+        .ok_or_else(|| SignError("its time is out of range".to_owned()))
+}
+
+/// An earlier one.
+fn remove_signature(headers: &mut HeaderMap) {
+    for name in ["authorization", "x-amz-date", "x-amz-security-token"] {
+        headers.remove(name);
+    }
 }
 
 impl SignError {

@@ -14,14 +14,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use js_sys::{Date, Promise};
+use js_sys::{Date, Promise, Uint8Array};
+use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
 use crate::event::Event;
-use crate::handler::{Answer, streaming_handler};
-use crate::host::{Host, TransportError};
+use crate::gate::VerifyingKey;
+use crate::handler::{Answer, streaming_handler, upgrade_handler};
+use crate::host::{Host, LimitError, TransportError, VerifyError};
+use crate::limits::Settlement;
 use crate::log::{Level, Record};
 use body::JsBody;
 use task::settled;
@@ -30,12 +33,17 @@ mod body;
 #[cfg(feature = "entry")]
 mod entry;
 mod glue;
+mod ledger;
 mod streams;
 mod task;
 
+#[cfg(feature = "worker")]
+pub use ledger::Ledger;
+
 /// Answers a request, and logs its line. A route of another Worker can be this function.
 ///
-/// The variables are read from `env` at the first request of an isolate.
+/// The variables are read from `env` at the first request of an isolate. A limit wants its binding,
+/// as in this project's `wrangler.toml`: `RATE_LIMITER`, and `LEDGER` with the class in [`Ledger`].
 ///
 /// ```no_run
 /// # use worker::{Context, Env, Request, Response, Result, event};
@@ -73,18 +81,23 @@ async fn answer(
     config: &'static Result<Config, ConfigError>,
 ) -> Result<JsValue, JsValue> {
     let event = event(&request);
-    if let (true, Ok(config)) = (event.is_upgrade(), config) {
-        return Ok(streams::socket(config)?.into());
-    }
     let worker = Worker { client: request.into() };
-    let response = match streaming_handler(event, config, &worker).await {
-        Answer::Whole(envelope, record) => {
-            worker.log(record, config.as_ref().ok());
-            glue::respond(envelope.status_code, &lines(&envelope), &envelope.body)?
+    let (envelope, record) = if event.is_upgrade() {
+        match upgrade_handler(event, config, &worker).await {
+            Ok(upgrade) => return Ok(streams::socket(upgrade)?.into()),
+            Err(whole) => whole,
         }
-        Answer::Stream(envelope, streaming) => streams::events(&lines(&envelope), streaming)?,
+    } else {
+        match streaming_handler(event, config, &worker).await {
+            Answer::Whole(envelope, record) => (envelope, record),
+            Answer::Stream(envelope, streaming) => {
+                return Ok(streams::events(&lines(&envelope), streaming)?.into());
+            }
+        }
     };
-    Ok(response.into())
+    worker.log(record, config.as_ref().ok());
+    let (text, bytes) = text_or_bytes(envelope.body.as_bytes());
+    Ok(glue::respond(envelope.status_code, &lines(&envelope), text, bytes)?.into())
 }
 
 fn log(record: &Record, config: Option<&Config>) {
@@ -100,16 +113,16 @@ fn event(request: &web_sys::Request) -> Event<JsBody> {
     Event::from_http(
         // A method that is none is not one of ours either.
         method.parse().unwrap_or(http::Method::CONNECT),
-        path_of(url),
+        target_of(url),
         header_map(headers),
         JsBody::new(request.into()),
     )
 }
 
-/// The path of an absolute URL, as it came: workerd takes no dot segments out of it.
-fn path_of(url: &str) -> &str {
+/// Path and query of an absolute URL, as they came: workerd takes no dot segments out of a path.
+fn target_of(url: &str) -> &str {
     let start = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at);
-    url.get(start..).and_then(|path| path.split(['?', '#']).next()).unwrap_or_default()
+    url.get(start..).and_then(|target| target.split('#').next()).unwrap_or_default()
 }
 
 fn header_map(lines: &str) -> HeaderMap {
@@ -130,6 +143,11 @@ fn lines(envelope: &Envelope) -> String {
 /// Up to so many bytes a body is sent as a string: a buffer is outside of JavaScript's heap, and takes
 /// longer to make and to collect. A long string is copied once more.
 const SHORT: usize = 16 << 10;
+
+fn text_or_bytes(body: &[u8]) -> (Option<&str>, Option<&[u8]>) {
+    let text = if body.len() <= SHORT { std::str::from_utf8(body).ok() } else { None };
+    (text, text.is_none().then_some(body))
+}
 
 /// What one client waits for.
 struct Worker {
@@ -182,6 +200,18 @@ impl Host for Worker {
         slept.map(drop).map_err(|error| transport_error(&error))
     }
 
+    async fn verify(
+        &self,
+        key: &VerifyingKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, VerifyError> {
+        match settled(glue::verify(key.algorithm(), key.jwk(), message, signature)).await {
+            Ok(verdict) => Ok(verdict == JsValue::TRUE),
+            Err(error) => Err(VerifyError::Key(transport_error(&error).to_string())),
+        }
+    }
+
     async fn send(
         &self,
         request: Request<Bytes>,
@@ -195,8 +225,7 @@ impl Host for Worker {
             headers.extend([name.as_str(), "\n", value, "\n"]);
         }
         let url = head.uri.to_string();
-        let text = std::str::from_utf8(&body).ok().filter(|text| text.len() <= SHORT);
-        let bytes = text.is_none().then_some(&*body);
+        let (text, bytes) = text_or_bytes(&body);
         let (method, within) = (head.method.as_str(), milliseconds(within));
         let answer = match glue::send(method, &url, &headers, text, bytes, within) {
             Ok(promise) => settled(promise).await,
@@ -215,6 +244,34 @@ impl Host for Worker {
         *response.headers_mut() = header_map(headers);
         Ok(response)
     }
+
+    async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
+        if bytes.len() > SHORT
+            && let Ok(hash) = settled(glue::sha256(bytes)).await
+            && let Ok(hash) = Uint8Array::new(&hash).to_vec().try_into()
+        {
+            return hash;
+        }
+        Sha256::digest(bytes).into()
+    }
+
+    async fn admit(&self, key: &str) -> Result<bool, LimitError> {
+        let admitted = settled(glue::admit(key)).await.map_err(|error| limit_error(&error))?;
+        admitted.as_bool().ok_or(LimitError::Missing)
+    }
+
+    async fn ledger(&self, account: &str, message: String) -> Result<String, LimitError> {
+        let reply = settled(glue::ledger(account, &message)).await;
+        reply.map_err(|error| limit_error(&error))?.as_string().ok_or(LimitError::Missing)
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<(), LimitError> {
+        glue::settle(&settlement.account, &settlement.message).map_err(|error| limit_error(&error))
+    }
+}
+
+fn limit_error(error: &JsValue) -> LimitError {
+    LimitError::Unreachable(transport_error(error).to_string())
 }
 
 /// As JavaScript's timers take them.

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 /// A cold start compiles the Worker.
@@ -33,6 +34,9 @@ enum Ended {
     ScriptAlone(&'static str),
 }
 
+/// Two at once would build at once, into one directory.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test]
 async fn npm_run_dev_answers_the_line_it_prints_and_leaves_nothing_behind() {
     let cases = [
@@ -41,9 +45,10 @@ async fn npm_run_dev_answers_the_line_it_prints_and_leaves_nothing_behind() {
         ("SIGHUP to npm", Ended::NpmAlone("HUP")),
         ("SIGKILL to the script", Ended::ScriptAlone("KILL")),
     ];
+    let _alone = ALONE.lock().await;
     for (case, ended) in cases {
         println!("{case}");
-        let mut dev = Dev::start();
+        let mut dev = Dev::start(&[]);
 
         let line = dev.printed_curl_line().await;
         assert!(line.contains(&format!("http://127.0.0.1:{}/", dev.port)), "{case}: {line}");
@@ -58,6 +63,39 @@ async fn npm_run_dev_answers_the_line_it_prints_and_leaves_nothing_behind() {
     }
 }
 
+/// What only wrangler has: the bindings of `wrangler.toml`, Cloudflare's rate limiter among them.
+#[tokio::test]
+async fn limits_work_under_npm_run_dev() {
+    // As in wrangler.toml.
+    const LIMIT: usize = 300;
+    let _alone = ALONE.lock().await;
+    let mut dev = Dev::start(&["MONTHLY_TOKENS=100000000"]);
+    let line = dev.printed_curl_line().await;
+    dev.run(&line).await;
+
+    let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().expect("client");
+    let url = format!("http://127.0.0.1:{}", dev.port);
+    let usage = client.get(format!("{url}/usage")).send().await.expect("usage");
+    let usage: Value = usage.json().await.expect("usage");
+    assert_eq!(usage["this_month"]["limit"], 100_000_000, "{usage}");
+    assert!(usage["this_month"]["used"].as_u64() > Some(0), "{usage}");
+
+    // A period can end in between.
+    let mut refused = None;
+    for _ in 0..2 * LIMIT {
+        let answer = client.post(&url).body("{").send().await.expect("an answer");
+        if answer.status() != 400 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.unwrap_or_else(|| dev.fail("nobody counts requests"));
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["x-error-code"], "rate_limited");
+    assert_eq!(refused.headers()["retry-after"], "60");
+    dev.end(&Ended::WholeGroup("INT")).await;
+}
+
 /// A running `npm run dev`. Dropped, it is killed with all its descendants.
 struct Dev {
     npm: Child,
@@ -70,18 +108,24 @@ struct Dev {
 }
 
 impl Dev {
-    fn start() -> Self {
+    /// With these variables beside those of the example.
+    fn start(variables: &[&str]) -> Self {
         let port = free_port();
         let stand_in_port = free_port();
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dev-{port}"));
+        fs::create_dir_all(&directory).expect("directory");
         let vars = directory.join("dev.vars");
         let example = fs::read_to_string(".dev.vars.example").expect(".dev.vars.example");
-        fs::write(&vars, example.replace(":8788", &format!(":{stand_in_port}"))).expect("vars");
+        let example = example.replace(":8788", &format!(":{stand_in_port}"));
+        fs::write(&vars, [&[&*example], variables].concat().join("\n")).expect("vars");
         let log = directory.join("dev.log");
         let output = File::create(&log).expect("log");
         let npm = Command::new("npm")
             .args(["run", "dev", "--", "--port", &port.to_string(), "--env-file"])
             .arg(&vars)
+            // Not where the developer's own counts are.
+            .arg("--persist-to")
+            .arg(&directory)
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("log"))
             .stderr(output)
@@ -178,6 +222,9 @@ impl Drop for Dev {
         }
         for pid in self.left().keys() {
             kill("KILL", &pid.to_string());
+        }
+        if let Some(directory) = self.log.parent() {
+            let _ = fs::remove_dir_all(directory);
         }
     }
 }

@@ -409,6 +409,51 @@ fn regions_and_their_endpoints() {
 }
 
 #[test]
+fn allowed_models() {
+    const PROBLEM: &str =
+        "ALLOWED_MODELS must be a list of model ids, inference profiles' ids and ARNs";
+    type Models<'a> = Result<&'a [&'a str], &'a str>;
+    let cases: [(&str, &str, Models); 9] = [
+        ("none", "", Ok(&[])),
+        ("one", "us.m-v1:0", Ok(&["us.m-v1:0"])),
+        ("with commas", "a,b , c", Ok(&["a", "b", "c"])),
+        ("with spaces and lines", "a b\nc\td", Ok(&["a", "b", "c", "d"])),
+        ("commas alone", ", ,,", Ok(&[])),
+        (
+            "an ARN",
+            "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a,b",
+            Ok(&["arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a", "b"]),
+        ),
+        ("a path", "a,../b", Err(PROBLEM)),
+        ("half an ARN", "arn:aws:bedrock", Err(PROBLEM)),
+        ("quoted", "[\"a\"]", Err(PROBLEM)),
+    ];
+    for (name, text, expected) in cases {
+        let config = with_keys(&[("ALLOWED_MODELS", text), ("BEDROCK_MODEL_ID", "default")]);
+        let actual = config
+            .as_ref()
+            .map(|config| config.allowed_models.iter().map(|it| &*it.model_id).collect::<Vec<_>>());
+        let actual = actual.map_err(|error| error.to_string());
+        assert_eq!(actual, expected.map(<[_]>::to_vec).map_err(str::to_owned), "{name}");
+        let Ok(config) = config else { continue };
+        let find = |id| config.find_model(id).map(|it| &*it.model_id);
+        assert_eq!(find(None), Some("default"), "{name}");
+        assert_eq!(find(Some("default")), Some("default"), "{name}");
+        assert_eq!(find(Some("other")), None, "{name}");
+        for model in &config.allowed_models {
+            assert_eq!(find(Some(&model.model_id)), Some(&*model.model_id), "{name}");
+        }
+    }
+    let vars = [("ALLOWED_MODELS", "us.m-v1:0"), ("BEDROCK_REGION", "us-east-1")];
+    let config = with_keys(&vars).unwrap();
+    assert_eq!(
+        config.allowed_models[0].stream_uri.to_string(),
+        "https://bedrock-runtime.us-east-1.amazonaws.com\
+         /model/us.m-v1%3A0/invoke-with-response-stream",
+    );
+}
+
+#[test]
 fn secrets_are_not_printed() {
     let token = "AQoDYXdzEPT";
     let api_key = "bedrock-api-key";

@@ -13,13 +13,14 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
+use sha2::{Digest, Sha256};
 
 use super::{AssumeRole, Temporary};
 use crate::date;
 use crate::error::Code;
 use crate::host::{Body, Host, ReadError, TransportError};
 use crate::log::Token;
-use crate::sign::{Credentials, Scope, difference, sign};
+use crate::sign::{Credentials, Scope, difference, sign_post};
 
 /// Far more than any answer of STS has.
 const MAX_ANSWER_BYTES: usize = 256 << 10;
@@ -152,7 +153,8 @@ impl AssumeRole {
             .body(Bytes::from(body))
             .map_err(|error| AssumeRoleError::Unsigned(error.to_string()))?;
         let scope = Scope { region: &self.region, service: "sts" };
-        sign(&mut request, &self.source, scope, now)
+        let payload_hash = Sha256::digest(request.body()).into();
+        sign_post(&mut request, &payload_hash, &self.source, scope, now)
             .map_err(|error| AssumeRoleError::Unsigned(error.to_string()))?;
         Ok(request)
     }

@@ -154,6 +154,12 @@ fn method_and_route() {
             "POST",
             Route::Generate,
         ),
+        (
+            "the caller's numbers",
+            r#"{"requestContext": {"http": {"method": "GET"}}, "rawPath": "/prod/usage"}"#,
+            "GET",
+            Route::Usage,
+        ),
         ("no method", r#"{"requestContext": {}}"#, "GET", Route::Generate),
         (
             "not a method",
@@ -173,6 +179,8 @@ fn an_http_path() {
     for (path, route) in [
         ("/", Route::Generate),
         ("/healthz", Route::Health),
+        ("/usage", Route::Usage),
+        ("/usage/", Route::Unknown),
         ("", Route::Unknown),
         ("//", Route::Unknown),
         ("/healthz/", Route::Unknown),

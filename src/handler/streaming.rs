@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::ACCEPT;
 
-use super::{Call, admit, failure, generate, unreadable};
+use super::{Call, Upgrade, admit, failure, generate, unreadable};
 use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
@@ -12,9 +12,10 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::host::{Body, Host};
 use crate::invoke::invoke_bedrock_with_response_stream;
+use crate::limits::{self, Reservation};
 use crate::log::{Record, Token};
 use crate::request::Request;
-use crate::stream::{Generation, StreamEvent, Streaming};
+use crate::stream::{Decoder, Generation, StreamEvent, Streaming};
 
 /// An answer: whole, or on its way.
 #[derive(Debug)]
@@ -37,19 +38,18 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
     config: &'a Result<Config, ConfigError>,
     host: &H,
 ) -> Answer<'a, H::Body> {
-    let mut call = Call::new(&event, host);
+    let mut call = Call::new(&event, config.as_ref().ok(), host);
     let accepts_events = accepts_events(&event.headers);
     let envelope = match admit(event, config, host, &mut call).await {
         Ok((config, body)) => match Request::parse(&body, config) {
             Ok(request) if accepts_events || request.stream => {
                 let (deadline, record) = (call.deadline(config), &mut call.record);
-                let opened =
-                    invoke_bedrock_with_response_stream(&request, config, deadline, host, record);
-                match opened.await {
-                    Ok((body, decoder)) => {
+                match open(&request, config, deadline, host, record).await {
+                    Ok((body, decoder, reservation)) => {
                         let (request, started) = (request.into_owned(), call.started);
                         let (envelope, record) = call.finish(event_stream(), host);
-                        let generation = Generation::new(decoder, request, config, record, started);
+                        let generation = Generation::new(decoder, request, config, record, started)
+                            .with(reservation);
                         return Answer::Stream(envelope, Streaming { body, generation });
                     }
                     Err(error) => failure(&request.prompt, error, record),
@@ -64,6 +64,27 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
     Answer::Whole(envelope, record)
 }
 
+/// Reserves what the request may use, and begins the call. What ends here is settled here.
+async fn open<H: Host>(
+    request: &Request<'_>,
+    config: &Config,
+    deadline: Deadline,
+    host: &H,
+    record: &mut Record,
+) -> Result<(H::Body, Decoder, Option<Reservation>), Error> {
+    let reservation = limits::reserve(request, record.caller.as_ref(), config, host).await?;
+    match invoke_bedrock_with_response_stream(request, config, deadline, host, record).await {
+        Ok((body, decoder)) => {
+            let reservation = reservation.map(|it| it.after(record.billed_before));
+            Ok((body, decoder, reservation))
+        }
+        Err(error) => {
+            limits::settle(reservation, record, host).await;
+            Err(error)
+        }
+    }
+}
+
 /// One prompt of a WebSocket: the message is the body of a request, the answer comes in events.
 ///
 /// # Errors
@@ -72,27 +93,30 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
 /// the log.
 pub async fn socket_handler<'a, H: Host>(
     message: Bytes,
-    config: &'a Config,
+    upgrade: &Upgrade<'a>,
     host: &H,
 ) -> Result<Streaming<'a, H::Body>, (StreamEvent, Record)> {
+    let Upgrade { config, session, address, .. } = upgrade;
     let started = host.now();
     let mut record = Record::new(Token::random(host.random()));
     record.configure(config);
+    record.caller.clone_from(&session.caller);
     let result: Result<_, Error> = async {
+        session.check(started)?;
+        limits::admit(session.caller.as_ref(), || address.clone(), config, host).await?;
         let limit = config.max_body_bytes;
         let deadline = Deadline::new(started, config.timeout);
         let body =
             message.read(limit, config.timeout).await.map_err(|error| unreadable(error, limit))?;
         let request = Request::parse(&body, config)?;
-        let opened =
-            invoke_bedrock_with_response_stream(&request, config, deadline, host, &mut record);
-        let opened = opened.await?;
+        let opened = open(&request, config, deadline, host, &mut record).await?;
         Ok((request.into_owned(), opened))
     }
     .await;
     match result {
-        Ok((request, (body, decoder))) => {
-            let generation = Generation::new(decoder, request, config, record, started);
+        Ok((request, (body, decoder, reservation))) => {
+            let generation =
+                Generation::new(decoder, request, config, record, started).with(reservation);
             Ok(Streaming { body, generation })
         }
         Err(error) => {
@@ -112,7 +136,7 @@ fn event_stream() -> Envelope {
         headers: vec![
             ("Content-Type", "text/event-stream; charset=utf-8".to_owned()),
             // Not transformed, because what compresses an answer holds events back.
-            ("Cache-Control", "no-cache, no-transform".to_owned()),
+            ("cache-control", "no-store, no-transform".to_owned()),
         ],
         body: String::new(),
         is_base64_encoded: false,
@@ -127,7 +151,10 @@ fn accepts_events(headers: &HeaderMap) -> bool {
         let is_events = parts.next().is_some_and(|it| it.eq_ignore_ascii_case("text/event-stream"));
         // `q=0` refuses it.
         is_events
-            && !parts.any(|it| it.strip_prefix("q=").and_then(|q| q.parse().ok()) == Some(0.0))
+            && !parts.any(|it| {
+                it.strip_prefix("q=0")
+                    .is_some_and(|rest| rest.bytes().all(|it| b".0".contains(&it)))
+            })
     })
 }
 #[cfg(test)]

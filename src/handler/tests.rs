@@ -144,7 +144,7 @@ async fn the_envelope_and_the_record_are_pinned() {
             r#"{"prompt": "a"}"#,
             answering(),
             format!(
-                r#"{{"statusCode":200,"headers":{{"Content-Type":"application/json; charset=utf-8","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-1","x-bedrock-attempts":"1","x-bedrock-region":"ap-northeast-1","x-stop-reason":"end_turn","x-amzn-bedrock-input-token-count":"12","x-amzn-bedrock-output-token-count":"7","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"{{\"input_prompt\":\"a\",\"generated_text\":\"はい、\\\"元気\\\"です。\"}}","isBase64Encoded":false}}"#
+                r#"{{"statusCode":200,"headers":{{"Content-Type":"application/json; charset=utf-8","cache-control":"no-store","x-content-type-options":"nosniff","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-1","x-bedrock-attempts":"1","x-bedrock-region":"ap-northeast-1","x-stop-reason":"end_turn","x-amzn-bedrock-input-token-count":"12","x-amzn-bedrock-output-token-count":"7","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"{{\"input_prompt\":\"a\",\"generated_text\":\"はい、\\\"元気\\\"です。\"}}","isBase64Encoded":false}}"#
             ),
             format!(
                 r#"{{"level":"info","outcome":"ok","status":200,"request_id":"{RANDOM_ID}",{MODEL},"upstream_status":200,"x_amzn_requestid":"aws-1","retries":0,"input_tokens":12,"output_tokens":7,"stop_reason":"end_turn","upstream_ms":250,"total_ms":250}}"#
@@ -155,7 +155,7 @@ async fn the_envelope_and_the_record_are_pinned() {
             r#"{"prompt": "a"}"#,
             throttled,
             format!(
-                r#"{{"statusCode":500,"headers":{{"Content-Type":"application/json; charset=utf-8","x-error-code":"throttled","retry-after":"7","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-2","x-bedrock-attempts":"1","x-bedrock-region":"ap-northeast-1","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"{{\"input_prompt\":\"a\",\"generated_text\":\"Error: Bedrock invocation failed\"}}","isBase64Encoded":false}}"#
+                r#"{{"statusCode":500,"headers":{{"Content-Type":"application/json; charset=utf-8","x-error-code":"throttled","retry-after":"7","cache-control":"no-store","x-content-type-options":"nosniff","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-2","x-bedrock-attempts":"1","x-bedrock-region":"ap-northeast-1","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"{{\"input_prompt\":\"a\",\"generated_text\":\"Error: Bedrock invocation failed\"}}","isBase64Encoded":false}}"#
             ),
             format!(
                 r#"{{"level":"error","outcome":"throttled","status":500,"request_id":"{RANDOM_ID}",{MODEL},"upstream_status":429,"x_amzn_requestid":"aws-2","retries":0,"upstream_ms":250,"total_ms":250,"error":"429 Too Many Requests ThrottlingException: Too many requests"}}"#
@@ -166,7 +166,7 @@ async fn the_envelope_and_the_record_are_pinned() {
             r#"{"prompt": 1}"#,
             Scripted::new(),
             format!(
-                r#"{{"statusCode":400,"headers":{{"Content-Type":"application/json; charset=utf-8","x-error-code":"invalid_request","x-request-id":"{RANDOM_ID}"}},"body":"{{\"input_prompt\":\"\",\"generated_text\":\"Error: prompt must be a string\"}}","isBase64Encoded":false}}"#
+                r#"{{"statusCode":400,"headers":{{"Content-Type":"application/json; charset=utf-8","x-error-code":"invalid_request","cache-control":"no-store","x-content-type-options":"nosniff","x-request-id":"{RANDOM_ID}"}},"body":"{{\"input_prompt\":\"\",\"generated_text\":\"Error: prompt must be a string\"}}","isBase64Encoded":false}}"#
             ),
             format!(
                 r#"{{"level":"warn","outcome":"invalid_request","status":400,"request_id":"{RANDOM_ID}",{MODEL},"retries":0,"total_ms":0}}"#

@@ -20,13 +20,14 @@ pub(crate) const RANDOM_ID: &str = "00000000-0000-4000-8000-00000000002a";
 /// Of a test that is not about repeated calls.
 pub(crate) const ONCE: (&str, &str) = ("BEDROCK_MAX_ATTEMPTS", "1");
 
-/// A configuration with AWS's example key, and with `vars` set or, where empty, unset.
+/// A configuration with AWS's example key, open to all, and with `vars` set or, where empty, unset.
 pub(crate) fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::from_vars(|name| {
         let set = vars.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         set.or(match name {
             "AWS_ACCESS_KEY_ID" => Some(ACCESS_KEY_ID),
             "AWS_SECRET_ACCESS_KEY" => Some(SECRET_ACCESS_KEY),
+            "AUTH" => Some("open"),
             _ => None,
         })
         .map(str::to_owned)
@@ -92,6 +93,16 @@ impl Scripted {
     /// One more call without an answer.
     pub(crate) fn then_fail(self, error: &str) -> Self {
         self.will(Err(TransportError::Failed(error.to_owned())))
+    }
+
+    /// The client leaves during one more call.
+    pub(crate) fn then_leave(self) -> Self {
+        self.will(Err(TransportError::Cancelled))
+    }
+
+    /// One more call takes too long.
+    pub(crate) fn then_time_out(self) -> Self {
+        self.will(Err(TransportError::TimedOut))
     }
 
     fn will(self, result: Result<Response<Watched>, TransportError>) -> Self {

@@ -209,6 +209,19 @@ impl InvokeError {
         Self::Exception { kind: capitalized(kind), message }
     }
 
+    /// Whether Bedrock may bill the call all the same. It does not where it refused, nor where it
+    /// was not reached.
+    pub(super) fn is_billed(&self) -> bool {
+        match self {
+            Self::Payload(_) | Self::Request(_) | Self::Sign(_) | Self::Credentials(_) => false,
+            // Who gives up waiting does not stop a model that has begun.
+            Self::Send(error) => !matches!(error, TransportError::Failed(_)),
+            Self::InvalidReply(InvalidReply::Error(_)) => false,
+            Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Truncated => true,
+            Self::Refused { .. } | Self::Exception { .. } => self.code() == Code::Timeout,
+        }
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Payload(_) | Self::Request(_) | Self::Sign(_) => Code::Internal,

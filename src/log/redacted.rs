@@ -22,7 +22,11 @@ impl Redacted {
         secrets: impl IntoIterator<Item = &'a str>,
         quotable: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let mut text = text.to_owned();
+        let (secrets, quotable) = (secrets.into_iter().collect(), quotable.into_iter().collect());
+        Self::redact(text.to_owned(), secrets, quotable)
+    }
+
+    fn redact(mut text: String, mut secrets: Vec<&str>, quotable: Vec<&str>) -> Self {
         // The headers first, while their names are whole.
         for header in ["x-amz-security-token:", "authorization:"] {
             let mut from = 0;
@@ -35,7 +39,7 @@ impl Redacted {
                 text.replace_range(from..from + length, MARK);
             }
         }
-        let mut secrets: Vec<&str> = secrets.into_iter().filter(|it| is_telling(it)).collect();
+        secrets.retain(|it| is_telling(it));
         // A secret that is a part of another must not break it up before it is found.
         secrets.sort_by_key(|secret| Reverse(secret.len()));
         for secret in secrets {
@@ -43,7 +47,7 @@ impl Redacted {
         }
         // A quote that is cut could not be told from chance, so the cut is behind a margin.
         truncate(&mut text, Self::MAX_CHARS + QUOTE_BYTES);
-        text = without_quotes(&text, quotable);
+        text = without_quotes(&text, &quotable);
         truncate(&mut text, Self::MAX_CHARS);
         Self(text)
     }
@@ -58,7 +62,7 @@ const MARK: &str = "[redacted]";
 
 /// The text without what it has in common with the sources, as they are or as JSON strings:
 /// [`QUOTE_BYTES`] in a row, or all of a shorter source.
-fn without_quotes<'a>(text: &str, sources: impl IntoIterator<Item = &'a str>) -> String {
+fn without_quotes(text: &str, sources: &[&str]) -> String {
     // One pass over a source, which may be long; the text is short. What was found once need not
     // be found again, or a source of one repeated letter would take for ever.
     let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
@@ -81,7 +85,7 @@ fn without_quotes<'a>(text: &str, sources: impl IntoIterator<Item = &'a str>) ->
         let json = serde_json::to_string(source).unwrap_or_default();
         // Without the quotation marks around it.
         match json.get(1..json.len().saturating_sub(1)) {
-            Some(json) if json != source => find(json),
+            Some(json) if json != *source => find(json),
             _ => {}
         }
     }
@@ -119,6 +123,7 @@ fn find_ignoring_case(text: &str, name: &str, from: usize) -> Option<usize> {
 }
 
 impl From<&'static str> for Redacted {
+    #[inline(never)] // It is in many places.
     fn from(words: &'static str) -> Self {
         Self(words.to_owned())
     }

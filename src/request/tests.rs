@@ -16,6 +16,7 @@ fn prompts(prompt: &str) -> Request<'_> {
         temperature: Some(0.7),
         system: None,
         stop_sequences: Vec::new(),
+        model: None,
         stream: false,
     }
 }
@@ -41,7 +42,7 @@ fn accepted() {
         ("a NUL", r#"{"prompt": "\u0000"}"#, prompts("\0")),
         (
             "unknown names",
-            r#"{"Prompt": 1, "model": "x", "model": [], "prompt": "a"}"#,
+            r#"{"Prompt": 1, "models": "x", "models": [], "prompt": "a"}"#,
             prompts("a"),
         ),
         ("a lone surrogate that is not ours", r#"{"x": "\ud800", "prompt": "a"}"#, prompts("a")),
@@ -389,5 +390,35 @@ fn the_configuration_sets_the_limits() {
             .map(|request| (request.max_tokens, request.temperature))
             .map_err(|error| &*error.message);
         assert_eq!(actual, expected, "{variable}={value} {body}");
+    }
+}
+
+#[test]
+fn a_model_is_one_that_is_allowed() {
+    const DEFAULT: &str = "apac.anthropic.claude-sonnet-4-20250514-v1:0";
+    let cases = [
+        ("none", "", r#"{}"#.to_owned(), Ok(None)),
+        ("the default", "", format!(r#"{{"model": "{DEFAULT}"}}"#), Ok(Some(DEFAULT))),
+        ("an allowed one", "a,b", r#"{"model": "b"}"#.to_owned(), Ok(Some("b"))),
+        ("an escaped one", "a,b", r#"{"model": "\u0062"}"#.to_owned(), Ok(Some("b"))),
+        (
+            "the default beside a list",
+            "a",
+            format!(r#"{{"model": "{DEFAULT}"}}"#),
+            Ok(Some(DEFAULT)),
+        ),
+        ("another", "a,b", r#"{"model": "c"}"#.to_owned(), Err(Code::ModelNotAllowed)),
+        ("another without a list", "", r#"{"model": "a"}"#.to_owned(), Err(Code::ModelNotAllowed)),
+        ("with a space", "a", r#"{"model": " a"}"#.to_owned(), Err(Code::ModelNotAllowed)),
+        ("a number", "a", r#"{"model": 1}"#.to_owned(), Err(Code::InvalidRequest)),
+        ("null", "a", r#"{"model": null}"#.to_owned(), Err(Code::InvalidRequest)),
+        ("blank", "a", r#"{"model": ""}"#.to_owned(), Err(Code::InvalidRequest)),
+        ("twice", "a", r#"{"model": "a", "model": "a"}"#.to_owned(), Err(Code::InvalidRequest)),
+    ];
+    for (name, allowed, body, expected) in cases {
+        let config = config(&[("ALLOWED_MODELS", allowed)]).unwrap();
+        let actual = Request::parse(body.as_bytes(), &config);
+        let actual = actual.as_ref().map(|it| it.model.as_deref()).map_err(|error| error.code);
+        assert_eq!(actual, expected, "{name}");
     }
 }

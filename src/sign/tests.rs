@@ -12,6 +12,7 @@ use bedrock_stub::Received;
 use bedrock_stub::sigv4::{Authorization, PathEncoding, canonical_request, string_to_sign};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::*;
 
@@ -248,19 +249,25 @@ fn botocore_vectors() {
         for (name, value) in vector["headers"].as_object().unwrap() {
             request = request.header(name, value.as_str().unwrap());
         }
-        let mut request =
+        let unsigned =
             request.uri(text(&vector, "url")).body(text(&vector, "body").to_owned()).unwrap();
         let credentials = credentials(&vector, "session_token");
-        sign(&mut request, &credentials, scope(&vector), at(text(&vector, "time")))
+        let (scope, now) = (scope(&vector), at(text(&vector, "time")));
+        let (mut signed, mut post) = (unsigned.clone(), unsigned);
+        sign(&mut signed, &credentials, scope, now).map_err(|error| error.to_string())?;
+        let payload_hash = Sha256::digest(post.body()).into();
+        sign_post(&mut post, &payload_hash, &credentials, scope, now)
             .map_err(|error| error.to_string())?;
 
-        let stages = Stages::of(&request, PathEncoding::Twice, true);
-        for (key, actual) in [
-            ("canonical_request", &*stages.canonical_request),
-            ("string_to_sign", &stages.string_to_sign),
-            ("authorization", stages.received.header("authorization").unwrap()),
-        ] {
-            same(key, actual, text(&vector, key))?;
+        for (signer, request) in [("sign", &signed), ("sign_post", &post)] {
+            let stages = Stages::of(request, PathEncoding::Twice, true);
+            for (key, actual) in [
+                ("canonical_request", &*stages.canonical_request),
+                ("string_to_sign", &stages.string_to_sign),
+                ("authorization", stages.received.header("authorization").unwrap()),
+            ] {
+                same(&format!("{signer}: {key}"), actual, text(&vector, key))?;
+            }
         }
         Ok(())
     });

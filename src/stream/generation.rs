@@ -6,18 +6,20 @@ use futures_util::Stream;
 
 use crate::config::Config;
 use crate::host::{BodyStream, ReadError, TransportError};
+use crate::limits::{Reservation, Settlement};
 use crate::log::{Level, Record};
 use crate::request::Request;
-use crate::stream::{Decoder, Step, StreamEvent};
+use crate::stream::{Decoder, Generated, Step, StreamEvent};
 
 /// An answer of which the first frame has arrived: bytes go in, events come out. It holds the
-/// request's record, and gives it back at the end.
+/// request's record and what is reserved for it, and gives them back at the end.
 #[derive(Debug)]
 pub struct Generation<'a> {
     decoder: Decoder,
     request: Request<'static>,
     config: &'a Config,
     record: Record,
+    reservation: Option<Reservation>,
     started: SystemTime,
     announced: bool,
 }
@@ -33,7 +35,12 @@ impl<'a> Generation<'a> {
     ) -> Self {
         // Until the last event says otherwise.
         record.outcome = "cancelled";
-        Self { decoder, request, config, record, started, announced: false }
+        Self { decoder, request, config, record, reservation: None, started, announced: false }
+    }
+
+    pub(crate) fn with(mut self, reservation: Option<Reservation>) -> Self {
+        self.reservation = reservation;
+        self
     }
 
     /// Takes in what has arrived.
@@ -97,12 +104,17 @@ impl<'a> Generation<'a> {
         self.announced && self.decoder.is_over()
     }
 
-    /// The request's record. Before the last event it says that the client went away.
-    pub fn finish(mut self, now: SystemTime) -> Record {
-        let generated = self.decoder.so_far();
-        self.record.learn(generated.stop_reason.as_ref(), generated.usage);
+    /// The request's record, and what is left to be settled, where tokens are counted. Before the
+    /// last event the record says that the client went away.
+    pub fn finish(mut self, now: SystemTime) -> (Record, Option<Settlement>) {
+        let Generated { text, stop_reason, usage } = self.decoder.so_far();
+        self.record.learn(stop_reason.as_ref(), *usage);
         self.record.total_time = now.duration_since(self.started).ok();
-        self.record
+        let settlement = self.reservation.map(|it| match self.record.outcome {
+            "ok" => it.used(*usage),
+            _ => it.used_in_part(*usage, text.len()),
+        });
+        (self.record, settlement)
     }
 }
 
@@ -138,7 +150,8 @@ impl<B: BodyStream> Streaming<'_, B> {
 }
 
 impl<'a, B: BodyStream + 'a> Streaming<'a, B> {
-    /// The events as a [`Stream`]. The record is not to be had from it.
+    /// The events as a [`Stream`]. The record is not to be had from it, and no settlement: where
+    /// tokens are counted, take [`next`](Self::next) and [`Generation::finish`].
     pub fn into_stream(self) -> impl Stream<Item = StreamEvent> + 'a {
         futures_util::stream::unfold(self, |mut streaming| async {
             let event = streaming.next().await?;

@@ -1,5 +1,5 @@
 // The Worker's only module. scripts/build bundles it with what wasm-bindgen makes of entry.rs.
-import { WorkerEntrypoint } from "cloudflare:workers";
+import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import * as wasm from "bedrock-edge";
 
 // worker-build's own wraps this class, each instance of it and each method in a Proxy: 3 % of a
@@ -7,5 +7,12 @@ import * as wasm from "bedrock-edge";
 export default class extends WorkerEntrypoint {
   fetch(request) {
     return wasm.fetch(request, this.env);
+  }
+}
+
+/** The class of the binding LEDGER. Its name is in wrangler.toml, and an object's for its life. */
+export class CallerLedger extends DurableObject {
+  fetch(request) {
+    return wasm.ledger(this.ctx, request);
   }
 }

@@ -5,7 +5,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::handler::{schedule_reinit, set_on_abort};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::glue;
+use super::{glue, ledger};
 
 /// Answers a request.
 #[wasm_bindgen]
@@ -19,4 +19,10 @@ pub fn fetch(request: web_sys::Request, env: &JsValue) -> Promise {
 fn start() {
     std::panic::set_hook(Box::new(|panic| glue::fault(&panic.to_string())));
     set_on_abort(schedule_reinit);
+}
+
+/// Answers a message to a ledger, whose DurableObjectState this is.
+#[wasm_bindgen]
+pub fn ledger(state: &JsValue, request: &JsValue) -> Result<web_sys::Response, JsValue> {
+    ledger::answer(state, request)
 }

@@ -2,6 +2,8 @@
 // does every awaited promise: here a message's head, a body, an answer, and a piece of a stream
 // are one each.
 
+import { env, waitUntil } from "cloudflare:workers";
+
 // What a task is told in place of an error.
 const CANCELLED = undefined;
 const TIMED_OUT = null;
@@ -118,27 +120,55 @@ async function pieces(body, limit) {
   return new Blob(chunks).arrayBuffer();
 }
 
+export function sha256(bytes) {
+  return crypto.subtle.digest("SHA-256", bytes);
+}
+
 /** Sends a request. workerd sets Host and Content-Length, and leaves the path as it is. */
 export function send(method, url, headers, text, bytes, within) {
   running.within = within;
   const { signal } = (running.fetching ??= new AbortController());
-  const init = { method, headers: record(headers), redirect: "manual", signal };
-  if (text) init.body = text;
-  // A copy, because wasm's memory moves when it grows. A buffer, because a stream goes in chunks.
-  else if (bytes !== undefined) init.body = bytes.slice();
-  return fetch(url, init);
+  return fetch(url, { method, headers: record(headers), body: body(text, bytes), redirect: "manual", signal });
 }
 
 export function sleep(time) {
   return new Promise((resolve) => setTimeout(resolve, time));
 }
 
-export function respond(status, headers, body) {
-  return new Response(body === "" ? null : body, { status, headers: record(headers) });
+export function respond(status, headers, text, bytes) {
+  return new Response(body(text, bytes), { status, headers: record(headers) });
+}
+
+function body(text, bytes) {
+  // A copy, because wasm's memory moves when it grows. A buffer, because a stream goes in chunks.
+  return bytes === undefined ? text || null : bytes.slice();
 }
 
 export function random(length) {
   return crypto.getRandomValues(new Uint8Array(length));
+}
+
+// https://www.rfc-editor.org/rfc/rfc7518#section-3.1
+const ALGORITHMS = {
+  RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+  ES256: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
+};
+
+/** Keys that were imported, by their JWK. An issuer has few, and replaces them rarely. */
+const keys = new Map();
+const MAX_KEYS = 100;
+
+/** Whether the signature of a JWT is right. Fails if the key is none. */
+export async function verify(algorithm, jwk, message, signature) {
+  // Before anything is awaited: wasm's memory moves when it grows.
+  [message, signature] = [message.slice(), signature.slice()];
+  let key = keys.get(jwk);
+  if (!key) {
+    key = await crypto.subtle.importKey("jwk", JSON.parse(jwk), ALGORITHMS[algorithm], false, ["verify"]);
+    if (keys.size >= MAX_KEYS) keys.clear();
+    keys.set(jwk, key);
+  }
+  return crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, message);
 }
 
 /** Names and values, a line each, by turns. A record is half the price of a list of pairs. */
@@ -151,6 +181,50 @@ function record(lines) {
     record[name] = Object.hasOwn(record, name) ? `${record[name]}, ${value}` : value;
   }
   return record;
+}
+
+// --- Limits -------------------------------------------------------------------------------------
+
+/** Counts a request. True if it is within the limit, undefined if nothing counts. */
+export async function admit(key) {
+  return (await env.RATE_LIMITER?.limit({ key }))?.success;
+}
+
+/** Takes a message to the ledger of an account. Undefined if there are no ledgers. */
+export async function ledger(account, message) {
+  const { LEDGER } = env;
+  if (!LEDGER) return undefined;
+  for (let again = 1; ; again -= 1) {
+    try {
+      // A new stub each time: one that has failed may be broken.
+      const stub = LEDGER.get(LEDGER.idFromName(account));
+      const reply = await stub.fetch("https://ledger/", { headers: { message } });
+      if (reply.ok) return await reply.text();
+      throw new Error(`the ledger answers ${reply.status}`);
+    } catch (error) {
+      // A message can be sent twice.
+      if (again === 0) throw error;
+    }
+  }
+}
+
+/** The same, in the time after the answer. */
+export function settle(account, message) {
+  const failed = ({ message: error }) =>
+    console.error(JSON.stringify({ level: "error", outcome: "not_settled", error, message }));
+  waitUntil(ledger(account, message).catch(failed));
+}
+
+export function message(request) {
+  return request.headers.get("message") ?? "";
+}
+
+export function load(state) {
+  return state.storage.kv.get("ledger");
+}
+
+export function store(state, ledger) {
+  state.storage.kv.put("ledger", ledger);
 }
 
 // --- Streams ------------------------------------------------------------------------------------
@@ -295,7 +369,7 @@ const POLICY_VIOLATION = 1008;
 const INTERNAL_ERROR = 1011;
 
 /** A WebSocket that takes prompts, a message each, and answers them one after the other. */
-export function socket(open, stallMs) {
+export function socket(open, protocol, stallMs) {
   const [client, server] = Object.values(new WebSocketPair());
   server.binaryType = "arraybuffer";
   server.accept();
@@ -367,5 +441,6 @@ export function socket(open, stallMs) {
       leave();
     });
   }
-  return new Response(null, { status: 101, webSocket: client });
+  const headers = protocol ? { "sec-websocket-protocol": protocol } : {};
+  return new Response(null, { status: 101, webSocket: client, headers });
 }

@@ -23,6 +23,8 @@ extern "C" {
 
     pub fn read(message: &JsValue, limit: u32, within: f64) -> Promise;
 
+    pub fn sha256(bytes: &[u8]) -> Promise;
+
     #[wasm_bindgen(catch)]
     pub fn send(
         method: &str,
@@ -34,9 +36,30 @@ extern "C" {
     ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn respond(status: u16, headers: &str, body: &str) -> Result<web_sys::Response, JsValue>;
+    pub fn respond(
+        status: u16,
+        headers: &str,
+        text: Option<&str>,
+        bytes: Option<&[u8]>,
+    ) -> Result<web_sys::Response, JsValue>;
 
     pub fn random(length: u32) -> Vec<u8>;
+
+    pub fn verify(algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]) -> Promise;
+    pub fn admit(key: &str) -> Promise;
+
+    pub fn ledger(account: &str, message: &str) -> Promise;
+
+    #[wasm_bindgen(catch)]
+    pub fn settle(account: &str, message: &str) -> Result<(), JsValue>;
+
+    pub fn message(request: &JsValue) -> String;
+
+    #[wasm_bindgen(catch)]
+    pub fn load(state: &JsValue) -> Result<Option<String>, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub fn store(state: &JsValue, ledger: &str) -> Result<(), JsValue>;
 
     #[wasm_bindgen(catch)]
     pub fn reader(message: &JsValue) -> Result<JsValue, JsValue>;
@@ -54,5 +77,9 @@ extern "C" {
     ) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub fn socket(open: JsValue, stall_ms: f64) -> Result<web_sys::Response, JsValue>;
+    pub fn socket(
+        open: JsValue,
+        protocol: &str,
+        stall_ms: f64,
+    ) -> Result<web_sys::Response, JsValue>;
 }

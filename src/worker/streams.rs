@@ -3,14 +3,15 @@
 //! JavaScript reads Bedrock's answer and writes the client's; a piece goes through wasm in one
 //! synchronous call, however many frames it has.
 
+use std::rc::Rc;
+
 use js_sys::{Array, Promise};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 
 use super::body::JsBody;
 use super::{Worker, glue, log, milliseconds, now, task};
-use crate::config::Config;
-use crate::handler::socket_handler;
+use crate::handler::{Upgrade, socket_handler};
 use crate::host::TransportError;
 use crate::stream::{Generation, StreamEvent, Streaming};
 
@@ -25,13 +26,16 @@ pub(super) fn events(headers: &str, answer: Answer) -> Result<web_sys::Response,
 }
 
 /// A WebSocket that takes prompts.
-pub(super) fn socket(config: &'static Config) -> Result<web_sys::Response, JsValue> {
+pub(super) fn socket(upgrade: Upgrade<'static>) -> Result<web_sys::Response, JsValue> {
+    let (config, protocol) = (upgrade.config, upgrade.protocol);
+    let upgrade = Rc::new(upgrade);
     // A message in, and who waits for its answer; a reader of Bedrock's answer and its step out, or
     // the only event.
     let open = move |message: Vec<u8>, client: JsValue| -> Promise {
         let worker = Worker { client: client.clone() };
+        let upgrade = upgrade.clone();
         task::promise(&client, async move {
-            match socket_handler(message.into(), config, &worker).await {
+            match socket_handler(message.into(), &upgrade, &worker).await {
                 Ok(Streaming { mut body, generation }) => {
                     let step = step(generation, write_line);
                     Ok(Array::of2(&body.take_reader()?, &step).into())
@@ -43,8 +47,8 @@ pub(super) fn socket(config: &'static Config) -> Result<web_sys::Response, JsVal
             }
         })
     };
-    let open = Closure::<dyn FnMut(Vec<u8>, JsValue) -> Promise>::new(open);
-    glue::socket(open.into_js_value(), milliseconds(config.stall))
+    let open = Closure::<dyn FnMut(Vec<u8>, JsValue) -> Promise>::new(open).into_js_value();
+    glue::socket(open, protocol.unwrap_or_default(), milliseconds(config.stall))
 }
 
 /// A WebSocket's messages, a line each.
@@ -100,5 +104,10 @@ fn step(generation: Generation<'static>, write: fn(&StreamEvent, &mut Vec<u8>)) 
 
 fn finish(generation: Generation<'_>) {
     let config = generation.config();
-    log(&generation.finish(now()), Some(config));
+    let (record, settlement) = generation.finish(now());
+    if let Some(settlement) = settlement {
+        // Where it fails, the reservation expires.
+        let _ = glue::settle(&settlement.account, &settlement.message);
+    }
+    log(&record, Some(config));
 }

@@ -29,10 +29,15 @@ impl Answer {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Of every header that the Worker sets itself.
+    /// Of every header that the Worker sets itself, but those that every answer has. Panics without
+    /// the latter.
     pub fn header_names(&self) -> Vec<&str> {
+        let cache_control = self.header("cache-control").unwrap_or_default();
+        assert!(cache_control.starts_with("no-store"), "{self}");
+        assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "{self}");
+        let others = ["cache-control", "connection", "content-length", "x-content-type-options"];
         let names = self.headers.iter().map(|(name, _)| name.as_str());
-        names.filter(|name| !["connection", "content-length"].contains(name)).collect()
+        names.filter(|name| !others.contains(name)).collect()
     }
 
     /// `x-request-id`. Panics if it is not a UUID.

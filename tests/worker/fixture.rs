@@ -1,6 +1,6 @@
 //! A Worker and the Bedrock that it calls.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bedrock_stub::{Received, Settings, StreamCounts, Stub};
@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::client::PATIENCE;
-use crate::workerd::Workerd;
+use crate::workerd::{Directory, Workerd};
 
 pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -34,28 +34,37 @@ impl Fixture {
         SHARED.get_or_init(|| Self::with(json!({}))).await
     }
 
-    /// A new one, with these bindings beside the endpoint and the keys. A null takes one away.
+    /// A new one, with these bindings beside the endpoint and the keys, open to all. A null takes one away.
     pub async fn with(bindings: Value) -> Self {
         Self::with_stub(bindings, Settings::default()).await
     }
 
     pub async fn with_stub(bindings: Value, settings: Settings) -> Self {
-        Self::start(bindings, settings, |_| json!({})).await
+        let disk = Arc::new(Directory::new());
+        Self::start(disk, bindings, settings, |_| json!({})).await
+    }
+
+    /// One whose Durable Objects are in a directory, with those that are there.
+    pub async fn on(disk: Arc<Directory>, bindings: Value) -> Self {
+        Self::start(disk, bindings, Settings::default(), |_| json!({})).await
     }
 
     /// The same with an STS.
     pub async fn with_sts(bindings: Value, settings: Settings) -> Self {
+        let disk = Arc::new(Directory::new());
         let endpoint = |url: String| json!({ "AWS_ENDPOINT_URL_STS": format!("{url}/sts") });
-        Self::start(bindings, settings, endpoint).await
+        Self::start(disk, bindings, settings, endpoint).await
     }
 
     /// The same with a path for each region.
     pub async fn with_regions(bindings: Value) -> Self {
         let endpoint = |url: String| json!({ "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": format!("{url}/{{region}}") });
-        Self::start(bindings, Settings::default(), endpoint).await
+        let disk = Arc::new(Directory::new());
+        Self::start(disk, bindings, Settings::default(), endpoint).await
     }
 
     async fn start(
+        disk: Arc<Directory>,
         bindings: Value,
         settings: Settings,
         of_url: impl FnOnce(String) -> Value,
@@ -66,12 +75,14 @@ impl Fixture {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": stub.url(),
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AUTH": "open",
+            "LEDGER": true,
         });
         let all_members = all.as_object_mut().unwrap();
         all_members.extend(of_url(stub.url()).as_object().unwrap().clone());
         all_members.extend(bindings.as_object().unwrap().clone());
         all_members.retain(|_, value| !value.is_null());
-        Self { worker: Workerd::start(&all).await, stub }
+        Self { worker: Workerd::start(disk, &all).await, stub }
     }
 
     /// The only request to Bedrock with this prompt.

@@ -1,4 +1,5 @@
-//! The clients that people have: an EventSource and a WebSocket, in Node.js.
+//! The clients that people have: an EventSource and a WebSocket, in Node.js, and those who sign as
+//! AWS wants it: curl, aws4fetch, and the signer of the AWS SDK for JavaScript.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use crate::client::PATIENCE;
 use crate::events::{Event, Story};
 use crate::fixture::Fixture;
+use crate::signer::{KEY_ID, SECRET};
 
 const PROMPTS: [&str; 3] =
     ["今日の東京は晴れ☀️、気分は😀です。", "👩‍👩‍👧‍👦と🇯🇵と𠮷野家、é と e\u{301}", "plain English"];
@@ -85,4 +87,70 @@ async fn a_web_socket() {
     for (prompt, answer) in PROMPTS.iter().zip(answers) {
         is_the_whole_answer(fixture, prompt, &Story::of(prompt, answer)).await;
     }
+}
+
+/// A Worker that takes signatures only.
+async fn signed_only() -> Fixture {
+    Fixture::with(json!({ "AUTH": null, "CLIENT_KEYS": format!("{KEY_ID}:{SECRET}") })).await
+}
+
+/// The status and the body.
+async fn ran(mut command: Command) -> (u16, String) {
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = timeout(PATIENCE, output).await.expect("the client ends").unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let (body, status) = text.trim_end().rsplit_once('\n').unwrap_or(("", &text));
+    (status.parse().unwrap_or_else(|_| panic!("{text}{errors}")), body.to_owned())
+}
+
+#[tokio::test]
+async fn curl_that_signs() {
+    let fixture = signed_only().await;
+    let url = format!("http://{}/", fixture.worker.address);
+    let curl = |user: &str, scope: &str, body: &str, more: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--noproxy", "*", "--write-out", "\n%{http_code}"])
+            .args(["--aws-sigv4", scope, "--user", user])
+            .args(["--header", "content-type: application/json", "--data", body])
+            .args(more)
+            .arg(&url);
+        ran(curl)
+    };
+    let user = format!("{KEY_ID}:{SECRET}");
+    let body = r#"{"prompt":"こんにちは"}"#;
+    for service in ["bedrock", "execute-api", "lambda"] {
+        let scope = format!("aws:amz:ap-northeast-1:{service}");
+        let (status, body) = curl(&user, &scope, body, &[]).await;
+        assert_eq!(status, 200, "{service}: {body}");
+        assert!(body.starts_with(r#"{"input_prompt":"こんにちは","#), "{service}: {body}");
+    }
+    let scope = "aws:amz:ap-northeast-1:bedrock";
+    for (case, user, scope) in [
+        ("a wrong secret", format!("{KEY_ID}:{SECRET}x"), scope),
+        ("an unknown key", format!("EDGEUNKNOWN7EXAMPLES:{SECRET}"), scope),
+        ("another region", user.clone(), "aws:amz:us-east-1:bedrock"),
+        ("another service", user.clone(), "aws:amz:ap-northeast-1:s3"),
+    ] {
+        let (status, body) = curl(&user, scope, body, &[]).await;
+        assert_eq!(status, 401, "{case}: {body}");
+    }
+    assert_eq!(fixture.stub.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn signers_of_javascript() {
+    let fixture = signed_only().await;
+    let url = format!("http://{}/?x=1&y=a%20b", fixture.worker.address);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for signer in ["aws4fetch", "smithy"] {
+        for (secret, expected) in [(SECRET, 200), ("wrong", 401)] {
+            let mut node = Command::new(root.join("node_modules/.bin/node"));
+            node.arg(root.join("tests/clients/signers.mjs"));
+            node.args([signer, &url, KEY_ID, secret, r#"{"prompt":"こんにちは"}"#]);
+            let (status, body) = ran(node).await;
+            assert_eq!(status, expected, "{signer}: {body}");
+        }
+    }
+    assert_eq!(fixture.stub.requests().len(), 2);
 }

@@ -12,6 +12,7 @@ const METHOD_NOT_ALLOWED: (u16, &str) = (405, "method_not_allowed");
 
 const GENERATE: &str = "OPTIONS, POST";
 const HEALTH: &str = "GET, HEAD, OPTIONS";
+const USAGE: &str = "GET, HEAD, OPTIONS";
 const SOCKET: &str = "GET, OPTIONS";
 
 impl Workerd {
@@ -107,6 +108,7 @@ async fn other_methods() {
         ("/", vec!["GET", "PUT", "DELETE", "PATCH", "TRACE"], GENERATE),
         ("/healthz", vec!["POST", "PUT", "DELETE", "PATCH", "TRACE"], HEALTH),
         ("/ws", vec!["POST", "PUT", "DELETE", "PATCH", "TRACE"], SOCKET),
+        ("/usage", vec!["POST", "PUT", "DELETE", "PATCH", "TRACE"], USAGE),
     ];
     for (path, methods, allow) in cases {
         for method in methods {
@@ -125,6 +127,8 @@ async fn methods_without_a_body_in_the_answer() {
     let cases = [
         (Method::OPTIONS, "/", 204, Some(GENERATE), None),
         (Method::OPTIONS, "/healthz", 204, Some(HEALTH), None),
+        (Method::OPTIONS, "/usage", 204, Some(USAGE), None),
+        (Method::HEAD, "/usage", 200, None, None),
         (Method::OPTIONS, "/ws", 204, Some(SOCKET), None),
         (Method::HEAD, "/healthz", 200, None, None),
         (Method::HEAD, "/ws", 405, Some(SOCKET), Some("method_not_allowed")),

@@ -62,12 +62,14 @@ async fn the_head_and_the_events_tell_of_the_call() {
             "x-amzn-requestid",
             "x-bedrock-attempts",
             "x-bedrock-region",
+            "x-content-type-options",
             "x-request-id",
         ],
         "{head}"
     );
     assert_eq!(head.header("content-type"), Some(EVENT_STREAM), "{head}");
-    assert_eq!(head.header("cache-control"), Some("no-cache, no-transform"), "{head}");
+    assert_eq!(head.header("cache-control"), Some("no-store, no-transform"), "{head}");
+    assert_eq!(head.header("x-content-type-options"), Some("nosniff"), "{head}");
     assert_eq!(head.header("transfer-encoding"), Some("chunked"), "{head}");
     let (request_id, upstream_id) =
         (head.request_id().to_owned(), head.header("x-amzn-requestid").map(str::to_owned));

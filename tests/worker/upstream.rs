@@ -69,7 +69,7 @@ async fn nothing_of_the_clients_headers_is_passed_on() {
         .header("cf-connecting-ip", "203.0.113.1")
         .header("cf-ray", "0123456789abcdef-NRT")
         .header("cookie", "session=of-the-client")
-        .header("origin", "https://example.com")
+        .header("origin", format!("http://{}", fixture.worker.address))
         .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
         .header("user-agent", "of-the-client/1.0")
         .header("x-amz-content-sha256", "UNSIGNED-PAYLOAD")

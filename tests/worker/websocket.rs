@@ -12,7 +12,7 @@ use crate::workerd::Workerd;
 /// The key and its answer of RFC 6455, section 1.3.
 const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: worker\r\nupgrade: websocket\r\n\
     connection: Upgrade\r\nsec-websocket-version: 13\r\n\
-    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 pub const TEXT: u8 = 1;
@@ -22,6 +22,14 @@ const CLOSE: u8 = 8;
 /// An open connection.
 pub struct Socket<'a> {
     pub connection: Connection<'a>,
+    pub protocol: Protocol,
+}
+
+/// What the server has chosen.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Protocol {
+    None,
+    Ours,
 }
 
 /// What a server sends.
@@ -42,12 +50,33 @@ impl Workerd {
 
     /// Asks for a WebSocket. An error is the answer instead.
     pub async fn handshake(&self) -> Result<Socket<'_>, Answer> {
+        self.handshake_with(None, None).await
+    }
+
+    /// The same with these headers of a browser: `origin` and `sec-websocket-protocol`.
+    pub async fn handshake_with(
+        &self,
+        origin: Option<&str>,
+        protocols: Option<String>,
+    ) -> Result<Socket<'_>, Answer> {
         let mut connection = self.connect().await;
-        connection.write(HANDSHAKE).await;
+        let mut head = HANDSHAKE.to_owned();
+        if let Some(origin) = origin {
+            head += &format!("origin: {origin}\r\n");
+        }
+        if let Some(protocols) = protocols {
+            head += &format!("sec-websocket-protocol: {protocols}\r\n");
+        }
+        connection.write(head + "\r\n").await;
         let mut answer = connection.head().await;
         if answer.status == 101 {
             assert_eq!(answer.header("sec-websocket-accept"), Some(ACCEPT), "{answer}");
-            return Ok(Socket { connection });
+            let protocol = match answer.header("sec-websocket-protocol") {
+                None => Protocol::None,
+                Some("bedrock-edge") => Protocol::Ours,
+                Some(_) => panic!("another protocol: {answer}"),
+            };
+            return Ok(Socket { connection, protocol });
         }
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
         answer.body = connection.body(length).await;

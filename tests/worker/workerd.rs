@@ -33,10 +33,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A running Worker. Dropping it ends it.
 pub struct Workerd {
     pub address: SocketAddr,
+    /// Of the door to the ledgers, in `ledger_door.js`.
+    pub door: SocketAddr,
     output: Arc<Output>,
     /// Held open for `UNTIL_INPUT_ENDS`.
     input: Option<ChildStdin>,
     shell: Child,
+    _disk: Arc<Directory>,
 }
 
 #[derive(Default)]
@@ -45,22 +48,28 @@ struct Output {
     ended: AtomicUsize,
 }
 
-/// Removed on drop: workerd reads its files once, when it starts.
-struct Directory(PathBuf);
+/// Removed on drop.
+pub struct Directory(PathBuf);
 
 impl Workerd {
     /// Starts the Worker with these bindings, a JSON object: a string becomes a text, anything
     /// else JSON, as `wrangler` does it with `[vars]`.
     ///
+    /// `LEDGER` is the Durable Objects, with their storage in a directory, which can outlive the
+    /// process.
+    ///
     /// Panics if there is nothing to start, or if it does not listen.
-    pub async fn start(bindings: &Value) -> Self {
+    pub async fn start(disk: Arc<Directory>, bindings: &Value) -> Self {
         let (workerd, build) = prerequisites().unwrap_or_else(|problem| panic!("{problem}"));
         let directory = Directory::new();
         for name in ["index.js", "index_bg.wasm"] {
             fs::copy(build.join(name), directory.0.join(name)).unwrap();
         }
         let config = directory.0.join("config.capnp");
-        fs::write(&config, configuration(bindings)).unwrap();
+        for (name, source) in MODULES {
+            fs::write(directory.0.join(name), source).unwrap();
+        }
+        fs::write(&config, configuration(bindings, &disk)).unwrap();
 
         let mut command = Command::new("sh");
         // A signal from the keyboard goes to a process group: it must not end the shell alone.
@@ -81,12 +90,21 @@ impl Workerd {
         output.collect(shell.stderr.take().unwrap());
         let mut started = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            door: SocketAddr::from(([127, 0, 0, 1], 0)),
             output,
             input: shell.stdin.take(),
             shell,
+            _disk: disk,
         };
-        let port = started.wait_for("the port", |line| line["port"].as_u64()).await;
-        started.address.set_port(port.try_into().unwrap());
+        for socket in ["http", "door"] {
+            let is_it = |line: &Value| line["socket"] == socket;
+            let find = |line: &Value| is_it(line).then(|| line["port"].as_u64()).flatten();
+            let port = started.wait_for(socket, find).await.try_into().unwrap();
+            match socket {
+                "http" => started.address.set_port(port),
+                _ => started.door.set_port(port),
+            }
+        }
         started
     }
 
@@ -183,13 +201,27 @@ impl Output {
 }
 
 impl Directory {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("worker-{}-{number}", std::process::id());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&path).unwrap();
         Self(path)
+    }
+
+    /// How many Durable Objects are in it: each has a file, whose name is its id.
+    pub fn objects(&self) -> usize {
+        fn count(path: &Path) -> usize {
+            let is_id = |stem: &str| stem.len() == 64;
+            let count_of = |path: PathBuf| match path.file_name().and_then(|it| it.to_str()) {
+                _ if path.is_dir() => count(&path),
+                Some(name) => usize::from(name.strip_suffix(".sqlite").is_some_and(is_id)),
+                None => 0,
+            };
+            fs::read_dir(path).unwrap().map(|entry| count_of(entry.unwrap().path())).sum()
+        }
+        count(&self.0)
     }
 }
 
@@ -221,13 +253,27 @@ fn prerequisites() -> Result<(PathBuf, PathBuf), &'static str> {
     Ok((workerd, build))
 }
 
+/// What is in the configuration beside the Worker.
+const MODULES: [(&str, &str); 2] = [
+    ("rate_limiter.js", include_str!("rate_limiter.js")),
+    ("ledger_door.js", include_str!("ledger_door.js")),
+];
+
 /// <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>
-fn configuration(bindings: &Value) -> String {
+fn configuration(bindings: &Value, Directory(disk): &Directory) -> String {
     let bindings: Vec<String> = bindings
         .as_object()
         .unwrap()
         .iter()
         .map(|(name, value)| match value {
+            _ if name == "LEDGER" => {
+                r#"(name = "LEDGER", durableObjectNamespace = "CallerLedger")"#.to_owned()
+            }
+            // How many requests it lets through.
+            Value::Number(limit) if name == "RATE_LIMITER" => format!(
+                r#"(name = "RATE_LIMITER", wrapped = (moduleName = "tests:rate-limiter",
+                    innerBindings = [(name = "limit", json = "{limit}")]))"#
+            ),
             Value::String(text) => format!("(name = {}, text = {})", quoted(name), quoted(text)),
             json => format!("(name = {}, json = {})", quoted(name), quoted(&json.to_string())),
         })
@@ -236,6 +282,7 @@ fn configuration(bindings: &Value) -> String {
     let (date, flags) = compatibility();
     let (date, flags) = (quoted(&date), flags.iter().map(|flag| quoted(flag)).collect::<Vec<_>>());
     let flags = flags.join(", ");
+    let disk = quoted(&disk.to_string_lossy());
     // Only this machine can be reached: a test that would call AWS fails.
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
@@ -250,11 +297,30 @@ const config :Workerd.Config = (
       compatibilityDate = {date},
       compatibilityFlags = [{flags}],
       bindings = [{bindings}],
+      durableObjectNamespaces = [
+        (className = "CallerLedger", uniqueKey = "ledger", enableSql = true),
+      ],
+      durableObjectStorage = (localDisk = "disk"),
       globalOutbound = "net",
     )),
+    (name = "door", worker = (
+      modules = [(name = "ledger_door.js", esModule = embed "ledger_door.js")],
+      compatibilityDate = {date},
+      bindings = [
+        (name = "LEDGER",
+         durableObjectNamespace = (className = "CallerLedger", serviceName = "worker")),
+      ],
+    )),
+    (name = "disk", disk = (path = {disk}, writable = true)),
     (name = "net", network = (allow = ["local"])),
   ],
-  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "worker")],
+  extensions = [(modules = [
+    (name = "tests:rate-limiter", internal = true, esModule = embed "rate_limiter.js"),
+  ])],
+  sockets = [
+    (name = "http", address = "127.0.0.1:0", http = (), service = "worker"),
+    (name = "door", address = "127.0.0.1:0", http = (), service = "door"),
+  ],
 );
 "#
     )

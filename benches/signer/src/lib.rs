@@ -4,9 +4,10 @@
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bedrock_edge::{Credentials, Scope, sign};
+use bedrock_edge::{Credentials, Scope, sign_post};
 use http::Request;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use sha2::{Digest, Sha256};
 
 struct Signer {
     credentials: Credentials,
@@ -51,7 +52,8 @@ pub extern "C" fn signed(milliseconds: f64) -> usize {
             .header(ACCEPT, "application/json")
             .body(signer.body.as_slice());
         let Ok(mut request) = request else { return 0 };
-        if sign(&mut request, &signer.credentials, scope, now).is_ok()
+        let hash = Sha256::digest(&signer.body).into();
+        if sign_post(&mut request, &hash, &signer.credentials, scope, now).is_ok()
             && let Some(value) = request.headers().get(AUTHORIZATION)
         {
             signer.authorization.push_str(value.to_str().unwrap_or_default());

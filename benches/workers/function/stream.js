@@ -29,7 +29,7 @@ export async function answerInEvents(request, context) {
   } finally {
     record.upstream_ms = Date.now() - started;
   }
-  const headers = { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache, no-transform" };
+  const headers = { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store, no-transform" };
   // Not yet known of a stream.
   const { stop_reason, input_tokens, output_tokens } = record;
   Object.assign(record, { stop_reason: undefined, input_tokens: undefined, output_tokens: undefined });

@@ -143,6 +143,8 @@ function fail({ code, status, cause, allow, retryAfter }, record, headers) {
 export function finish({ record, started }, headers) {
   record.total_ms = Date.now() - started;
   record.level = record.status >= 500 ? "error" : record.status >= 400 ? "warn" : "info";
+  headers["Cache-Control"] ??= "no-store";
+  headers["X-Content-Type-Options"] = "nosniff";
   headers["x-request-id"] = record.request_id;
   if (record.x_amzn_requestid !== undefined) headers["x-amzn-requestid"] = record.x_amzn_requestid;
   if (record.stop_reason !== undefined) headers["x-stop-reason"] = record.stop_reason;

@@ -117,7 +117,7 @@ async fn an_answer_in_events_is_pinned() {
     assert_eq!(
         serde_json::to_string(&envelope).unwrap(),
         format!(
-            r#"{{"statusCode":200,"headers":{{"Content-Type":"text/event-stream; charset=utf-8","Cache-Control":"no-cache, no-transform","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-1","x-bedrock-attempts":"1","x-bedrock-region":"ap-northeast-1","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"","isBase64Encoded":false}}"#
+            r#"{{"statusCode":200,"headers":{{"Content-Type":"text/event-stream; charset=utf-8","cache-control":"no-store, no-transform","x-content-type-options":"nosniff","x-request-id":"{RANDOM_ID}","x-amzn-requestid":"aws-1","x-bedrock-attempts":"1","x-bedrock-region":"ap-northeast-1","server-timing":"bedrock;dur=250, total;dur=250"}},"body":"","isBase64Encoded":false}}"#
         )
     );
     assert_eq!(
@@ -131,7 +131,7 @@ async fn an_answer_in_events_is_pinned() {
     );
     host.pass(Scripted::STEP);
     assert_eq!(
-        streaming.generation.finish(host.now()).line(config.as_ref().ok()).unwrap(),
+        streaming.generation.finish(host.now()).0.line(config.as_ref().ok()).unwrap(),
         format!(
             r#"{{"level":"info","outcome":"ok","status":200,"request_id":"{RANDOM_ID}","model":"{MODEL}","region":"ap-northeast-1","upstream_status":200,"x_amzn_requestid":"aws-1","retries":0,"input_tokens":12,"output_tokens":7,"stop_reason":"end_turn","upstream_ms":250,"total_ms":500}}"#
         )
@@ -233,6 +233,8 @@ async fn failures_before_the_first_frame() {
         };
         let mut headers = json!({
             "Content-Type": "application/json; charset=utf-8",
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
             "x-error-code": code,
             "x-request-id": RANDOM_ID,
             "x-amzn-requestid": "aws-1",
@@ -316,7 +318,8 @@ async fn a_message_of_a_socket() {
         ("nothing", "", "Hello, how can I help you?"),
     ] {
         let host = host_of("stream", answer());
-        let mut streaming = socket_handler(message.into(), &config, &host).await.unwrap();
+        let mut streaming =
+            socket_handler(message.into(), &Upgrade::trusted(&config), &host).await.unwrap();
         let events = events_of(&mut streaming).await;
         let done = json!({
             "input_prompt": prompt,
@@ -351,7 +354,8 @@ async fn a_message_of_a_socket_fails() {
     let config = config(&[("MAX_BODY_BYTES", "64"), ONCE]).unwrap();
     for (name, message, host, status, (code, text, retryable)) in cases {
         let message = Bytes::copy_from_slice(message.as_bytes());
-        let (event, record) = socket_handler(message, &config, &host).await.unwrap_err();
+        let (event, record) =
+            socket_handler(message, &Upgrade::trusted(&config), &host).await.unwrap_err();
         let data = json!({ "code": code, "message": text, "retryable": retryable });
         let event: serde_json::Value = serde_json::from_str(&event.to_message()).unwrap();
         assert_eq!(event, json!({ "event": "error", "data": data }), "{name}");
@@ -361,13 +365,14 @@ async fn a_message_of_a_socket_fails() {
     }
 
     let host = none().then(200, &[], late);
-    let mut streaming = socket_handler(Bytes::new(), &config, &host).await.unwrap();
+    let mut streaming =
+        socket_handler(Bytes::new(), &Upgrade::trusted(&config), &host).await.unwrap();
     let events = events_of(&mut streaming).await;
     assert_eq!(
         events[2],
         r#"{"event":"error","data":{"code":"invalid_response","message":"Error: Invalid Bedrock response","retryable":false}}"#
     );
-    let record = streaming.generation.finish(host.now());
+    let (record, _) = streaming.generation.finish(host.now());
     assert_eq!(
         (record.outcome, record.status, record.level),
         ("invalid_response", 200, Level::Error)

@@ -5,7 +5,7 @@ use bedrock_stub::frames::{chunk, encode, exception};
 use serde_json::json;
 
 use super::*;
-use crate::handler::socket_handler;
+use crate::handler::{Upgrade, socket_handler};
 use crate::stream::StreamEvent;
 
 /// The frames of a whole answer.
@@ -24,10 +24,11 @@ fn throws(kind: &str) -> Watched {
 
 /// The names of the events, and the record of the end.
 async fn tell(config: &Config, host: &Scripted) -> (Vec<&'static str>, Record) {
-    let mut streaming = match socket_handler(Bytes::from("{}"), config, host).await {
-        Ok(streaming) => streaming,
-        Err((event, record)) => return (vec![event.name()], record),
-    };
+    let mut streaming =
+        match socket_handler(Bytes::from("{}"), &Upgrade::trusted(config), host).await {
+            Ok(streaming) => streaming,
+            Err((event, record)) => return (vec![event.name()], record),
+        };
     let mut names = Vec::new();
     let mut last = None;
     while let Some(event) = streaming.next().await {
@@ -35,7 +36,7 @@ async fn tell(config: &Config, host: &Scripted) -> (Vec<&'static str>, Record) {
         last = Some(event);
     }
     assert!(last.as_ref().is_some_and(StreamEvent::is_last));
-    (names, streaming.generation.finish(host.now()))
+    (names, streaming.generation.finish(host.now()).0)
 }
 
 const WHOLE: [&str; 4] = ["start", "delta", "delta", "done"];
@@ -47,7 +48,13 @@ async fn an_exception_as_the_first_frame_is_called_again() {
     #[rustfmt::skip]
     let cases: [Case; 6] = [
         ("throttled once", &["throttlingException"], &WHOLE, "ok", 2),
-        ("down twice", &["serviceUnavailableException", "internalServerException"], &WHOLE, "ok", 3),
+        (
+            "down twice",
+            &["serviceUnavailableException", "internalServerException"],
+            &WHOLE,
+            "ok",
+            3,
+        ),
         ("throttled to the end", &["throttlingException"; 3], &["error"], "throttled", 3),
         ("the model takes too long twice", &["modelTimeoutException"; 2], &["error"], "timeout", 2),
         ("rejected", &["validationException"], &["error"], "rejected", 1),

@@ -2,7 +2,8 @@ use super::*;
 use crate::error::Code;
 
 fn events() -> Vec<(&'static str, StreamEvent, &'static str)> {
-    let usage = |input_tokens, output_tokens| Usage { input_tokens, output_tokens };
+    let usage =
+        |input_tokens, output_tokens| Usage { input_tokens, output_tokens, ..Usage::default() };
     let delta = |text: &str| StreamEvent::Delta { text: text.to_owned() };
     let error = |code, message: &str| StreamEvent::Error {
         code,

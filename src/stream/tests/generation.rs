@@ -4,7 +4,7 @@ use bedrock_stub::frames::{error, exception};
 use bytes::Bytes;
 
 use super::*;
-use crate::handler::socket_handler;
+use crate::handler::{Upgrade, socket_handler};
 use crate::host::scripted::{ONCE, SECRET_ACCESS_KEY, Scripted, Watched, config};
 use crate::host::{BodyStream, Host};
 use crate::log::{Level, Record};
@@ -22,10 +22,11 @@ async fn take(count: usize, body: Watched) -> (Vec<StreamEvent>, Record) {
     let host = Scripted::new().then(200, &[], body);
     let config = config(&[ONCE]).unwrap();
     let message = json!({ "prompt": PROMPT }).to_string();
-    let mut streaming = match socket_handler(message.into(), &config, &host).await {
-        Ok(streaming) => streaming,
-        Err((event, record)) => return (vec![event], record),
-    };
+    let mut streaming =
+        match socket_handler(message.into(), &Upgrade::trusted(&config), &host).await {
+            Ok(streaming) => streaming,
+            Err((event, record)) => return (vec![event], record),
+        };
     let mut events = Vec::new();
     while events.len() < count {
         let Some(event) = streaming.next().await else {
@@ -36,7 +37,7 @@ async fn take(count: usize, body: Watched) -> (Vec<StreamEvent>, Record) {
         events.push(event);
     }
     host.pass(Scripted::STEP);
-    (events, streaming.generation.finish(host.now()))
+    (events, streaming.generation.finish(host.now()).0)
 }
 
 /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html>
@@ -222,7 +223,8 @@ async fn pieces_are_read_when_they_are_needed() {
         let (chunks, was_read) = (body.chunks.clone(), body.was_read.clone());
         let host = Scripted::new().then(200, &[], body);
         let config = config(&[]).unwrap();
-        let mut streaming = socket_handler(Bytes::new(), &config, &host).await.unwrap();
+        let mut streaming =
+            socket_handler(Bytes::new(), &Upgrade::trusted(&config), &host).await.unwrap();
         assert_eq!(chunks.get(), 1, "{name}");
         let (mut events, mut counts) = (Vec::new(), Vec::new());
         while counts.len() < expected.len() {
@@ -234,7 +236,8 @@ async fn pieces_are_read_when_they_are_needed() {
         assert_eq!(std::rc::Rc::strong_count(&was_read), 1, "{name}: the body is dropped");
 
         let host = Scripted::new().then(200, &[], Watched::in_pieces(pieces));
-        let streaming = socket_handler(Bytes::new(), &config, &host).await.unwrap();
+        let streaming =
+            socket_handler(Bytes::new(), &Upgrade::trusted(&config), &host).await.unwrap();
         assert_eq!(collect(streaming).await, events, "{name}");
     }
 }
@@ -249,7 +252,10 @@ async fn a_stream_that_is_dropped_drops_the_body() {
     let was_read = body.was_read.clone();
     let host = Scripted::new().then(200, &[], body);
     let config = config(&[]).unwrap();
-    let stream = socket_handler(Bytes::new(), &config, &host).await.unwrap().into_stream();
+    let stream = socket_handler(Bytes::new(), &Upgrade::trusted(&config), &host)
+        .await
+        .unwrap()
+        .into_stream();
     let mut stream = Box::pin(stream);
     assert!(futures_util::StreamExt::next(&mut stream).await.is_some());
     assert_eq!(std::rc::Rc::strong_count(&was_read), 2);

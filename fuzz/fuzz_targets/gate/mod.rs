@@ -1,0 +1,70 @@
+//! The gate from outside: a Host that has keys for JWTs, and takes every signature for right.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bedrock_edge::{
+    Config, ConfigError, Event, Host, Record, TransportError, VerifyError, VerifyingKey,
+    lambda_handler,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+
+pub const NOW: u64 = 1_767_323_045;
+pub const ISSUER: &str = "https://issuer.example";
+
+const JWKS: &str = r#"{"keys":[
+    {"kty":"EC","crv":"P-256","kid":"1","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}"#;
+
+struct Place;
+
+impl Host for Place {
+    type Body = Bytes;
+
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(NOW)
+    }
+
+    fn random(&self) -> u128 {
+        42
+    }
+
+    async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
+        panic!("nobody else fetches");
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+        let is_issuers = request.uri().host() == Some("issuer.example");
+        Ok(Response::new(Bytes::from_static(if is_issuers { JWKS.as_bytes() } else { b"{}" })))
+    }
+
+    async fn verify(&self, _: &VerifyingKey, _: &[u8], _: &[u8]) -> Result<bool, VerifyError> {
+        Ok(true)
+    }
+}
+
+pub fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_vars(|name| {
+        let set = vars.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+        set.or(match name {
+            "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE"),
+            "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+            _ => None,
+        })
+        .map(str::to_owned)
+    })
+}
+
+/// The record of a request. Nobody gets to step 4 without a caller.
+pub fn ask(event: Event<Bytes>, config: &Result<Config, ConfigError>) -> Record {
+    let mut answer = pin!(lambda_handler(event, config, &Place));
+    let Poll::Ready((envelope, record)) =
+        answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    else {
+        panic!("nothing here waits");
+    };
+    assert_eq!(record.caller.is_some(), ![401, 413].contains(&envelope.status_code));
+    record
+}

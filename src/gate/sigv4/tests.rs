@@ -1,0 +1,108 @@
+//! Requests of the project's signer and of AWS's own test vectors, taken as they came.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request};
+
+use super::*;
+use crate::sign::{Credentials, Scope, sign};
+
+const ID: &str = "EDGEIOSFODNN7EXAMPLE";
+const SECRET: &str = "edgeXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1";
+const NOW: u64 = 1_767_323_045;
+
+fn keys() -> Keys {
+    Keys::parse(&format!("{ID}:{SECRET}")).unwrap()
+}
+
+fn signed(target: &str, headers: &[(&'static str, &str)], body: &str, time: u64) -> Event<Bytes> {
+    let uri = format!("https://worker.example{target}");
+    let mut request = Request::post(uri).body(Bytes::from(body.to_owned())).unwrap();
+    for (name, value) in headers {
+        request.headers_mut().append(*name, HeaderValue::from_str(value).unwrap());
+    }
+    let credentials = Credentials::new(ID, SECRET, None);
+    let scope = Scope { region: "ap-northeast-1", service: "bedrock" };
+    sign(&mut request, &credentials, scope, at(time)).unwrap();
+    let (mut head, body) = request.into_parts();
+    head.headers.insert("host", HeaderValue::from_static("worker.example"));
+    Event::from_http(Method::POST, target, head.headers, body)
+}
+
+fn check(event: &Event<Bytes>, now: u64) -> Result<Caller, Refusal> {
+    let authorization = event.headers["authorization"].to_str().unwrap();
+    let signed = verify(authorization, event, &keys(), "ap-northeast-1", at(now))?;
+    signed.check(&event.body)
+}
+
+#[test]
+fn what_our_signer_signs() {
+    let hash = hex(&Sha256::digest("{}"));
+    let targets =
+        ["/", "/?", "/?a=1&b=2", "/?b=2&a=1&a=0", "/?empty=&x", "/a%3Ab/c", "/?a=%E3%81%82"];
+    let header_sets: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("content-type", "application/json")],
+        &[("x-amz-content-sha256", &hash)],
+        &[("x-a", "  a   b  "), ("x-b", ""), ("x-c", "1"), ("x-c", "2")],
+    ];
+    for target in targets {
+        for headers in header_sets {
+            let case = format!("{target} {headers:?}");
+            let event = signed(target, headers, "{}", NOW);
+            assert_eq!(check(&event, NOW).unwrap().as_str(), "key:EDGEIOSFODNN7EXAMPLE", "{case}");
+            let other = event.map(|_| Bytes::from_static(b"{ }"));
+            assert!(check(&other, NOW).is_err(), "{case}");
+        }
+    }
+}
+
+#[test]
+fn five_minutes() {
+    let event = signed("/", &[], "{}", NOW);
+    for (now, is_good) in
+        [(NOW - 301, false), (NOW - 300, true), (NOW, true), (NOW + 300, true), (NOW + 301, false)]
+    {
+        assert_eq!(check(&event, now).is_ok(), is_good, "{now}");
+    }
+    let Err(Refusal::Aws { message, .. }) = check(&event, NOW + 301) else { panic!("in") };
+    assert_eq!(
+        message,
+        "Signature expired: 20260102T030405Z is now earlier than 20260102T030406Z \
+         (20260102T030906Z - 5 min.)"
+    );
+}
+
+#[test]
+fn dates() {
+    for (text, seconds) in [
+        ("19700101T000000Z", Some(0)),
+        ("20150830T123600Z", Some(1_440_938_160)),
+        ("20240229T235959Z", Some(1_709_251_199)),
+        ("20230229T000000Z", None),
+        ("20150830T240000Z", None),
+        ("20150830T123660Z", None),
+        ("20150830T12360Z", None),
+        ("20150830 123600Z", None),
+        ("+0150830T123600Z", None),
+        ("19691231T235959Z", None),
+        ("2015083OT123600Z", None),
+        ("あ0830T123600Z", None),
+        ("", None),
+    ] {
+        assert_eq!(parse_amz_date(text), seconds, "{text}");
+        if let Some(seconds) = seconds {
+            assert_eq!(amz_date(seconds), text);
+        }
+    }
+}
+
+#[test]
+fn the_canonical_request_is_pinned() {
+    let event = signed("/a%3Ab?b=%7e&a=+&c", &[("x-a", "1  2")], "{}", NOW);
+    let names = ["host", "x-a", "x-amz-date"];
+    assert_eq!(
+        canonical::request(&event, &names),
+        "POST\n/a%253Ab\na=%2B&b=~&c=\nhost:worker.example\nx-a:1 2\nx-amz-date:20260102T030405Z\n\n\
+         host;x-a;x-amz-date"
+    );
+}

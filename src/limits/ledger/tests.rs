@@ -1,0 +1,398 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+use time::{Date, Month, Time};
+
+use super::*;
+
+const LEASE: u64 = 900;
+
+/// Seconds since the epoch at a time of day in UTC.
+fn at(year: i32, month: u8, day: u8, hour: u8, minute: u8, second: u8) -> u64 {
+    let date = Date::from_calendar_date(year, Month::try_from(month).unwrap(), day).unwrap();
+    let time = Time::from_hms(hour, minute, second).unwrap();
+    date.with_time(time).assume_utc().unix_timestamp().try_into().unwrap()
+}
+
+fn reserve(id: impl ToString, tokens: u64, budget: Budget) -> Message {
+    Message::Reserve { id: id.to_string(), tokens, lease: LEASE, budget }
+}
+
+fn settle(id: impl ToString, tokens: u64) -> Message {
+    Message::Settle { id: id.to_string(), tokens }
+}
+
+fn daily(tokens: u64) -> Budget {
+    Budget { daily_tokens: Some(tokens), ..Budget::default() }
+}
+
+fn monthly(tokens: u64) -> Budget {
+    Budget { monthly_tokens: Some(tokens), ..Budget::default() }
+}
+
+fn in_flight(requests: u64) -> Budget {
+    Budget { max_in_flight: Some(requests), ..Budget::default() }
+}
+
+/// (in flight, used today, reserved today, used this month, reserved this month)
+fn numbers(ledger: &mut Ledger, now: u64) -> (u64, u64, u64, u64, u64) {
+    let Standing { in_flight, today, this_month } = ledger.take(&Message::Usage, now).standing;
+    (in_flight, today.used, today.reserved, this_month.used, this_month.reserved)
+}
+
+#[test]
+fn what_is_reserved_and_what_is_used_never_exceed_the_budget() {
+    let now = at(2026, 1, 2, 3, 4, 5);
+    let cases = [
+        ("a day", daily(1000), Verdict::DailyTokens, 9),
+        ("a month", monthly(1000), Verdict::MonthlyTokens, 9),
+        ("in flight", in_flight(7), Verdict::TooManyInFlight, 7),
+        (
+            "the first that is reached",
+            Budget { max_in_flight: Some(20), daily_tokens: Some(500), monthly_tokens: Some(900) },
+            Verdict::DailyTokens,
+            4,
+        ),
+        ("no limit but the ledger's own", Budget::default(), Verdict::TooManyInFlight, 1000),
+    ];
+    for (name, budget, refusal, granted) in cases {
+        let mut ledger = Ledger::default();
+        let verdicts: Vec<_> =
+            (0..1200).map(|id| ledger.take(&reserve(id, 111, budget), now).verdict).collect();
+        let (done, refused) = verdicts.split_at(granted);
+        assert!(done.iter().all(|it| *it == Verdict::Done), "{name}");
+        assert!(refused.iter().all(|it| *it == refusal), "{name}: {:?}", &refused[..3]);
+
+        // What is settled on less makes room for as much.
+        ledger.take(&settle(0, 11), now);
+        let all = 111 * (granted as u64 - 1);
+        assert_eq!(numbers(&mut ledger, now).1, 11, "{name}");
+        assert_eq!(numbers(&mut ledger, now).2, all, "{name}");
+        let room = |limit: Option<u64>| limit.map_or(u64::MAX, |limit| limit - 11 - all);
+        let room = room(budget.daily_tokens).min(room(budget.monthly_tokens));
+        if room < u64::MAX {
+            let verdict = ledger.take(&reserve("more", room + 1, budget), now).verdict;
+            assert_eq!(verdict, refusal, "{name}");
+        }
+        let verdict = ledger.take(&reserve("rest", room.min(1 << 40), budget), now).verdict;
+        assert_eq!(verdict, Verdict::Done, "{name}");
+    }
+}
+
+#[test]
+fn a_reservation_that_is_never_settled_is_given_back() {
+    let now = at(2026, 1, 2, 3, 4, 5);
+    let budget = Budget { max_in_flight: Some(1), ..daily(100) };
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.take(&reserve("crashed", 100, budget), now).verdict, Verdict::Done);
+    for (after, verdict) in [(1, Verdict::TooManyInFlight), (LEASE - 1, Verdict::TooManyInFlight)] {
+        assert_eq!(ledger.take(&reserve("next", 100, budget), now + after).verdict, verdict);
+        assert_eq!(numbers(&mut ledger, now + after), (1, 0, 100, 0, 100));
+    }
+    assert_eq!(numbers(&mut ledger, now + LEASE), (0, 0, 0, 0, 0));
+    assert_eq!(ledger.take(&reserve("next", 100, budget), now + LEASE).verdict, Verdict::Done);
+
+    // It was no crash: what was used counts, also beyond the limit.
+    ledger.take(&settle("crashed", 60), now + LEASE + 1);
+    assert_eq!(numbers(&mut ledger, now + LEASE + 1), (1, 60, 100, 60, 100));
+}
+
+#[test]
+fn what_is_said_twice_counts_once() {
+    let now = at(2026, 1, 2, 3, 4, 5);
+    let mut ledger = Ledger::default();
+    for _ in 0..3 {
+        assert_eq!(ledger.take(&reserve("a", 50, daily(60)), now).verdict, Verdict::Done);
+        assert_eq!(numbers(&mut ledger, now), (1, 0, 50, 0, 50));
+    }
+    for _ in 0..3 {
+        ledger.take(&settle("a", 20), now + 1);
+        assert_eq!(numbers(&mut ledger, now + 1), (0, 20, 0, 20, 0));
+    }
+    ledger.take(&settle("never reserved", 20), now + 1);
+    assert_eq!(numbers(&mut ledger, now + 1), (0, 20, 0, 20, 0));
+    // After its deadline as well.
+    ledger.take(&reserve("b", 10, daily(60)), now);
+    for _ in 0..3 {
+        ledger.take(&settle("b", 7), now + LEASE + 60);
+        assert_eq!(numbers(&mut ledger, now + LEASE + 60), (0, 27, 0, 27, 0));
+    }
+}
+
+/// A request over the end of a day, settled at the given time: what counts before and after.
+#[test]
+fn the_day_of_a_reservation_is_the_one_that_counts_it() {
+    let before_midnight = at(2026, 1, 2, 23, 59, 59);
+    let midnight = before_midnight + 1;
+    let budget = Budget { daily_tokens: Some(100), monthly_tokens: Some(150), ..Budget::default() };
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.take(&reserve("over", 100, budget), before_midnight).verdict, Verdict::Done);
+    let full = ledger.take(&reserve("late", 1, budget), before_midnight);
+    assert_eq!(full.verdict, Verdict::DailyTokens);
+    assert_eq!(full.standing.today.ends, midnight);
+
+    // A new day has a new budget, and the month still has the reservation.
+    assert_eq!(numbers(&mut ledger, midnight), (1, 0, 0, 0, 100));
+    assert_eq!(ledger.take(&reserve("next", 51, budget), midnight).verdict, Verdict::MonthlyTokens);
+    assert_eq!(ledger.take(&reserve("next", 50, budget), midnight).verdict, Verdict::Done);
+    ledger.take(&settle("over", 80), midnight + 5);
+    assert_eq!(numbers(&mut ledger, midnight + 5), (1, 0, 50, 80, 50));
+    ledger.take(&settle("next", 30), midnight + 6);
+    assert_eq!(numbers(&mut ledger, midnight + 6), (0, 30, 0, 110, 0));
+}
+
+#[test]
+fn the_end_of_a_month() {
+    let last = at(2026, 1, 31, 23, 59, 59);
+    let first = last + 1;
+    let mut ledger = Ledger::default();
+    ledger.take(&reserve("over", 100, monthly(100)), last);
+    let full = ledger.take(&reserve("late", 1, monthly(100)), last);
+    assert_eq!((full.verdict, full.standing.this_month.ends), (Verdict::MonthlyTokens, first));
+    assert_eq!(numbers(&mut ledger, first), (1, 0, 0, 0, 0));
+    assert_eq!(ledger.take(&reserve("next", 100, monthly(100)), first).verdict, Verdict::Done);
+    // It belongs to January, and January is over.
+    ledger.take(&settle("over", 90), first + 1);
+    assert_eq!(numbers(&mut ledger, first + 1), (1, 0, 100, 0, 100));
+}
+
+#[test]
+fn when_days_and_months_end() {
+    let cases = [
+        ("a day", at(2026, 1, 2, 3, 4, 5), at(2026, 1, 3, 0, 0, 0), at(2026, 2, 1, 0, 0, 0)),
+        (
+            "a first second",
+            at(2026, 1, 1, 0, 0, 0),
+            at(2026, 1, 2, 0, 0, 0),
+            at(2026, 2, 1, 0, 0, 0),
+        ),
+        (
+            "a last second",
+            at(2026, 4, 30, 23, 59, 59),
+            at(2026, 5, 1, 0, 0, 0),
+            at(2026, 5, 1, 0, 0, 0),
+        ),
+        ("a February", at(2027, 2, 28, 12, 0, 0), at(2027, 3, 1, 0, 0, 0), at(2027, 3, 1, 0, 0, 0)),
+        (
+            "before a leap day",
+            at(2028, 2, 28, 12, 0, 0),
+            at(2028, 2, 29, 0, 0, 0),
+            at(2028, 3, 1, 0, 0, 0),
+        ),
+        ("a leap day", at(2028, 2, 29, 12, 0, 0), at(2028, 3, 1, 0, 0, 0), at(2028, 3, 1, 0, 0, 0)),
+        (
+            "no leap year",
+            at(2100, 2, 28, 12, 0, 0),
+            at(2100, 3, 1, 0, 0, 0),
+            at(2100, 3, 1, 0, 0, 0),
+        ),
+        ("a year", at(2026, 12, 31, 23, 59, 59), at(2027, 1, 1, 0, 0, 0), at(2027, 1, 1, 0, 0, 0)),
+    ];
+    for (name, now, day, month) in cases {
+        let standing = Ledger::default().take(&Message::Usage, now).standing;
+        assert_eq!((standing.today.ends, standing.this_month.ends), (day, month), "{name}");
+    }
+}
+
+/// The same month and day of another month or year are not the same.
+#[test]
+fn pages_are_turned() {
+    let cases = [
+        ("the next day", at(2026, 1, 3, 0, 0, 0), (0, 0, 0, 40, 0)),
+        ("the same day of the next month", at(2026, 2, 2, 3, 4, 5), (0, 0, 0, 0, 0)),
+        ("the same day of the next year", at(2027, 1, 2, 3, 4, 5), (0, 0, 0, 0, 0)),
+        // A clock that goes back gives nothing back.
+        ("an hour before, on the day before", at(2026, 1, 1, 23, 4, 5), (0, 40, 0, 40, 0)),
+        ("the month before", at(2025, 12, 31, 3, 4, 5), (0, 40, 0, 40, 0)),
+    ];
+    for (name, then, expected) in cases {
+        let now = at(2026, 1, 2, 3, 4, 5);
+        let mut ledger = Ledger::default();
+        ledger.take(&reserve("a", 100, daily(100)), now);
+        ledger.take(&settle("a", 40), now);
+        assert_eq!(numbers(&mut ledger, then), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_ledger_does_not_grow() {
+    let begin = at(2026, 1, 2, 3, 4, 5);
+    let mut ledger = Ledger::default();
+    let mut longest = 0;
+    // Nothing is ever settled.
+    for id in 0..5000 {
+        ledger.take(&reserve(id, 1, Budget::default()), begin + id);
+        longest = longest.max(ledger.leases.len());
+    }
+    assert_eq!(longest, 2000);
+    assert!(ledger.to_json().len() < 200_000);
+    ledger.take(&Message::Usage, begin + 5000 + LEASE + REMEMBERED);
+    assert_eq!(ledger.leases, []);
+}
+
+#[test]
+fn numbers_without_end() {
+    let now = at(2026, 1, 2, 3, 4, 5);
+    let budget = Budget { max_in_flight: Some(u64::MAX), ..monthly(u64::MAX) };
+    let mut ledger = Ledger::default();
+    for id in 0..3 {
+        ledger.take(&reserve(id, u64::MAX, budget), now);
+        ledger.take(&settle(id, u64::MAX), now);
+    }
+    assert_eq!(numbers(&mut ledger, now).1, u64::MAX);
+    ledger.take(&reserve("a", u64::MAX, Budget::default()), u64::MAX);
+    assert_eq!(numbers(&mut ledger, u64::MAX).0, 0);
+}
+
+/// Objects outlive versions, and a Worker can meet an object of another version.
+#[test]
+fn format_unchanged() {
+    let now = at(2026, 1, 2, 3, 4, 5);
+    let budget =
+        Budget { max_in_flight: Some(2), daily_tokens: Some(1000), monthly_tokens: Some(20_000) };
+    let steps = [
+        (
+            reserve("00000000-0000-4000-8000-00000000002a", 150, budget),
+            r#"{"reserve":"00000000-0000-4000-8000-00000000002a","tokens":150,"lease":900,"max_in_flight":2,"daily_tokens":1000,"monthly_tokens":20000}"#,
+            r#"{"day":20455,"today":0,"this_month":0,"leases":[{"id":"00000000-0000-4000-8000-00000000002a","made":1767323045,"expires":1767323945,"tokens":150}]}"#,
+            r#"{"verdict":"done","in_flight":1,"today":{"used":0,"reserved":150,"ends":1767398400},"this_month":{"used":0,"reserved":150,"ends":1769904000}}"#,
+        ),
+        (
+            settle("00000000-0000-4000-8000-00000000002a", 36),
+            r#"{"settle":"00000000-0000-4000-8000-00000000002a","tokens":36}"#,
+            r#"{"day":20455,"today":36,"this_month":36,"leases":[]}"#,
+            r#"{"verdict":"done","in_flight":0,"today":{"used":36,"reserved":0,"ends":1767398400},"this_month":{"used":36,"reserved":0,"ends":1769904000}}"#,
+        ),
+        (
+            reserve("b", 965, Budget { daily_tokens: Some(1000), ..Budget::default() }),
+            r#"{"reserve":"b","tokens":965,"lease":900,"daily_tokens":1000}"#,
+            r#"{"day":20455,"today":36,"this_month":36,"leases":[]}"#,
+            r#"{"verdict":"daily_tokens","in_flight":0,"today":{"used":36,"reserved":0,"ends":1767398400},"this_month":{"used":36,"reserved":0,"ends":1769904000}}"#,
+        ),
+        (
+            Message::Usage,
+            r#"{"usage":true}"#,
+            r#"{"day":20455,"today":36,"this_month":36,"leases":[]}"#,
+            r#"{"verdict":"done","in_flight":0,"today":{"used":36,"reserved":0,"ends":1767398400},"this_month":{"used":36,"reserved":0,"ends":1769904000}}"#,
+        ),
+    ];
+    let mut stored = None;
+    for (message, text, after, reply) in steps {
+        assert_eq!(message.to_json(), text);
+        assert_eq!(Message::parse(text), Some(message));
+        let (changed, answer) = Ledger::exchange(stored.as_deref(), text, now).unwrap();
+        stored = changed.or(stored);
+        assert_eq!(stored.as_deref(), Some(after), "{text}");
+        assert_eq!(Ledger::parse(after).unwrap().to_json(), after);
+        assert_eq!(answer, reply, "{text}");
+        assert_eq!(Reply::parse(reply).unwrap().to_json(), reply);
+    }
+    // A refusal and a question change nothing, so nothing is written.
+    let (changed, _) = Ledger::exchange(stored.as_deref(), r#"{"usage":true}"#, now).unwrap();
+    assert_eq!(changed, None);
+    for verdict in Verdict::ALL {
+        let text = format!(
+            r#"{{"verdict":"{}","in_flight":0,"today":{{"used":0,"reserved":0,"ends":0}},"this_month":{{"used":0,"reserved":0,"ends":0}},"new":1}}"#,
+            ["done", "too_many_in_flight", "daily_tokens", "monthly_tokens"][verdict as usize]
+        );
+        assert_eq!(Reply::parse(&text).unwrap().verdict, verdict);
+    }
+}
+
+/// What is not ours is not taken for an empty ledger, which would be an open one.
+#[test]
+fn unknown_texts() {
+    let good = r#"{"day":20455,"today":0,"this_month":0,"leases":[]}"#;
+    let message = r#"{"usage":true}"#;
+    let cases = [
+        ("nothing stored", Some(""), message),
+        ("cut off", Some(&good[..20]), message),
+        ("no number", Some(r#"{"day":20455,"today":"0","this_month":0,"leases":[]}"#), message),
+        (
+            "a negative number",
+            Some(r#"{"day":20455,"today":-1,"this_month":0,"leases":[]}"#),
+            message,
+        ),
+        ("no leases", Some(r#"{"day":20455,"today":0,"this_month":0}"#), message),
+        (
+            "half a lease",
+            Some(r#"{"day":20455,"today":0,"this_month":0,"leases":[{"id":"a"}]}"#),
+            message,
+        ),
+        ("no message", Some(good), ""),
+        ("an unknown message", Some(good), r#"{"forgive":true}"#),
+        ("a reservation without tokens", Some(good), r#"{"reserve":"a","lease":900}"#),
+        ("a settlement without tokens", None, r#"{"settle":"a"}"#),
+    ];
+    for (name, stored, message) in cases {
+        assert_eq!(Ledger::exchange(stored, message, 0), None, "{name}");
+    }
+    assert!(Ledger::exchange(Some(good), message, 0).is_some());
+}
+
+/// What may happen: a request comes, one that came ends, or time passes.
+#[derive(Clone, Debug)]
+enum Step {
+    Reserve(u64),
+    Settle { which: usize, percent: u64 },
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1..400_u64).prop_map(Step::Reserve),
+        (0..8_usize, 0..=100_u64).prop_map(|(which, percent)| Step::Settle { which, percent }),
+        // Less than a lease, and over many a midnight.
+        (0..LEASE / 2).prop_map(Step::Pass),
+        Just(Step::Pass(DAY / 3)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// In whatever order: as long as calls end before their deadlines and use no more than they
+    /// reserved, no limit is exceeded at any time, and nothing is lost.
+    #[test]
+    fn no_order_exceeds_a_limit(steps in vec(step(), 1..200)) {
+        let budget = Budget { max_in_flight: Some(5), daily_tokens: Some(1000), monthly_tokens: Some(1500) };
+        let mut now = at(2026, 1, 30, 12, 0, 0);
+        let mut stored: Option<String> = None;
+        let mut open: Vec<(String, u64, u64)> = Vec::new();
+        // By day and by month, as Bedrock would bill.
+        let mut billed = std::collections::BTreeMap::<(u64, u64), u64>::new();
+        for (number, step) in steps.into_iter().enumerate() {
+            let message = match step {
+                Step::Pass(seconds) => {
+                    now += seconds;
+                    open.retain(|(_, _, made)| made + LEASE > now);
+                    Message::Usage
+                }
+                Step::Reserve(tokens) => reserve(number, tokens, budget),
+                Step::Settle { which, percent } => {
+                    if open.is_empty() {
+                        continue;
+                    }
+                    let (id, tokens, made) = open.remove(which % open.len());
+                    let used = tokens * percent / 100;
+                    let day = made / DAY;
+                    *billed.entry((month_of(day).start, day)).or_default() += used;
+                    settle(id, used)
+                }
+            };
+            let (changed, reply) = Ledger::exchange(stored.as_deref(), &message.to_json(), now).unwrap();
+            stored = changed.or(stored);
+            let Reply { verdict, standing } = Reply::parse(&reply).unwrap();
+            if let (Message::Reserve { id, tokens, .. }, Verdict::Done) = (message, verdict) {
+                open.push((id, tokens, now));
+            }
+            prop_assert_eq!(standing.in_flight, open.len() as u64);
+            prop_assert!(standing.in_flight <= 5);
+            prop_assert!(standing.today.used + standing.today.reserved <= 1000);
+            prop_assert!(standing.this_month.used + standing.this_month.reserved <= 1500);
+            let (day, month) = (now / DAY, month_of(now / DAY).start);
+            let of_day: u64 = billed.iter().filter(|((_, it), _)| *it == day).map(|(_, it)| it).sum();
+            let of_month: u64 = billed.iter().filter(|((it, _), _)| *it == month).map(|(_, it)| it).sum();
+            prop_assert_eq!((standing.today.used, standing.this_month.used), (of_day, of_month));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::super::sign;
+use super::*;
+
+const MAX_SECONDS: u64 = 253_402_300_799;
+
+fn hash(body: &[u8]) -> [u8; 32] {
+    Sha256::digest(body).into()
+}
+
+fn text(pattern: &'static str) -> impl Strategy<Value = String> {
+    proptest::string::string_regex(pattern).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn it_is_the_signature_of_aws_sigv4(
+        uri in text("https?://[a-z0-9.-]{1,20}[a-z](:[1-9][0-9]{3})?(/([a-zA-Z0-9~_-]|%3A|%2F|[!$'()*+,;=:@]){1,9}){0,4}/?"),
+        accept in proptest::option::of(text("[!-~]{1,8}( [!-~]{1,8}){0,2}")),
+        content_type in proptest::option::of(text("[!-~]{1,8}( [!-~]{1,8}){0,2}")),
+        token in proptest::option::of(text("[!-~]{1,40}")),
+        body in vec(any::<u8>(), 0..80),
+        (region, service) in (text("[a-z0-9-]{1,14}"), text("[a-z]{1,8}")),
+        times in vec(0..=MAX_SECONDS, 1..4),
+    ) {
+        let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI", token);
+        let scope = Scope { region: &region, service: &service };
+        // One after the other with the same credentials, and so with the same cache.
+        for seconds in times {
+            let mut request = Request::post(&uri).body(body.clone()).unwrap();
+            for (name, value) in [(ACCEPT, &accept), (CONTENT_TYPE, &content_type)] {
+                if let Some(value) = value {
+                    request.headers_mut().insert(name, value.parse().unwrap());
+                }
+            }
+            let mut expected = request.clone();
+            let now = UNIX_EPOCH + Duration::from_secs(seconds);
+            sign(&mut expected, &credentials, scope, now).unwrap();
+            sign_post(&mut request, &hash(&body), &credentials, scope, now).unwrap();
+            prop_assert_eq!(request.headers(), expected.headers());
+        }
+    }
+}
+
+#[test]
+fn what_it_does_not_sign_is_an_error() {
+    const MALFORMED: &str = "failed to parse header value";
+    const SPACES: &str = "a header has more spaces than one between words";
+    const TARGET: &str = "https://bedrock-runtime.us-east-1.amazonaws.com/model/m%3A0/invoke";
+    let uri = |uri: &str| Request::post(uri);
+    let header = |name: &str, value: &str| Request::post(TARGET).header(name, value);
+    let key = |id: &str, token: Option<&str>| Credentials::new(id, "s", token.map(str::to_owned));
+    let good = || key("AKIAIOSFODNN7EXAMPLE", None);
+
+    let failures: Vec<String> = [
+        ("a path only", uri("/model/m/invoke"), good(), "its URI is not absolute"),
+        ("a port and no host", uri("http://:80/model"), good(), "its URI is not absolute"),
+        ("a user", uri("https://me@localhost/"), good(), "its authority is not only a host"),
+        ("a default port", uri("http://localhost:80/"), good(), "its authority is not only a host"),
+        ("a dot segment", uri("https://localhost/a/../b"), good(), "its path is not normalized"),
+        ("an empty segment", uri("https://localhost/a//b"), good(), "its path is not normalized"),
+        ("a query", uri("https://localhost/?a"), good(), "it is not a POST without a query"),
+        ("a GET", Request::get(TARGET), good(), "it is not a POST without a query"),
+        ("two spaces", header("accept", "a  b"), good(), SPACES),
+        ("a space at the end", header("content-type", "a\t"), good(), SPACES),
+        (
+            "UTF-8 in a header",
+            header("accept", "東京"),
+            good(),
+            "failed to convert header to a str",
+        ),
+        (
+            "another header",
+            header("x-name", "value"),
+            good(),
+            "it has other headers than accept and content-type",
+        ),
+        (
+            "a header twice",
+            header("accept", "a").header("accept", "b"),
+            good(),
+            "it has other headers than accept and content-type",
+        ),
+        (
+            "a newline in the token",
+            Request::post(TARGET),
+            key("AKID", Some("two\nlines")),
+            MALFORMED,
+        ),
+        ("a newline in the key's id", Request::post(TARGET), key("two\nlines", None), MALFORMED),
+    ]
+    .into_iter()
+    .filter_map(|(name, request, credentials, expected)| {
+        let mut request =
+            request.header(AUTHORIZATION, "of an earlier signature").body(()).unwrap();
+        let scope = Scope { region: "us-east-1", service: "bedrock" };
+        let error = match sign_post(&mut request, &hash(b""), &credentials, scope, UNIX_EPOCH) {
+            Ok(()) => "signed".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(!request.headers().contains_key(AUTHORIZATION), "{name}");
+        let expected = format!("cannot sign the request: {expected}");
+        (error != expected).then(|| format!("{name}: {error}"))
+    })
+    .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn times_are_from_1970_to_9999() {
+    let scope = Scope { region: "us-east-1", service: "bedrock" };
+    let key = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI", None);
+    for (seconds, expected) in [
+        (0, Some("19700101T000000Z")),
+        (MAX_SECONDS, Some("99991231T235959Z")),
+        (MAX_SECONDS + 1, None),
+    ] {
+        let mut request = Request::post("https://localhost/").body(()).unwrap();
+        let now = UNIX_EPOCH + Duration::from_secs(seconds);
+        let signed = sign_post(&mut request, &hash(b""), &key, scope, now);
+        let date = request.headers().get(X_AMZ_DATE).map(|value| value.to_str().unwrap());
+        assert_eq!((signed.is_ok(), date), (expected.is_some(), expected));
+    }
+}

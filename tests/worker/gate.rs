@@ -1,0 +1,331 @@
+//! Who gets in, and who does not.
+//!
+//! Every request that is refused is sent without the body that it announces, so an answer shows
+//! that the body was not waited for.
+
+mod signatures;
+mod strangers;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::client::Answer;
+use crate::fixture::Fixture;
+use crate::issuer::Issuer;
+use crate::signer::{Call, KEY_ID, SECRET, at, sha256};
+use crate::workerd::Workerd;
+
+/// What `npm run token` prints, so to say.
+const TOKEN: &str = "bedge_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+const OTHER_TOKEN: &str = "bedge_GFEDCBAzyxwvutsrqponmlkjihgfedcba9876543210";
+const PAGE: &str = "https://app.example.com";
+const BODY: &str = r#"{"prompt":"Hello"}"#;
+
+const CHALLENGE: &str = r#"Bearer realm="bedrock-edge", AWS4-HMAC-SHA256"#;
+
+/// Every method at once.
+pub fn bindings(issuer: &Issuer) -> Value {
+    json!({
+        "AUTH": null,
+        "API_TOKENS": format!("ci:{}\nphone:{}", sha256(TOKEN), sha256(OTHER_TOKEN)),
+        "JWT_ISSUER": issuer.url,
+        "JWT_AUDIENCE": "bedrock-edge second",
+        "CLIENT_KEYS": format!("{KEY_ID}:{SECRET}, EDGEI44QH8DHBEXAMPLE:{}", SECRET.replace('e', "f")),
+        "ALLOWED_ORIGINS": format!("{PAGE} http://localhost:3000"),
+    })
+}
+
+fn bearer(token: &str) -> (String, String) {
+    header("authorization", &format!("Bearer {token}"))
+}
+
+fn header(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+/// A request as it is written here.
+#[derive(Clone)]
+struct Request {
+    method: &'static str,
+    target: String,
+    headers: Vec<(String, String)>,
+    /// `None`: 18 bytes are announced, and none come.
+    body: Option<String>,
+}
+
+impl Request {
+    fn with(headers: Vec<(String, String)>) -> Self {
+        Self { method: "POST", target: "/".to_owned(), headers, body: None }
+    }
+
+    async fn send(&self, worker: &Workerd) -> Answer {
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            head += "host: worker\r\n";
+        }
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        let length = self.body.as_ref().map_or(BODY.len(), String::len);
+        if self.method == "POST" {
+            head += &format!("content-length: {length}\r\n");
+        }
+        head += "\r\n";
+        let mut connection = worker.connect().await;
+        connection.write(head + self.body.as_deref().unwrap_or_default()).await;
+        connection.answer().await
+    }
+}
+
+/// Its status and error code, and what it says to a SigV4 client.
+enum Expected {
+    /// 401, and nothing more.
+    Stranger,
+    /// 401, and this type of AWS's.
+    Aws(&'static str),
+    /// 403
+    Forbidden,
+}
+use Expected::{Aws, Forbidden, Stranger};
+
+const INCOMPLETE: Expected = Aws("IncompleteSignatureException");
+const INVALID: Expected = Aws("InvalidSignatureException");
+
+async fn assert_refused(case: &str, worker: &Workerd, answer: &Answer, expected: &Expected) {
+    let (status, code) = match expected {
+        Stranger | Aws(_) => (401, "unauthorized"),
+        Forbidden => (403, "forbidden"),
+    };
+    assert_eq!(answer.status, status, "{case}: {answer}");
+    assert_eq!(answer.header("x-error-code"), Some(code), "{case}: {answer}");
+    let challenge = (status == 401).then_some(CHALLENGE);
+    assert_eq!(answer.header("www-authenticate"), challenge, "{case}: {answer}");
+    let kind = if let Aws(kind) = expected { Some(*kind) } else { None };
+    assert_eq!(answer.header("x-amzn-errortype"), kind, "{case}: {answer}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{case}: {answer}");
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{case}: {answer}");
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(body["input_prompt"], "", "{case}: {answer}");
+    if let Stranger = expected {
+        answer.assert_envelope(case, 401, "", "Error: Unauthorized");
+    }
+    let line = worker.log_line(answer.request_id()).await;
+    assert_eq!(line["outcome"], code, "{case}: {line}");
+    match expected {
+        // The log says what was wrong.
+        Stranger | Aws(_) => assert!(line["error"].is_string(), "{case}: {line}"),
+        Forbidden => assert_eq!(line["caller"], "token:ci", "{case}: {line}"),
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_get_in() {
+    let issuer = Issuer::start().await;
+    let fixture = Fixture::with(bindings(&issuer)).await;
+    let worker = &fixture.worker;
+    let address = worker.address.to_string();
+    let rows = strangers::rows(&issuer);
+    let signed = signatures::rows(&address);
+    let mut count = 0;
+    let signed = signed.into_iter().map(|(case, request, it)| (case.to_owned(), request, it));
+    for (case, request, expected) in rows.into_iter().chain(signed) {
+        let answer = request.send(worker).await;
+        assert_refused(&case, worker, &answer, &expected).await;
+        count += 1;
+    }
+    assert!(count >= 60, "{count} rows");
+    println!("{count} refused requests");
+    assert!(fixture.stub.requests().is_empty());
+    let output = worker.output();
+    for secret in [TOKEN, OTHER_TOKEN, SECRET, issuer.token("good"), issuer.token("expired")] {
+        assert!(!output.contains(secret), "a credential is in the log");
+    }
+}
+
+/// And the callers' names.
+const ACCEPTED_JWTS: [(&str, &str); 13] = [
+    ("good", "jwt:alice"),
+    ("ES256", "jwt:alice"),
+    ("an array of audiences", "jwt:alice"),
+    ("a second audience", "jwt:alice"),
+    ("no kid", "jwt:alice"),
+    ("no nbf or iat", "jwt:alice"),
+    ("a fraction of a second", "jwt:alice"),
+    ("expired within the leeway", "jwt:alice"),
+    ("valid within the leeway", "jwt:alice"),
+    ("Cognito's access token", "jwt:alice"),
+    ("Cognito's id token", "jwt:alice"),
+    ("a service token of Access", "service:ci.access"),
+    ("Auth0's subject", "jwt:auth0|abc"),
+];
+
+async fn assert_accepted(case: &str, worker: &Workerd, answer: &Answer, caller: &str) {
+    assert_eq!(answer.status, 200, "{case}: {answer}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{case}: {answer}");
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{case}: {answer}");
+    let line = worker.log_line(answer.request_id()).await;
+    assert_eq!(line["caller"], caller, "{case}: {line}");
+}
+
+#[tokio::test]
+async fn who_gets_in() {
+    let issuer = Issuer::start().await;
+    let fixture = Fixture::with(bindings(&issuer)).await;
+    let worker = &fixture.worker;
+    let token = |name| bearer(issuer.token(name));
+    let rows = ACCEPTED_JWTS.map(|(name, caller)| (name, vec![token(name)], caller));
+    let others = vec![
+        ("a token", vec![bearer(TOKEN)], "token:ci"),
+        ("another token", vec![bearer(OTHER_TOKEN)], "token:phone"),
+        (
+            "bearer in another case",
+            vec![header("authorization", &format!("bEARER  {TOKEN}"))],
+            "token:ci",
+        ),
+        ("x-api-key", vec![header("x-api-key", TOKEN)], "token:ci"),
+        (
+            "Access's header",
+            vec![header("cf-access-jwt-assertion", issuer.token("good"))],
+            "jwt:alice",
+        ),
+        ("a subject with spaces", vec![token("a subject with spaces")], "jwt:Zo%C3%AB%20B%0A"),
+        ("a page", vec![bearer(TOKEN), header("origin", PAGE)], "token:ci"),
+        ("its own page", vec![bearer(TOKEN), header("origin", "https://worker")], "token:ci"),
+        (
+            "another page's own",
+            vec![bearer(TOKEN), header("origin", "http://localhost:3000")],
+            "token:ci",
+        ),
+    ];
+    for (case, headers, caller) in rows.into_iter().chain(others) {
+        let mut request = Request::with(headers);
+        request.body = Some(BODY.to_owned());
+        let answer = request.send(worker).await;
+        assert_accepted(case, worker, &answer, caller).await;
+    }
+    let address = worker.address.to_string();
+    let call = || Call::new(&address, BODY);
+    for (case, call) in [
+        ("SigV4", call()),
+        ("SigV4 with the hash", call().hashed()),
+        ("SigV4 for API Gateway", call().with(|it| it.service = "execute-api".into())),
+        ("SigV4 for Lambda", call().with(|it| it.service = "lambda".into())),
+        ("SigV4 four minutes late", call().with(|it| it.time = at(-240))),
+        ("SigV4 four minutes early", call().with(|it| it.time = at(240))),
+        ("SigV4 with a query", call().with(|it| it.target = "/?b=2&a=%7e+%20&c&a=1".into())),
+        (
+            "SigV4 with more headers",
+            call().header("content-type", "application/json").header("x-a", "a  b"),
+        ),
+    ] {
+        let mut request = Request::with(call.signed());
+        request.target.clone_from(&call.target);
+        request.body = Some(call.body.clone());
+        let answer = request.send(worker).await;
+        assert_accepted(case, worker, &answer, &format!("key:{KEY_ID}")).await;
+    }
+    // Whoever is known is told more.
+    for (method, target, status) in [
+        ("POST", "/nowhere", 404),
+        ("DELETE", "/", 405),
+        ("OPTIONS", "/", 204),
+        ("GET", "/ws", 426),
+    ] {
+        let request = Request {
+            method,
+            target: target.to_owned(),
+            headers: vec![bearer(TOKEN)],
+            body: Some(String::new()),
+        };
+        let answer = request.send(worker).await;
+        assert_eq!(answer.status, status, "{method} {target}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn with_nothing_configured_nobody_gets_in() {
+    let fixture = Fixture::with(json!({ "AUTH": null })).await;
+    let worker = &fixture.worker;
+    let health = worker.send(worker.request(Method::GET, "/healthz")).await;
+    health.assert_envelope("health", 200, "", "ok");
+    for (case, headers) in [
+        ("nothing", vec![]),
+        ("a token", vec![bearer(TOKEN)]),
+        ("a signature", Call::new("worker", BODY).signed()),
+    ] {
+        let answer = Request::with(headers).send(worker).await;
+        answer.assert_envelope(case, 401, "", "Error: Unauthorized");
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(challenge, Some(r#"Bearer realm="bedrock-edge""#), "{case}: {answer}");
+        let line = worker.log_line(answer.request_id()).await;
+        if case == "nothing" {
+            assert_eq!(
+                line["error"],
+                "no access method is configured: set API_TOKENS, JWT_ISSUER or CLIENT_KEYS, or \
+                 AUTH=open",
+            );
+        }
+    }
+    assert!(fixture.stub.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_required_scope() {
+    let issuer = Issuer::start().await;
+    let mut bindings = bindings(&issuer);
+    bindings["JWT_REQUIRED_SCOPE"] = "chat".into();
+    let fixture = Fixture::with(bindings).await;
+    let worker = &fixture.worker;
+    for name in ["the scope", "the scope in scp"] {
+        let mut request = Request::with(vec![bearer(issuer.token(name))]);
+        request.body = Some(BODY.to_owned());
+        let answer = request.send(worker).await;
+        assert_accepted(name, worker, &answer, "jwt:alice").await;
+    }
+    for name in ["another scope", "no scope"] {
+        let answer = Request::with(vec![bearer(issuer.token(name))]).send(worker).await;
+        answer.assert_envelope(name, 403, "", "Error: the token lacks the scope chat");
+        assert_eq!(answer.header("x-error-code"), Some("forbidden"), "{name}: {answer}");
+        assert_eq!(
+            answer.header("www-authenticate"),
+            Some(r#"Bearer realm="bedrock-edge", error="insufficient_scope", scope="chat""#),
+            "{name}: {answer}"
+        );
+        let line = worker.log_line(answer.request_id()).await;
+        assert_eq!(line["caller"], "jwt:alice", "{name}: {line}");
+    }
+    assert_eq!(fixture.stub.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_scripts_issue_gets_in() {
+    let printed = |script: &str, argument: &str| {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut node = std::process::Command::new(root.join("node_modules/.bin/node"));
+        let output = node.arg(root.join("scripts").join(script)).arg(argument).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("  ").map(str::to_owned));
+        lines.collect::<Vec<_>>()
+    };
+    let [token, api_tokens] = &*printed("token.mjs", "ci") else { panic!() };
+    assert!(token.starts_with("bedge_") && token.len() == 49, "{token}");
+    let [id, secret, client_keys] = &*printed("client-key.mjs", "") else { panic!() };
+    let fixture = Fixture::with(json!({
+        "AUTH": null,
+        "API_TOKENS": api_tokens,
+        "CLIENT_KEYS": client_keys,
+    }))
+    .await;
+    let worker = &fixture.worker;
+    let call = Call::new(&worker.address.to_string(), BODY).with(|it| {
+        it.id = id.split_once('=').unwrap().1.to_owned();
+        it.secret = secret.split_once('=').unwrap().1.to_owned();
+    });
+    let caller = format!("key:{}", call.id);
+    for (headers, caller) in [(vec![bearer(token)], "token:ci"), (call.signed(), &*caller)] {
+        let mut request = Request::with(headers);
+        request.body = Some(BODY.to_owned());
+        let answer = request.send(worker).await;
+        assert_accepted("issued", worker, &answer, caller).await;
+    }
+}

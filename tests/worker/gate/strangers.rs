@@ -1,0 +1,143 @@
+//! Tokens, JWTs and origins that let nobody in.
+
+use super::*;
+
+pub fn rows(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
+    let is_refused = |name: &&String| {
+        let mut good = ACCEPTED_JWTS.iter().map(|(name, _)| *name);
+        let others = ["the next key", "a subject with spaces"];
+        !good.any(|it| it == name.as_str())
+            && !name.contains("scope")
+            && !others.contains(&name.as_str())
+    };
+    let tokens = issuer.made["tokens"].as_object().unwrap();
+    let jwts = tokens.keys().filter(is_refused).map(|name| {
+        let case = format!("JWT: {name}");
+        (case, Request::with(vec![bearer(issuer.token(name))]), Stranger)
+    });
+
+    let good = issuer.token("good");
+    let row = |case: &str, headers| (case.to_owned(), Request::with(headers), Stranger);
+    let upgrade = |protocol: &str| {
+        let mut headers = vec![header("upgrade", "websocket"), header("connection", "Upgrade")];
+        headers.push(header("sec-websocket-version", "13"));
+        headers.push(header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="));
+        headers.push(header("sec-websocket-protocol", protocol));
+        Request { method: "GET", target: "/ws".to_owned(), headers, body: None }
+    };
+    let at_path = |method, target: &str| {
+        let target = target.to_owned();
+        Request { method, target, headers: Vec::new(), body: None }
+    };
+    let mut wrong = TOKEN.to_owned();
+    wrong.pop();
+    wrong.push('H');
+    let plain = vec![
+        row("nothing", vec![]),
+        row("an empty Authorization", vec![header("authorization", "")]),
+        row("Bearer without a token", vec![header("authorization", "Bearer")]),
+        row("a wrong token", vec![bearer(&wrong)]),
+        row("a token cut short", vec![bearer(&TOKEN[..TOKEN.len() - 1])]),
+        row("a token with one letter more", vec![bearer(&format!("{TOKEN}H"))]),
+        row("a token in another case", vec![bearer(&TOKEN.to_uppercase())]),
+        row("the hash of a token", vec![bearer(&sha256(TOKEN))]),
+        row("the name of a token", vec![bearer("ci")]),
+        row(
+            "a token with the wrong scheme",
+            vec![header("authorization", &format!("Token {TOKEN}"))],
+        ),
+        row("a token without a scheme", vec![header("authorization", TOKEN)]),
+        row(
+            "a token as a password",
+            vec![header("authorization", "Basic Y2k6YmVkZ2VfMDEyMzQ1Njc4OQ==")],
+        ),
+        row("a token that is not ASCII", vec![bearer("日本語")]),
+        row("a token of 9,000 letters", vec![bearer(&"a".repeat(9000))]),
+        row("a wrong x-api-key", vec![header("x-api-key", &wrong)]),
+        row("a scheme in x-api-key", vec![header("x-api-key", &format!("Bearer {TOKEN}"))]),
+        row("a JWT in x-api-key", vec![header("x-api-key", good)]),
+        row("a token in Access's header", vec![header("cf-access-jwt-assertion", TOKEN)]),
+        row("a token in another header", vec![header("x-auth-token", TOKEN)]),
+        row(
+            "a token in a cookie",
+            vec![header("cookie", &format!("CF_Authorization={good}; token={TOKEN}"))],
+        ),
+        row("Authorization twice", vec![bearer(TOKEN), bearer(TOKEN)]),
+        row("Authorization twice, the second wrong", vec![bearer(TOKEN), bearer(&wrong)]),
+        row("two tokens in one Authorization", vec![bearer(&format!("{TOKEN}, {OTHER_TOKEN}"))]),
+        row("x-api-key twice", vec![header("x-api-key", TOKEN), header("X-API-Key", TOKEN)]),
+        row("two methods at once", vec![bearer(TOKEN), header("x-api-key", TOKEN)]),
+        row("a JWT and a token at once", vec![bearer(good), header("x-api-key", TOKEN)]),
+        row(
+            "a JWT in both its headers",
+            vec![bearer(good), header("cf-access-jwt-assertion", good)],
+        ),
+        row(
+            "a wrong JWT of Access, and a token",
+            vec![bearer(TOKEN), header("cf-access-jwt-assertion", "a.b.c")],
+        ),
+        (
+            "a token in the query".to_owned(),
+            at_path("POST", &format!("/?access_token={TOKEN}&x-api-key={TOKEN}")),
+            Stranger,
+        ),
+        ("another path".to_owned(), at_path("POST", "/nowhere"), Stranger),
+        ("another method".to_owned(), at_path("DELETE", "/"), Stranger),
+        ("a path that only looks like health".to_owned(), at_path("GET", "/healthz/"), Stranger),
+        ("OPTIONS that is no preflight".to_owned(), at_path("OPTIONS", "/"), Stranger),
+        ("a WebSocket without a token".to_owned(), upgrade("bedrock-edge"), Stranger),
+        (
+            "a WebSocket with a wrong token".to_owned(),
+            upgrade(&format!("bedrock-edge, bearer.{wrong}")),
+            Stranger,
+        ),
+        (
+            "a WebSocket with two tokens".to_owned(),
+            upgrade(&format!("bearer.{TOKEN}, bearer.{TOKEN}")),
+            Stranger,
+        ),
+    ];
+
+    let preflight = |origin: &str| {
+        let headers =
+            vec![header("origin", origin), header("access-control-request-method", "POST")];
+        let target = "/".to_owned();
+        let request = Request { method: "OPTIONS", target, headers, body: None };
+        (format!("a preflight from {origin}"), request, Stranger)
+    };
+    let from = |origin: &str| {
+        let headers = vec![bearer(TOKEN), header("origin", origin)];
+        (format!("a good token from {origin}"), Request::with(headers), Forbidden)
+    };
+    let origins = LOOK_ALIKES.iter().flat_map(|origin| [preflight(origin), from(origin)]);
+    let mut foreign_socket = upgrade(&format!("bedrock-edge, bearer.{TOKEN}"));
+    foreign_socket.headers.push(header("origin", "https://evil.example"));
+    let two_origins =
+        vec![bearer(TOKEN), header("origin", PAGE), header("origin", "https://evil.example")];
+
+    jwts.chain(plain)
+        .chain(origins)
+        .chain([
+            ("a WebSocket of another page".to_owned(), foreign_socket, Forbidden),
+            ("Origin twice".to_owned(), Request::with(two_origins), Forbidden),
+        ])
+        .collect()
+}
+
+/// Of `https://app.example.com`.
+const LOOK_ALIKES: [&str; 14] = [
+    "null",
+    "*",
+    "https://app.example.com.evil.example",
+    "https://evilapp.example.com",
+    "https://evil.app.example.com",
+    "https://example.com",
+    "https://app.example.com:8443",
+    "https://app.example.com:443",
+    "https://app.example.com/",
+    "https://APP.example.com",
+    "http://app.example.com",
+    "https://app.example.com@evil.example",
+    "https://app-example.com",
+    "http://localhost:30000",
+];

@@ -1,0 +1,117 @@
+//! A SigV4 client with every part open to be wrong. It signs with the stand-in's code, of which the
+//! Worker has no line.
+
+use std::time::{Duration, SystemTime};
+
+use bedrock_stub::Received;
+use bedrock_stub::sigv4::{PathEncoding, Scope, canonical_request, signature, string_to_sign};
+use time::OffsetDateTime;
+
+/// A key of ours: not one of AWS's, and not the Worker's for Bedrock.
+pub const KEY_ID: &str = "EDGEIOSFODNN7EXAMPLE";
+pub const SECRET: &str = "edgeXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1";
+
+/// Seconds from now.
+#[expect(clippy::disallowed_methods, reason = "a client has a clock")]
+pub fn at(offset: i64) -> String {
+    let now = SystemTime::now();
+    let time = match u64::try_from(offset) {
+        Ok(later) => now + Duration::from_secs(later),
+        Err(_) => now - Duration::from_secs(offset.unsigned_abs()),
+    };
+    let time = OffsetDateTime::from(time);
+    let (hour, minute, second) = time.to_hms();
+    format!(
+        "{:04}{:02}{:02}T{hour:02}{minute:02}{second:02}Z",
+        time.year(),
+        u8::from(time.month()),
+        time.day()
+    )
+}
+
+/// What is signed. A case changes what it is about.
+#[derive(Clone)]
+pub struct Call {
+    pub id: String,
+    pub secret: String,
+    pub region: String,
+    pub service: String,
+    pub time: String,
+    pub scope_date: Option<String>,
+    pub method: String,
+    pub target: String,
+    /// Those that are signed, `x-amz-date` beside them.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Call {
+    pub fn new(host: &str, body: &str) -> Self {
+        Self {
+            id: KEY_ID.to_owned(),
+            secret: SECRET.to_owned(),
+            region: "ap-northeast-1".to_owned(),
+            service: "bedrock".to_owned(),
+            time: at(0),
+            scope_date: None,
+            method: "POST".to_owned(),
+            target: "/".to_owned(),
+            headers: vec![("host".to_owned(), host.to_owned())],
+            body: body.to_owned(),
+        }
+    }
+
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// One more signed header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With the body's hash among the signed headers.
+    pub fn hashed(self) -> Self {
+        let hash = sha256(&self.body);
+        self.header("x-amz-content-sha256", &hash)
+    }
+
+    /// Every header of the request, `authorization` last.
+    pub fn signed(&self) -> Vec<(String, String)> {
+        let mut headers = self.headers.clone();
+        if !self.time.is_empty() {
+            headers.push(("x-amz-date".to_owned(), self.time.clone()));
+        }
+        headers.sort();
+        let received = Received {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: headers.clone(),
+            body: self.body.clone().into_bytes(),
+        };
+        let date = self.time.get(..8).unwrap_or("20260102").to_owned();
+        let scope = Scope {
+            date: self.scope_date.clone().unwrap_or(date),
+            region: self.region.clone(),
+            service: self.service.clone(),
+        };
+        let mut names: Vec<String> = headers.iter().map(|(name, _)| name.clone()).collect();
+        names.dedup();
+        let canonical = canonical_request(&received, &names, PathEncoding::Twice, false);
+        let to_sign = string_to_sign(&self.time, &scope, &canonical);
+        let signature = signature(&self.secret, &scope, &to_sign);
+        let (id, names) = (&self.id, names.join(";"));
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}"
+        );
+        headers.push(("authorization".to_owned(), authorization));
+        headers
+    }
+}
+
+pub fn sha256(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
