@@ -7,11 +7,12 @@
 //! Out of scope: profiles, files, metadata services, web identities.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use endpoint::Endpoint;
+pub(crate) use endpoint::is_loopback;
+use endpoint::{is_plain_path, parse_endpoint};
 
 use crate::credentials::{AssumeRole, Temporary};
 use crate::gate::Access;
@@ -26,6 +27,8 @@ mod endpoint;
 ///
 /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>
 const BEDROCK_MAX_BODY_BYTES: usize = 25_000_000;
+
+const BEDROCK_ENDPOINT: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
 
 /// What stands for the region in an endpoint.
 const REGION: &str = "{region}";
@@ -93,7 +96,7 @@ pub enum Authentication {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`: Signature Version 4.
     SigV4(Credentials),
     /// `AWS_ROLE_ARN`: Signature Version 4 by temporary credentials, for which the three are good.
-    AssumeRole(AssumeRole),
+    AssumeRole(Box<AssumeRole>),
     /// `AWS_BEARER_TOKEN_BEDROCK`: a Bedrock API key. It wins over SigV4, as in the AWS SDKs.
     ApiKey(Secret),
 }
@@ -200,23 +203,22 @@ impl Config {
         let access = Access::read(vars);
         let limits = vars.limits();
 
-        // The default, the allowed models beside it, and the default's fallbacks.
-        let fallbacks = fallbacks.map(Option::unwrap_or_default);
-        let count = fallbacks.as_ref().map_or(0, Vec::len);
-        let allowed_models =
-            region.clone().zip(allowed_models).map_or(Vec::new(), |(region, ids)| {
-                ids.into_iter().map(|id| (region.clone(), id)).collect()
-            });
-        let models = 1 + allowed_models.len();
-        let places = region.zip(model_id).into_iter().chain(allowed_models);
-        let places = places.chain(fallbacks.into_iter().flatten()).collect();
-        let mut endpoints = vars.endpoints(places, count)?;
-        let fallbacks = endpoints.split_off(models.min(endpoints.len()));
-        let mut endpoints = endpoints.into_iter();
+        let is_alone = matches!(fallbacks, Some(None));
+        let url = vars.endpoint_url(is_alone)?;
+        let (url, region) = (url.as_deref(), region?);
+        let endpoint = vars.endpoint(url, region.clone(), model_id?)?;
+        let mut beside = Vec::new();
+        for model_id in allowed_models? {
+            beside.push(vars.endpoint(url, region.clone(), model_id)?);
+        }
+        let mut others = Vec::new();
+        for (region, model_id) in fallbacks?.unwrap_or_default() {
+            others.push(vars.endpoint(url, region, model_id)?);
+        }
         Some(Self {
-            endpoint: endpoints.next()?,
-            allowed_models: endpoints.collect(),
-            fallbacks,
+            endpoint,
+            allowed_models: beside,
+            fallbacks: others,
             max_tokens: max_tokens?,
             temperature: temperature?,
             base_path: base_path?,
@@ -324,34 +326,27 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         self.problems.push(format!("{name} {problem}"));
     }
 
-    /// A region and a model each. One endpoint for all regions must say where in it the region
-    /// stands: a signature for one region is good for no other.
-    fn endpoints(
-        &mut self,
-        places: Vec<(String, String)>,
-        fallbacks: usize,
-    ) -> Option<Vec<Endpoint>> {
-        const NAME: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
-        let url = self.non_empty(NAME);
-        if fallbacks > 0 && url.as_ref().is_some_and(|url| !url.contains(REGION)) {
-            self.problem(NAME, &format!("must have {REGION} in it, since there are other regions"));
+    /// One endpoint for several regions must say where in it the region stands: a signature for one
+    /// region is good for no other.
+    fn endpoint_url(&mut self, is_alone: bool) -> Option<Option<String>> {
+        let url = self.non_empty(BEDROCK_ENDPOINT);
+        if !is_alone && url.as_ref().is_some_and(|url| !url.contains(REGION)) {
+            let problem = "must have {region} in it, since there are other regions";
+            self.problem(BEDROCK_ENDPOINT, problem);
             return None;
         }
         // Checked also where there is nothing to call, so that every problem is found.
-        let in_region = |region: &str| url.as_ref().map(|url| url.replace(REGION, region));
-        self.parse_optional(NAME, in_region("region"), parse_endpoint)?;
-        let mut endpoints = Vec::new();
-        for (region, model_id) in places {
-            let base = self.parse_optional(NAME, in_region(&region), parse_endpoint)?;
-            match Endpoint::new(base.as_deref(), region, model_id) {
-                Ok(endpoint) => endpoints.push(endpoint),
-                Err(error) => {
-                    self.problems.push(format!("the endpoint is not a URL: {error}"));
-                    return None;
-                }
-            }
-        }
-        Some(endpoints)
+        let checked = url.as_ref().map(|url| url.replace(REGION, "region"));
+        self.parse_optional(BEDROCK_ENDPOINT, checked, parse_endpoint)?;
+        Some(url)
+    }
+
+    fn endpoint(&mut self, url: Option<&str>, region: String, model: String) -> Option<Endpoint> {
+        let url = url.map(|url| url.replace(REGION, &region));
+        let base = self.parse_optional(BEDROCK_ENDPOINT, url, parse_endpoint)?;
+        Endpoint::new(base.as_deref(), region, model)
+            .map_err(|error| self.problems.push(format!("the endpoint is not a URL: {error}")))
+            .ok()
     }
 
     fn authentication(&mut self, region: Option<&str>) -> Option<Authentication> {
@@ -373,13 +368,10 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         let region = region?.to_owned();
         let url = url?.unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com"));
         match format!("{url}/").parse() {
-            Ok(endpoint) => Some(Authentication::AssumeRole(AssumeRole::new(
-                role_arn,
-                name?,
-                region,
-                endpoint,
-                credentials,
-            ))),
+            Ok(endpoint) => {
+                let role = AssumeRole::new(role_arn, name?, region, endpoint, credentials);
+                Some(Authentication::AssumeRole(Box::new(role)))
+            }
             Err(error) => {
                 self.problems.push(format!("the endpoint of STS is not a URL: {error}"));
                 None
@@ -491,61 +483,6 @@ fn parse_header_text(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// An endpoint in place of AWS's own, as a URL without a `/` at its end.
-///
-/// The signature covers the host and the path that go over the wire, and `fetch` takes them
-/// through WHATWG's URL parser. So this takes only what that parser leaves as it is, or what it
-/// changes in a known way: the case of the host, a default port.
-fn parse_endpoint(text: &str) -> Result<String, &'static str> {
-    const NOT_A_URL: &str = "must be an http or https URL with no user, query or fragment";
-    const NOT_A_PATH: &str =
-        "must have a path of letters, digits, -, ., _ and ~ only, with no empty or dot segments";
-
-    if text.contains(['?', '#']) {
-        return Err(NOT_A_URL);
-    }
-    let (scheme, rest) = text.split_once("://").ok_or(NOT_A_URL)?;
-    let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
-        "https" => ("https", 443),
-        "http" => ("http", 80),
-        _ => return Err(NOT_A_URL),
-    };
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => {
-            let number: u16 = port.parse().map_err(|_| NOT_A_URL)?;
-            // Not `+80` or `080`.
-            if number.to_string() != port {
-                return Err(NOT_A_URL);
-            }
-            (host, Some(number))
-        }
-        _ => (authority, None),
-    };
-    let host = parse_host(host).ok_or(NOT_A_URL)?;
-    if scheme == "http" && !is_loopback(&host) {
-        return Err("must be https: plain http is for a loopback address only");
-    }
-    let port = match port {
-        Some(port) if port != default_port => format!(":{port}"),
-        _ => String::new(),
-    };
-    let path = path.strip_suffix('/').unwrap_or(path);
-    if path.is_empty() {
-        return Ok(format!("{scheme}://{host}{port}"));
-    }
-    if !is_plain_path(path) {
-        return Err(NOT_A_PATH);
-    }
-    Ok(format!("{scheme}://{host}{port}/{path}"))
-}
-
-/// Whether it is the same in every spelling.
-fn is_plain_path(path: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    path.bytes().all(is_allowed) && path.split('/').all(|part| !["", ".", ".."].contains(&part))
-}
-
 fn parse_base_path(text: &str) -> Result<String, &'static str> {
     let path = text.strip_suffix('/').unwrap_or(text);
     if path.is_empty() || path.strip_prefix('/').is_some_and(is_plain_path) {
@@ -553,28 +490,6 @@ fn parse_base_path(text: &str) -> Result<String, &'static str> {
     } else {
         Err("must be a path that begins with /, of letters, digits, -, ., _ and ~ only")
     }
-}
-
-/// The host as a URL has it.
-fn parse_host(text: &str) -> Option<String> {
-    if let Some(address) = text.strip_prefix('[') {
-        let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
-        return Some(format!("[{address}]"));
-    }
-    let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    // WHATWG takes a host that ends in a number for an IPv4 address.
-    let last = text.rsplit('.').next()?;
-    let is_address = last.starts_with(|c: char| c.is_ascii_digit());
-    let is_host =
-        if is_address { text.parse::<Ipv4Addr>().is_ok() } else { text.split('.').all(is_label) };
-    is_host.then(|| text.to_ascii_lowercase())
-}
-
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! One call of Bedrock's InvokeModel: build, sign, send, read. And again, as far as
-//! [`retry`](crate::retry) says so.
+//! `retry` says so.
 //!
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>
 //!

@@ -3,7 +3,7 @@
 //!
 //! It is forgotten with the isolate, and other isolates learn for themselves.
 //!
-//! Out of scope: what is done about it ([`retry`](crate::retry)).
+//! Out of scope: what is done about it (`retry`).
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -179,6 +179,10 @@ fn lines(envelope: &Envelope) -> String {
 /// longer to make and to collect. A long string is copied once more.
 const SHORT: usize = 16 << 10;
 
+/// Above so many bytes WebCrypto's digest is faster than ours, with the promise that it costs: 31 µs
+/// against 70 for 16 KiB.
+const LONG_TO_HASH: usize = 8 << 10;
+
 fn text_or_bytes(body: &[u8]) -> (Option<&str>, Option<&[u8]>) {
     let text = if body.len() <= SHORT { std::str::from_utf8(body).ok() } else { None };
     (text, text.is_none().then_some(body))
@@ -281,7 +285,7 @@ impl Host for Worker {
     }
 
     async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
-        if bytes.len() > SHORT
+        if bytes.len() > LONG_TO_HASH
             && let Ok(hash) = settled(glue::sha256(bytes)).await
             && let Ok(hash) = Uint8Array::new(&hash).to_vec().try_into()
         {

@@ -8,8 +8,12 @@ use bedrock_edge::{Code, Config, Request, build_payload};
 use libfuzzer_sys::fuzz_target;
 
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
-    Config::from_vars(|name| (name == "AWS_BEARER_TOKEN_BEDROCK").then(|| "key".to_owned()))
-        .unwrap()
+    Config::from_vars(|name| match name {
+        "AWS_BEARER_TOKEN_BEDROCK" => Some("key".to_owned()),
+        "AUTH" => Some("open".to_owned()),
+        _ => None,
+    })
+    .unwrap()
 });
 
 fuzz_target!(|bytes: &[u8]| {

@@ -50,6 +50,8 @@ export const MODULES = {
 // https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp
 function configuration(workers, upstream) {
   const date = /^compatibility_date = "(.*)"$/m.exec(readFileSync("wrangler.toml", "utf8"))[1];
+  // They are not free, so all have them, as production has.
+  const flags = /^compatibility_flags = \[(.*)\]$/m.exec(readFileSync("wrangler.toml", "utf8"))[1];
   const bindings = {
     AWS_ENDPOINT_URL_BEDROCK_RUNTIME: upstream.url,
     AWS_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE",
@@ -64,6 +66,7 @@ function configuration(workers, upstream) {
   const service = (worker) => `(name = ${quoted(worker)}, worker = (
       modules = [${MODULES[worker].map(module).join(", ")}],
       compatibilityDate = ${quoted(date)},
+      compatibilityFlags = [${flags}],
       bindings = [${Object.entries(bindings).map(binding).join(", ")}],
       globalOutbound = "net",
     ))`;

@@ -240,11 +240,11 @@ fn elements(xml: &str) -> Option<Vec<Element>> {
                 }
                 text.clear();
             }
-            Event::Text(piece) => text.push_str(&piece.xml10_content()),
-            Event::CData(piece) => text.push_str(&piece.xml10_content()),
+            Event::Text(piece) => text.push_str(&piece.into_inner()),
+            Event::CData(piece) => text.push_str(&piece.into_inner()),
             Event::GeneralRef(name) => match name.resolve_char_ref().ok()? {
                 Some(character) => text.push(character),
-                None => text.push_str(resolve_predefined_entity(&name.xml10_content())?),
+                None => text.push_str(resolve_predefined_entity(&name.into_inner())?),
             },
             // Other entities could be declared there.
             Event::DocType(_) => return None,

@@ -112,8 +112,7 @@ pub(crate) fn allow_origin(headers: &HeaderMap, access: &Access) -> Vec<(&'stati
 pub(crate) fn preflight<B>(event: &Event<B>, access: &Access) -> Option<Envelope> {
     let methods = match event.route {
         Route::Generate | Route::Invocation => "POST",
-        Route::Usage => "GET",
-        Route::Health => "GET, HEAD",
+        Route::Health | Route::Usage => "GET, HEAD",
         // WebSockets know no preflight.
         Route::Socket | Route::Unknown => return None,
     };

@@ -1,6 +1,6 @@
 //! Why Bedrock gave no answer, and what the caller and the log are told of it.
 //!
-//! Out of scope: what is done about it ([`retry`](crate::retry)).
+//! Out of scope: what is done about it (`retry`).
 
 use std::time::{Duration, SystemTime};
 

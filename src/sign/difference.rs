@@ -51,7 +51,7 @@ fn canonical_request<B: AsRef<[u8]>>(signed: &Request<B>) -> Option<String> {
     let (_, names) = authorization.split_once("SignedHeaders=")?;
     let (names, _) = names.split_once(',')?;
     let path = utf8_percent_encode(signed.uri().path(), PATH);
-    let mut canonical = format!("{}\n{path}\n\n", signed.method());
+    let mut canonical = format!("{}\n{path}\n\n", signed.method().as_str());
     for name in names.split(';') {
         let value = match name {
             "host" => signed.uri().authority()?.as_str(),

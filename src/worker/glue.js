@@ -185,13 +185,26 @@ function record(lines) {
 
 // --- Limits -------------------------------------------------------------------------------------
 
+/** Both take milliseconds. What takes so long is not to be had. */
+const LIMITS_MS = 5000;
+
 /** Counts a request. True if it is within the limit, undefined if nothing counts. */
-export async function admit(key) {
+export function admit(key) {
+  running.within = LIMITS_MS;
+  return count(key);
+}
+
+async function count(key) {
   return (await env.RATE_LIMITER?.limit({ key }))?.success;
 }
 
 /** Takes a message to the ledger of an account. Undefined if there are no ledgers. */
-export async function ledger(account, message) {
+export function ledger(account, message) {
+  running.within = LIMITS_MS;
+  return tell(account, message);
+}
+
+async function tell(account, message) {
   const { LEDGER } = env;
   if (!LEDGER) return undefined;
   for (let again = 1; ; again -= 1) {
@@ -212,7 +225,7 @@ export async function ledger(account, message) {
 export function settle(account, message) {
   const failed = ({ message: error }) =>
     console.error(JSON.stringify({ level: "error", outcome: "not_settled", error, message }));
-  waitUntil(ledger(account, message).catch(failed));
+  waitUntil(tell(account, message).catch(failed));
 }
 
 export function message(request) {

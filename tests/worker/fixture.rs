@@ -52,7 +52,8 @@ impl Fixture {
     /// The same with an STS.
     pub async fn with_sts(bindings: Value, settings: Settings) -> Self {
         let disk = Arc::new(Directory::new());
-        Self::start(disk, bindings, settings, |url| json!({ "AWS_ENDPOINT_URL_STS": url })).await
+        let endpoint = |url: String| json!({ "AWS_ENDPOINT_URL_STS": format!("{url}/sts") });
+        Self::start(disk, bindings, settings, endpoint).await
     }
 
     /// The same with a path for each region.

@@ -356,6 +356,18 @@ async fn an_object_takes_one_message_after_the_other() {
 }
 
 #[tokio::test]
+async fn a_limit_that_does_not_answer_is_not_waited_for() {
+    let Fixture { worker, stub } = Fixture::with(json!({ "RATE_LIMITER": 0 })).await;
+    let answer = worker.prompt("hi").await;
+    let message = "Error: what you may use cannot be looked up for now";
+    answer.assert_envelope("no answer", 503, "", message);
+    assert_eq!(answer.header("x-error-code"), Some("limits_unavailable"), "{answer}");
+    let line = worker.log_line(answer.request_id()).await;
+    assert_eq!(line["error"], "RATE_LIMITER: it took too long", "{line}");
+    assert_eq!(stub.requests().len(), 0);
+}
+
+#[tokio::test]
 async fn requests_beyond_the_rate_are_refused() {
     let bindings = json!({ "RATE_LIMITER": 3, "RATE_LIMIT_PERIOD": "10" });
     let Fixture { worker, stub } = Fixture::with(bindings).await;

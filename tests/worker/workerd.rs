@@ -269,7 +269,7 @@ fn configuration(bindings: &Value, Directory(disk): &Directory) -> String {
             _ if name == "LEDGER" => {
                 r#"(name = "LEDGER", durableObjectNamespace = "CallerLedger")"#.to_owned()
             }
-            // How many requests it lets through.
+            // How many requests it lets through. With 0 it never answers.
             Value::Number(limit) if name == "RATE_LIMITER" => format!(
                 r#"(name = "RATE_LIMITER", wrapped = (moduleName = "tests:rate-limiter",
                     innerBindings = [(name = "limit", json = "{limit}")]))"#

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 struct Signer {
     credentials: Credentials,
     body: Vec<u8>,
+    hash: [u8; 32],
     authorization: String,
 }
 
@@ -23,6 +24,7 @@ thread_local! {
             None,
         ),
         body: Vec::new(),
+        hash: [0; 32],
         authorization: String::new(),
     });
 }
@@ -39,10 +41,16 @@ pub extern "C" fn body(length: usize) -> *mut u8 {
     })
 }
 
+/// Where the hash of a long body is to be put, which JavaScript makes.
+#[unsafe(no_mangle)]
+pub extern "C" fn hash() -> *mut u8 {
+    SIGNER.with_borrow_mut(|signer| signer.hash.as_mut_ptr())
+}
+
 /// Signs a request with that body, as `invoke_bedrock` does, and says how long the value of its
 /// `authorization` header is: 0 if it cannot be signed.
 #[unsafe(no_mangle)]
-pub extern "C" fn signed(milliseconds: f64) -> usize {
+pub extern "C" fn signed(milliseconds: f64, is_hashed: bool) -> usize {
     SIGNER.with_borrow_mut(|signer| {
         signer.authorization.clear();
         let now = UNIX_EPOCH + Duration::from_millis(milliseconds as u64);
@@ -52,7 +60,7 @@ pub extern "C" fn signed(milliseconds: f64) -> usize {
             .header(ACCEPT, "application/json")
             .body(signer.body.as_slice());
         let Ok(mut request) = request else { return 0 };
-        let hash = Sha256::digest(&signer.body).into();
+        let hash = if is_hashed { signer.hash } else { Sha256::digest(&signer.body).into() };
         if sign_post(&mut request, &hash, &signer.credentials, scope, now).is_ok()
             && let Some(value) = request.headers().get(AUTHORIZATION)
         {

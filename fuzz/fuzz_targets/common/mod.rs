@@ -42,6 +42,7 @@ pub fn config() -> Result<Config, ConfigError> {
     Config::from_vars(|name| match name {
         "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
         "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
+        "AUTH" => Some("open".to_owned()),
         "MAX_BODY_BYTES" => Some("2048".to_owned()),
         _ => None,
     })

@@ -35,7 +35,11 @@ impl Host for Place {
         panic!("nobody else fetches");
     }
 
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        _: Duration,
+    ) -> Result<Response<Bytes>, TransportError> {
         let is_issuers = request.uri().host() == Some("issuer.example");
         Ok(Response::new(Bytes::from_static(if is_issuers { JWKS.as_bytes() } else { b"{}" })))
     }

@@ -44,8 +44,8 @@ const WHOLE: [&str; 4] = ["start", "delta", "delta", "done"];
 #[tokio::test]
 async fn an_exception_as_the_first_frame_is_called_again() {
     // The exceptions of the first calls, the events, the outcome, the calls.
-    #[rustfmt::skip]
     type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a str, u32);
+    #[rustfmt::skip]
     let cases: [Case; 6] = [
         ("throttled once", &["throttlingException"], &WHOLE, "ok", 2),
         (

@@ -149,7 +149,7 @@ impl Stub {
             counts: Mutex::default(),
         });
         let app = Router::new()
-            .route("/", post(assume_role))
+            .route("/sts/", post(assume_role))
             .route("/model/{model_id}/invoke", post(invoke_model))
             .route("/model/{model_id}/invoke-with-response-stream", post(invoke_model_with_stream))
             .route("/model/{model_id}/converse", post(converse))

@@ -1,4 +1,4 @@
-//! A stand-in for STS, on the same port: `AssumeRole`, and the temporary keys that it has issued,
+//! A stand-in for STS, on the same port, at `/sts/`: `AssumeRole`, and the temporary keys that it has issued,
 //! which are then good for Bedrock.
 //!
 //! Out of scope: whether there is such a role, and whom it trusts: whoever may sign may assume any.

@@ -226,3 +226,33 @@ async fn slow_waits_as_long_as_told() {
     assert_eq!(ask(&stub, "fault:slow:300").await.status(), 200);
     assert!(started.elapsed() >= Duration::from_millis(300));
 }
+
+#[tokio::test]
+async fn some_of_the_time() {
+    let stub = start().await;
+    // The prompt, the region of the path and of the signature, the statuses of three calls.
+    let cases = [
+        ("fault:unavailable@ap-northeast-1", "ap-northeast-1", [503, 503, 503]),
+        ("fault:unavailable@us-east-1", "ap-northeast-1", [200, 200, 200]),
+        ("fault:unavailable@us-east-1", "us-east-1", [503, 503, 503]),
+        ("fault:unavailable#2", "us-east-1", [503, 503, 200]),
+        ("fault:unavailable@us-east-1#1", "us-east-1", [503, 200, 200]),
+        ("fault:unavailable@us-east-1#1 elsewhere", "eu-west-1", [200, 200, 200]),
+    ];
+    for (prompt, region, statuses) in cases {
+        for status in statuses {
+            let mut call = Call::new(claude(prompt));
+            call.key.session_token = Some(TOKEN.to_owned());
+            call.host = stub.url().replace("http://", "");
+            call.region = region;
+            call.target = format!("/{region}{MODEL_TARGET}");
+            let answer = exchange(&stub.url(), &call.signed()).await;
+            assert_eq!(answer.status(), status, "{prompt} in {region}");
+        }
+    }
+    // A signature is good for one region.
+    let mut call = Call::new(claude("Hello"));
+    call.key.session_token = Some(TOKEN.to_owned());
+    call.target = format!("/us-east-1{MODEL_TARGET}");
+    assert_eq!(exchange(&stub.url(), &call.signed()).await.status(), 403);
+}
