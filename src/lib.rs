@@ -63,10 +63,6 @@
 //!         let reply = r#"{"content": [{"type": "text", "text": "はい、元気です。"}]}"#;
 //!         Ok(http::Response::new(Bytes::from(reply)))
 //!     }
-//!
-//!     async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
-//!         Ok(())
-//!     }
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
