@@ -237,3 +237,58 @@ async fn what_is_refused_is_refused_in_awss_form() {
         assert!(host.requests.borrow().is_empty(), "{name}");
     }
 }
+
+/// The token `secret` of the caller `ci`.
+const TOKENS: (&str, &str) =
+    ("API_TOKENS", "ci:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b");
+
+fn with_token(mut request: Event<LambdaBody>, token: &str) -> Event<LambdaBody> {
+    request.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn the_gate_asks_who_invokes_and_not_who_is_in_the_event() {
+    let config = config(&[("AUTH", ""), TOKENS]);
+    // An event with a credential of its own, which does not count.
+    let payload = json!({
+        "requestContext": { "http": { "method": "POST" } },
+        "headers": { "authorization": "Bearer wrong", "origin": "https://elsewhere.example.com" },
+        "body": r#"{"prompt": "a"}"#,
+    });
+    let host = Scripted::new().then(200, &[], REPLY);
+    let request = with_token(request(None, &payload.to_string()), "secret");
+    let Invoked::Answered(envelope, record) = invocation_handler(request, &config, &host).await
+    else {
+        panic!("it is synchronous");
+    };
+    let returned: Value = serde_json::from_str(&envelope.body).unwrap();
+    assert_eq!(returned["statusCode"], 200, "{returned}");
+    assert_eq!(record.caller.unwrap().as_str(), "token:ci");
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_in_awss_form() {
+    let config = config(&[("AUTH", ""), TOKENS]);
+    let payload = json!({
+        "requestContext": { "http": { "method": "POST" } },
+        "headers": { "authorization": "Bearer secret" },
+    });
+    let cases = [
+        ("no credential", request(None, "{}")),
+        ("a wrong one", with_token(request(Some("DryRun"), "{}"), "wrong")),
+        ("one in the event alone", request(Some("Event"), &payload.to_string())),
+    ];
+    for (name, request) in cases {
+        let host = Scripted::new();
+        let Invoked::Answered(envelope, record) = invocation_handler(request, &config, &host).await
+        else {
+            panic!("{name}: it is accepted");
+        };
+        assert_eq!(envelope.status_code, 401, "{name}: {envelope:?}");
+        assert_eq!(header(&envelope, "x-amzn-errortype"), Some("AccessDeniedException"), "{name}");
+        let expected = r#"{"Type":"User","Message":"Unauthorized"}"#;
+        assert_eq!(envelope.body, expected, "{name}");
+        assert_eq!((record.status, record.outcome), (401, "unauthorized"), "{name}");
+    }
+}
