@@ -64,9 +64,11 @@ fn claudes_form(body: &[u8]) -> Result<Value, AwsError> {
     }
 }
 
-/// Converse tells the kinds of blocks apart by their key, Claude by a type.
+/// Converse tells the kinds of blocks apart by their key, Claude by a type; and Claude takes a string
+/// for a list of blocks, which Converse does not: null is neither's.
 fn with_types(mut value: Value) -> Value {
     match &mut value {
+        Value::String(_) => return Value::Null,
         Value::Array(items) => {
             for item in items {
                 *item = with_types(item.take());
