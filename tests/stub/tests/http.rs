@@ -314,7 +314,8 @@ async fn a_conversation() {
         call.body = body.to_string();
         let answer = ask(&stub, &mut call).await;
         assert_eq!(answer.status(), 400, "{case}: {answer:?}");
-        assert_eq!(answer.header("x-amzn-errortype"), Some("ValidationException"), "{case}");
+        let kind = answer.header("x-amzn-errortype").unwrap_or_default();
+        assert!(kind.starts_with("ValidationException:"), "{case}: {kind}");
     }
     call.service = "s3";
     assert_eq!(ask(&stub, &mut call).await.status(), 403);
