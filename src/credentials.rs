@@ -20,8 +20,8 @@ pub use assume_role::{AssumeRoleError, read_answer};
 
 use crate::deadline::Deadline;
 use crate::host::{Host, TransportError};
+use crate::lock::lock;
 use crate::sign::Credentials;
-use crate::upstream::lock;
 
 mod assume_role;
 

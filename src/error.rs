@@ -3,6 +3,7 @@
 //! Out of scope: how Bedrock's errors are told apart ([`invoke`](crate::invoke)).
 
 use std::fmt;
+use std::time::Duration;
 
 use http::StatusCode;
 use serde::{Serialize, Serializer};
@@ -186,8 +187,18 @@ impl Error {
         }
     }
 
-    pub(crate) fn because(mut self, cause: Redacted) -> Self {
-        self.cause = Some(cause);
+    /// The operator's fault, which is for the log.
+    pub(crate) fn misconfigured(cause: impl Into<Redacted>) -> Self {
+        Self::new(Code::Misconfigured, "Internal server error").because(cause)
+    }
+
+    pub(crate) fn because(mut self, cause: impl Into<Redacted>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    pub(crate) fn retry_after(mut self, time: Duration) -> Self {
+        self.retry_after = Some(Token::seconds(time));
         self
     }
 }

@@ -15,6 +15,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
@@ -96,7 +97,7 @@ impl Session {
         if self.expires.is_none_or(|expires| now < expires) {
             return Ok(());
         }
-        let cause = Redacted::from("the JWT that opened the connection has expired");
+        let cause = "the JWT that opened the connection has expired";
         Err(Error::new(Code::Unauthorized, UNAUTHORIZED).because(cause))
     }
 }
@@ -179,13 +180,19 @@ impl Refusal {
             }
             Self::Issuer(cause) => {
                 let message = "callers cannot be verified for now";
-                let mut error = Error::new(Code::IssuerUnavailable, message).because(cause);
-                error.retry_after = jwks::retry_after();
-                (error, Vec::new())
+                let error = Error::new(Code::IssuerUnavailable, message).because(cause);
+                (error.retry_after(jwks::SHORT_PAUSE), Vec::new())
             }
             Self::Other(error) => (error, Vec::new()),
         }
     }
+}
+
+/// The only value of a header. Several of them are an empty one, which means nothing here.
+fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?.to_str().unwrap_or_default();
+    Some(if values.next().is_some() { "" } else { first })
 }
 
 /// Lets a caller in, or not. What it takes of the body is still there for the next reader.

@@ -17,7 +17,7 @@ use crate::gate::{self, Refusal, Session, Unread};
 use crate::host::{Body, Host, ReadError, TransportError};
 use crate::invoke::invoke_bedrock;
 use crate::limits::{self, Address};
-use crate::log::{Record, Redacted, Token};
+use crate::log::{Record, Token};
 use crate::request::Request;
 
 pub use streaming::{Answer, socket_handler, streaming_handler};
@@ -102,10 +102,12 @@ async fn identify<'a, B: Body, H: Host>(
     host: &H,
     call: &mut Call,
 ) -> Result<(&'a Config, Session, Event<Unread<B>>), Envelope> {
-    let record = &mut call.record;
     // 2.
-    let config = config.as_ref().map_err(|error| failure("", misconfigured(error), record))?;
-    record.configure(config);
+    let config = config.as_ref().map_err(|error| {
+        // The problems are in our own words: they name variables, and never repeat a value.
+        failure("", Error::misconfigured(error.to_string()), &mut call.record)
+    })?;
+    call.record.configure(config);
     // 3.
     if let Some(envelope) = gate::preflight(&event, &config.access) {
         return Err(envelope);
@@ -113,13 +115,12 @@ async fn identify<'a, B: Body, H: Host>(
     if event.route == Route::Health {
         return Ok((config, Session::OPEN, event.map(Unread::Unread)));
     }
-    let deadline = Deadline::new(call.started, config.timeout);
-    match gate::enter(event, config, deadline, host).await {
+    match gate::enter(event, config, call.deadline(config), host).await {
         Ok((session, event)) => {
-            record.caller.clone_from(&session.caller);
+            call.record.caller.clone_from(&session.caller);
             Ok((config, session, event))
         }
-        Err(refusal) => Err(refuse(refusal, config, record)),
+        Err(refusal) => Err(refuse(refusal, config, &mut call.record)),
     }
 }
 
@@ -264,12 +265,6 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
     // One that no number holds is too long all the same.
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().unwrap_or(u64::MAX))
-}
-
-fn misconfigured(error: &ConfigError) -> Error {
-    // The problems are in our own words: they name variables, and never repeat a value.
-    let cause = Redacted::new(&error.to_string(), [], []);
-    Error::new(Code::Misconfigured, "Internal server error").because(cause)
 }
 
 /// The envelope of an error, which goes to the caller, and what goes to the record instead.

@@ -143,17 +143,15 @@ impl<H: Host> Call<'_, H> {
                 }
                 Err(error) => Err(error.clone().into()),
             };
+            record.billed_before += u32::from(record.is_billed);
+            record.is_billed = result.as_ref().err().is_none_or(InvokeError::is_billed);
             let error = match result {
                 Ok(answer) => {
-                    record.billed_before += u32::from(record.is_billed);
-                    record.is_billed = true;
                     attempts.succeeded();
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
-            record.billed_before += u32::from(record.is_billed);
-            record.is_billed = error.is_billed();
             if let (Authentication::AssumeRole(role), Ok(Identity::Temporary(temporary))) =
                 (&config.authentication, &identity)
                 && Failure::of(&error) == Some(Failure::Expired)

@@ -104,6 +104,7 @@ pub mod host;
 pub mod invoke;
 mod json;
 pub mod limits;
+mod lock;
 pub mod log;
 pub mod model;
 pub mod request;

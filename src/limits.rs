@@ -19,7 +19,6 @@ use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::gate::Caller;
 use crate::host::{Host, LimitError};
-use crate::log::{Redacted, Token};
 
 pub use ledger::{Ledger, Message, Period, Reply, Standing, Verdict};
 pub use reservation::{Reservation, Settlement};
@@ -34,6 +33,9 @@ mod usage;
 /// The account of those whose name is not known. It is one for all of them: what it protects is the
 /// bill, and addresses cost nothing. No [`Caller`] has this name, which has no `:`.
 const ANONYMOUS: &str = "anonymous";
+
+/// When what hinders a request may be over.
+const SOON: Duration = Duration::from_secs(1);
 
 /// A ledger keeps every open reservation.
 pub(crate) const MOST_IN_FLIGHT: u64 = 1000;
@@ -115,29 +117,20 @@ pub(crate) async fn admit<H: Host>(
         Ok(true) => Ok(()),
         Ok(false) => {
             let error = Error::new(Code::RateLimited, "too many requests");
-            Err(error.retry_after(period.as_secs()))
+            Err(error.retry_after(period))
         }
         Err(error) => Err(unenforced("RATE_LIMITER", &error)),
     }
 }
 
 fn unenforced(what: &str, error: &LimitError) -> Error {
-    let cause = Redacted::new(&format!("{what}: {error}"), [], []);
+    let cause = format!("{what}: {error}");
     match error {
-        LimitError::Missing => {
-            Error::new(Code::Misconfigured, "Internal server error").because(cause)
-        }
+        LimitError::Missing => Error::misconfigured(cause),
         LimitError::Unreachable(_) => {
             let message = "what you may use cannot be looked up for now";
-            Error::new(Code::LimitsUnavailable, message).because(cause).retry_after(1)
+            Error::new(Code::LimitsUnavailable, message).because(cause).retry_after(SOON)
         }
-    }
-}
-
-impl Error {
-    fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Token::new(&seconds.to_string());
-        self
     }
 }
 

@@ -15,8 +15,10 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_runtime_api::client::identity::Identity;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 use crate::config::Secret;
+use crate::date::YEAR_10000;
 
 pub(crate) use difference::difference;
 pub use post::sign_post;
@@ -24,8 +26,12 @@ pub use post::sign_post;
 mod difference;
 mod post;
 
-/// In seconds since the epoch. SigV4 writes a year with four digits.
-const YEAR_10000: u64 = 253_402_300_800;
+/// What AWS's UriEncode takes: every byte but RFC 3986's unreserved characters.
+pub(crate) const RESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// In a path the separator stays.
+pub(crate) const RESERVED_IN_PATH: &AsciiSet = &RESERVED.remove(b'/');
 
 /// An access key, and the session token that belongs to it if it is a temporary one.
 #[derive(Clone)]
@@ -190,6 +196,15 @@ fn seconds_of(now: SystemTime) -> Result<u64, SignError> {
 fn remove_signature(headers: &mut HeaderMap) {
     for name in ["authorization", "x-amz-date", "x-amz-security-token"] {
         headers.remove(name);
+    }
+}
+
+/// In small letters, as SigV4 has it.
+pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(digit + if digit < 10 { b'0' } else { b'a' - 10 }));
+        }
     }
 }
 

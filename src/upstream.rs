@@ -6,7 +6,6 @@
 //! Out of scope: what is done about it (`retry`).
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub(crate) use breaker::Breaker;
@@ -49,9 +48,4 @@ impl Clock {
             Relaxed,
         );
     }
-}
-
-/// Nothing here is left half done by who panics, which nobody does.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

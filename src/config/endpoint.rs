@@ -4,13 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
+use crate::sign::RESERVED;
 use crate::upstream::Breaker;
-
-/// RFC 3986's unreserved characters stay; `:` and `/` in a model id must not.
-const MODEL_ID_ESCAPES: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A model in a region. The URIs are made here, because they are the same for every request.
 #[derive(Debug)]
@@ -42,7 +39,8 @@ impl Endpoint {
                 &own
             }
         };
-        let model = format!("{base}/model/{}", utf8_percent_encode(&model_id, MODEL_ID_ESCAPES));
+        // A model id has `:`, and an ARN `/`: they must not stay.
+        let model = format!("{base}/model/{}", utf8_percent_encode(&model_id, RESERVED));
         Ok(Self {
             region,
             model_id,

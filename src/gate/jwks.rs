@@ -14,7 +14,7 @@
 //! <https://www.rfc-editor.org/rfc/rfc7517>
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -26,7 +26,8 @@ use serde_json::Value;
 
 use crate::deadline::Deadline;
 use crate::host::{Body, Host, ReadError, TransportError};
-use crate::log::{Redacted, Token};
+use crate::lock::lock;
+use crate::log::Redacted;
 
 /// Microsoft's set, with certificates, is about 20 KB.
 const MAX_JWKS_BYTES: usize = 256 << 10;
@@ -39,7 +40,7 @@ const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between two fetches for a key that is not there, and between two that failed while there are keys.
 const PAUSE: Duration = Duration::from_secs(60);
 /// Between two fetches that failed while there are none.
-const SHORT_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const SHORT_PAUSE: Duration = Duration::from_secs(5);
 /// Before another takes over for one who went away: strangers who do so must not make us fetch all
 /// the time.
 const TAKEOVER_PAUSE: Duration = Duration::from_secs(1);
@@ -47,11 +48,6 @@ const TAKEOVER_PAUSE: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(10);
 /// How often those who wait look.
 const LOOK: Duration = Duration::from_millis(10);
-
-/// `retry-after`, while there are no keys.
-pub(super) fn retry_after() -> Option<Token> {
-    Token::new(&SHORT_PAUSE.as_secs().to_string())
-}
 
 const GONE: &str = "the client went away";
 
@@ -147,7 +143,7 @@ impl Jwks {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The key of this id and algorithm, or `None` if the issuer does not have it.
@@ -265,7 +261,7 @@ impl State {
             }
             Err(problem) => {
                 let cause = format!("the issuer's keys cannot be fetched: {problem}");
-                self.failed = Some((now, Redacted::new(&cause, [], [])));
+                self.failed = Some((now, cause.into()));
             }
         }
     }

@@ -20,16 +20,13 @@ use super::jwks::{Algorithm, Jwks};
 use super::tokens::entries;
 use super::{Caller, Refusal, Session};
 use crate::config::{Variables, is_loopback};
+use crate::date::YEAR_10000;
 use crate::deadline::Deadline;
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::host::{Host, VerifyError};
-use crate::log::Redacted;
 
 /// By how much clocks may differ.
 const LEEWAY: Duration = Duration::from_secs(60);
-
-/// In seconds since the epoch.
-const YEAR_10000: u64 = 253_402_300_800;
 
 /// OpenID Connect's limit of a subject.
 const MAX_SUBJECT_BYTES: usize = 255;
@@ -143,12 +140,11 @@ fn unverifiable(error: &VerifyError) -> Refusal {
     match error {
         VerifyError::Unsupported => {
             let cause = "JWT_ISSUER is set, and this host cannot verify signatures";
-            let error = Error::new(Code::Misconfigured, "Internal server error");
-            Refusal::Other(error.because(cause.into()))
+            Refusal::Other(Error::misconfigured(cause))
         }
         VerifyError::Key(problem) => {
             let cause = format!("the issuer's key cannot be used: {problem}");
-            Refusal::Stranger(Redacted::new(&cause, [], []))
+            Refusal::Stranger(cause.into())
         }
     }
 }

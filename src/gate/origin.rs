@@ -8,10 +8,10 @@
 //! <https://fetch.spec.whatwg.org/#http-cors-protocol>
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, Method};
 
-use super::Access;
 use super::tokens::entries;
+use super::{Access, only_value};
 use crate::envelope::{Envelope, build_response};
 use crate::event::{Event, Route};
 
@@ -71,21 +71,14 @@ fn is_origin(text: &str) -> bool {
         && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|it| it.to_string() == port))
 }
 
-/// The only value of a header, or what no origin is.
-fn value(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?.to_str().unwrap_or_default();
-    Some(if values.next().is_some() { "" } else { first })
-}
-
 /// Whether a browser sent it for a page that is neither the Worker's own nor of a listed origin.
 ///
 /// A browser keeps such a page from reading an answer, and not from sending a request: with nothing
 /// else to prove who calls than what the browser itself adds (Access's cookie, an open Worker on
 /// this machine), any page could make one, and over a WebSocket read the answer too.
 pub(super) fn is_foreign(headers: &HeaderMap, origins: &Origins) -> bool {
-    let Some(origin) = value(headers, ORIGIN) else { return false };
-    let own = value(headers, HOST).filter(|host| !host.is_empty());
+    let Some(origin) = only_value(headers, &ORIGIN) else { return false };
+    let own = only_value(headers, &HOST).filter(|host| !host.is_empty());
     // TLS may have ended in front of us, so the scheme does not tell.
     let is_own = origin
         .strip_prefix("https://")
@@ -100,7 +93,7 @@ pub(crate) fn allow_origin(headers: &HeaderMap, access: &Access) -> Vec<(&'stati
         return Vec::new();
     }
     let mut allowed = vec![("vary", "Origin".to_owned())];
-    if let Some(origin) = value(headers, ORIGIN).filter(|it| access.origins().allows(it)) {
+    if let Some(origin) = only_value(headers, &ORIGIN).filter(|it| access.origins().allows(it)) {
         allowed.push(("access-control-allow-origin", origin.to_owned()));
         allowed.push(("access-control-expose-headers", EXPOSED.to_owned()));
     }
@@ -118,7 +111,8 @@ pub(crate) fn preflight<B>(event: &Event<B>, access: &Access) -> Option<Envelope
     };
     let is_preflight = event.method == Method::OPTIONS
         && event.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-        && value(&event.headers, ORIGIN).is_some_and(|origin| access.origins().allows(origin));
+        && only_value(&event.headers, &ORIGIN)
+            .is_some_and(|origin| access.origins().allows(origin));
     is_preflight.then(|| {
         let mut envelope = build_response("", "", 204);
         envelope.body.clear();

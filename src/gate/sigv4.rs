@@ -28,9 +28,10 @@ use sha2::{Digest, Sha256};
 use time::{Date, Month, OffsetDateTime};
 
 use super::tokens::{entries, from_hex};
-use super::{Caller, Refusal};
+use super::{Caller, Refusal, only_value};
 use crate::config::Secret;
 use crate::event::Event;
+use crate::sign::push_hex;
 use authorization::Authorization;
 
 mod authorization;
@@ -122,8 +123,10 @@ impl fmt::Debug for Unsigned {
 
 impl Unsigned {
     fn signature(&self, payload_hash: &[u8]) -> String {
-        let canonical = format!("{}\n{}", self.canonical, hex(payload_hash));
-        let to_sign = format!("{}\n{}", self.to_sign, hex(&Sha256::digest(canonical)));
+        let mut canonical = format!("{}\n", self.canonical);
+        push_hex(&mut canonical, payload_hash);
+        let mut to_sign = format!("{}\n", self.to_sign);
+        push_hex(&mut to_sign, &Sha256::digest(canonical));
         calculate_signature(&self.signing_key, to_sign.as_bytes())
     }
 }
@@ -168,7 +171,7 @@ pub(super) fn verify<B>(
     // 3.
     check_signed_headers(headers, &signed_headers)?;
     // 4.
-    let payload_hash = match header(headers, &CONTENT_SHA256) {
+    let payload_hash = match only_value(headers, &CONTENT_SHA256) {
         None => None,
         Some(text) => Some(from_hex(text).ok_or_else(|| {
             let message = "The value of 'x-amz-content-sha256' must be the SHA-256 of the payload.";
@@ -233,7 +236,7 @@ fn is_signature(expected: &str, presented: &str) -> bool {
 }
 
 fn check_date(headers: &HeaderMap, scope_date: &str, now: SystemTime) -> Result<u64, Refusal> {
-    let Some(text) = header(headers, &AMZ_DATE) else {
+    let Some(text) = only_value(headers, &AMZ_DATE) else {
         let message =
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.";
         return Err(incomplete(message, "there is no x-amz-date"));
@@ -316,22 +319,6 @@ fn check_signed_headers(headers: &HeaderMap, signed: &[&str]) -> Result<(), Refu
         }
     }
     Ok(())
-}
-
-/// The only value of a header that has a meaning here. Two of them are none.
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().unwrap_or_default();
-    Some(if values.next().is_some() { "" } else { value })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or_default());
-        }
-        text
-    })
 }
 
 /// One answer for a key that does not exist, a wrong secret and a request that was changed.

@@ -1,14 +1,14 @@
 //! What one call reserves, and what it is settled on.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::ledger::{Message, Reply, Standing, Verdict};
-use super::{account, unenforced};
+use super::{SOON, account, unenforced};
 use crate::config::Config;
 use crate::error::{Code, Error, TokensLeft};
 use crate::gate::Caller;
 use crate::host::{Host, LimitError};
-use crate::log::{Record, Redacted, Token};
+use crate::log::{Record, Token};
 use crate::model::Usage;
 use crate::request::Request;
 
@@ -121,7 +121,7 @@ pub(crate) async fn reserve<H: Host>(
         Verdict::Done => return Ok(Some(reservation)),
         Verdict::TooManyInFlight => {
             let error = Error::new(Code::TooManyInFlight, "too many requests are in flight");
-            return Err(error.retry_after(1));
+            return Err(error.retry_after(SOON));
         }
         Verdict::DailyTokens => (today, "today", budget.daily_tokens.unwrap_or(0)),
         Verdict::MonthlyTokens => (this_month, "this month", budget.monthly_tokens.unwrap_or(0)),
@@ -136,10 +136,10 @@ pub(crate) async fn reserve<H: Host>(
         error
     } else if period.used.saturating_add(tokens) > limit {
         let now = host.now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        error.retry_after(period.ends.saturating_sub(now))
+        error.retry_after(Duration::from_secs(period.ends.saturating_sub(now)))
     } else {
         // As soon as what is in flight has used less than it has reserved.
-        error.retry_after(1)
+        error.retry_after(SOON)
     })
 }
 
@@ -155,7 +155,7 @@ pub(crate) async fn settle<H: Host>(
         if record.is_billed { reservation.used(record.usage()) } else { reservation.unused() };
     if let Err(error) = host.settle(settlement).await {
         let cause = format!("the tokens used are not in the ledger: {error}");
-        record.error.get_or_insert_with(|| Redacted::new(&cause, [], []));
+        record.error.get_or_insert_with(|| cause.into());
     }
 }
 

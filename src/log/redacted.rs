@@ -122,6 +122,13 @@ fn find_ignoring_case(text: &str, name: &str, from: usize) -> Option<usize> {
         .map(|at| from + at)
 }
 
+/// Of words of our own, and what a library or the network says.
+impl From<String> for Redacted {
+    fn from(text: String) -> Self {
+        Self::redact(text, Vec::new(), Vec::new())
+    }
+}
+
 impl From<&'static str> for Redacted {
     #[inline(never)] // It is in many places.
     fn from(words: &'static str) -> Self {

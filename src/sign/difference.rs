@@ -12,12 +12,10 @@ use std::fmt::Write;
 
 use http::Request;
 use http::header::AUTHORIZATION;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use sha2::{Digest, Sha256};
 
-/// RFC 3986's unreserved characters, and what separates segments.
-const PATH: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+use super::{RESERVED_IN_PATH, push_hex};
 
 /// In words, the first line that is another one in the canonical request of AWS's message. `None`:
 /// there is none in it. A line can hold the session token, behind its header's name.
@@ -50,7 +48,7 @@ fn canonical_request<B: AsRef<[u8]>>(signed: &Request<B>) -> Option<String> {
     let authorization = signed.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (_, names) = authorization.split_once("SignedHeaders=")?;
     let (names, _) = names.split_once(',')?;
-    let path = utf8_percent_encode(signed.uri().path(), PATH);
+    let path = utf8_percent_encode(signed.uri().path(), RESERVED_IN_PATH);
     let mut canonical = format!("{}\n{path}\n\n", signed.method().as_str());
     for name in names.split(';') {
         let value = match name {
@@ -60,9 +58,7 @@ fn canonical_request<B: AsRef<[u8]>>(signed: &Request<B>) -> Option<String> {
         writeln!(canonical, "{name}:{value}").ok()?;
     }
     write!(canonical, "\n{names}\n").ok()?;
-    for byte in Sha256::digest(signed.body().as_ref()) {
-        write!(canonical, "{byte:02x}").ok()?;
-    }
+    push_hex(&mut canonical, &Sha256::digest(signed.body().as_ref()));
     Some(canonical)
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Out of scope: all other requests, which it refuses to sign.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sigv4::sign::v4::generate_signing_key;
@@ -15,19 +15,18 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Method, Request};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{Credentials, Scope, SignError, remove_signature, seconds_of};
+use super::{
+    Credentials, RESERVED_IN_PATH, Scope, SignError, push_hex, remove_signature, seconds_of,
+};
 use crate::config::Secret;
+use crate::lock::lock;
 
 const X_AMZ_DATE: &str = "x-amz-date";
 const X_AMZ_SECURITY_TOKEN: &str = "x-amz-security-token";
-
-/// What is in a path and stays: RFC 3986's unreserved characters and the separator.
-const PATH: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
@@ -68,7 +67,7 @@ impl SigningKey {
 
 impl Credentials {
     fn signing_key(&self, day: u64, scope: Scope<'_>) -> Result<Arc<SigningKey>, SignError> {
-        let mut cache = self.signing_key.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = lock(&self.signing_key.0);
         let is_right = |key: &&Arc<SigningKey>| {
             key.day == day && key.region == scope.region && key.service == scope.service
         };
@@ -127,7 +126,7 @@ pub fn sign_post<B>(
     // 1. The canonical request, the headers in the order of their names.
     let mut canonical = String::with_capacity(1024 + token.map_or(0, str::len));
     canonical.push_str("POST\n");
-    canonical.extend(utf8_percent_encode(path, PATH));
+    canonical.extend(utf8_percent_encode(path, RESERVED_IN_PATH));
     canonical.push_str("\n\n");
     let mut signed_headers = String::with_capacity(64);
     for (name, value) in [
@@ -221,14 +220,6 @@ fn sensitive(value: &str) -> Result<HeaderValue, SignError> {
     let mut value = HeaderValue::from_str(value).map_err(SignError::from_any)?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from(digit + if digit < 10 { b'0' } else { b'a' - 10 }));
-        }
-    }
 }
 
 #[cfg(test)]

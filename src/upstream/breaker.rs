@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use super::lock;
+use crate::lock::lock;
 
 /// Opens when a region has throttled [`Breaker::THROTTLES`] calls in a row, each within
 /// [`Breaker::WINDOW`] of the one before, and then keeps calls away from it for

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::lock;
+use crate::lock::lock;
 
 /// botocore's: a bucket of tokens that a repeated call takes and a good answer gives back, so that
 /// an isolate repeats about every call while few fail, and hardly any while all do.

@@ -5,22 +5,17 @@
 
 use http::HeaderMap;
 use percent_encoding::percent_encode;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use crate::event::Event;
-
-/// "UriEncode every byte except the unreserved characters" (RFC 3986).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// In a path the separator stays.
-const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
+use crate::sign::{RESERVED, RESERVED_IN_PATH};
 
 /// All lines but the last, the payload's hash.
 pub(super) fn request<B>(event: &Event<B>, signed_headers: &[&str]) -> String {
     let mut text = format!("{}\n", event.method);
     // Encoded once more than it came. Not normalized: no path of ours has a dot segment or an empty
     // one.
-    text.extend(utf8_percent_encode(event.path(), PATH));
+    text.extend(utf8_percent_encode(event.path(), RESERVED_IN_PATH));
     text.push('\n');
     push_query(&mut text, event.query());
     text.push('\n');
@@ -55,7 +50,7 @@ fn push_query(text: &mut String, query: &str) {
 /// However it came: `%7e`, `%7E` and `~` are one.
 fn encoded_once(text: &str) -> String {
     let decoded: Vec<u8> = percent_decode_str(text).collect();
-    percent_encode(&decoded, UNRESERVED).to_string()
+    percent_encode(&decoded, RESERVED).to_string()
 }
 
 /// Trimmed, inner white space single, the values of a repeated header joined in order. In

@@ -36,7 +36,8 @@ fn check(event: &Event<Bytes>, now: u64) -> Result<Caller, Refusal> {
 
 #[test]
 fn what_our_signer_signs() {
-    let hash = hex(&Sha256::digest("{}"));
+    let mut hash = String::new();
+    push_hex(&mut hash, &Sha256::digest("{}"));
     let targets =
         ["/", "/?", "/?a=1&b=2", "/?b=2&a=1&a=0", "/?empty=&x", "/a%3Ab/c", "/?a=%E3%81%82"];
     let header_sets: [&[(&str, &str)]; 4] = [
