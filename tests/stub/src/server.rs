@@ -129,6 +129,15 @@ struct Subject {
     fault: Option<&'static str>,
 }
 
+impl Subject {
+    /// The response that was about it.
+    fn respond(self, answer: Result<Response, AwsError>) -> Response {
+        let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
 impl Stub {
     /// Binds the port and serves, on the tokio runtime that calls.
     ///
@@ -152,10 +161,10 @@ impl Stub {
             .route("/model/{model_id}/invoke", post(invoke_model))
             .route("/model/{model_id}/invoke-with-response-stream", post(invoke_model_with_stream))
             // Of another region than that of the settings.
-            .route("/{region}/model/{model_id}/invoke", post(invoke_model_in))
+            .route("/{region}/model/{model_id}/invoke", post(invoke_model))
             .route(
                 "/{region}/model/{model_id}/invoke-with-response-stream",
-                post(invoke_model_with_stream_in),
+                post(invoke_model_with_stream),
             )
             .fallback(async || unknown_operation())
             .method_not_allowed_fallback(async || unknown_operation())
@@ -315,68 +324,44 @@ async fn assume_role(
     shared.sts.answer(&received, &shared.settings).await
 }
 
-async fn invoke_model(
-    State(shared): State<Arc<Shared>>,
-    Path(model_id): Path<String>,
-    Extension(received): Extension<Arc<Received>>,
-) -> Response {
-    let region = shared.settings.region.clone();
-    invoke(&shared, region, model_id, &received).await
-}
-
-async fn invoke_model_in(
-    State(shared): State<Arc<Shared>>,
-    Path((region, model_id)): Path<(String, String)>,
-    Extension(received): Extension<Arc<Received>>,
-) -> Response {
-    invoke(&shared, region, model_id, &received).await
-}
-
-async fn invoke_model_with_stream(
-    State(shared): State<Arc<Shared>>,
-    Path(model_id): Path<String>,
-    Extension(received): Extension<Arc<Received>>,
-) -> Response {
-    let region = shared.settings.region.clone();
-    invoke_with_stream(&shared, region, model_id, &received).await
-}
-
-async fn invoke_model_with_stream_in(
-    State(shared): State<Arc<Shared>>,
-    Path((region, model_id)): Path<(String, String)>,
-    Extension(received): Extension<Arc<Received>>,
-) -> Response {
-    invoke_with_stream(&shared, region, model_id, &received).await
-}
-
-/// `InvokeModel`. Axum decodes the path's model ID once, as Bedrock does.
-async fn invoke(
-    shared: &Shared,
+/// Where a request goes: a region, that of the settings where the path names none, and a model in it.
+struct Target {
     region: String,
     model_id: String,
-    received: &Received,
+}
+
+impl Target {
+    /// Axum decodes the path's model ID once, as Bedrock does.
+    fn of(Path(mut parts): Path<HashMap<String, String>>, settings: &Settings) -> Self {
+        Self {
+            region: parts.remove("region").unwrap_or_else(|| settings.region.clone()),
+            model_id: parts.remove("model_id").unwrap_or_default(),
+        }
+    }
+}
+
+/// `InvokeModel`.
+async fn invoke_model(
+    State(shared): State<Arc<Shared>>,
+    path: Path<HashMap<String, String>>,
+    Extension(received): Extension<Arc<Received>>,
 ) -> Response {
+    let Target { region, model_id } = Target::of(path, &shared.settings);
     let mut subject = Subject { model_id, fault: None };
-    let mut response = answer(shared, region, &mut subject, received)
-        .await
-        .unwrap_or_else(IntoResponse::into_response);
-    response.extensions_mut().insert(subject);
-    response
+    let answer = answer(&shared, region, &mut subject, &received).await;
+    subject.respond(answer)
 }
 
 /// `InvokeModelWithResponseStream`.
-async fn invoke_with_stream(
-    shared: &Shared,
-    region: String,
-    model_id: String,
-    received: &Received,
+async fn invoke_model_with_stream(
+    State(shared): State<Arc<Shared>>,
+    path: Path<HashMap<String, String>>,
+    Extension(received): Extension<Arc<Received>>,
 ) -> Response {
+    let Target { region, model_id } = Target::of(path, &shared.settings);
     let mut subject = Subject { model_id, fault: None };
-    let mut response = answer_with_stream(shared, region, &mut subject, received)
-        .await
-        .unwrap_or_else(IntoResponse::into_response);
-    response.extensions_mut().insert(subject);
-    response
+    let answer = answer_with_stream(&shared, region, &mut subject, &received).await;
+    subject.respond(answer)
 }
 
 /// What both operations check, in Bedrock's order: who may not call does not learn what is wrong
