@@ -48,8 +48,8 @@ pub async fn streaming_handler<'a, H: Host, B: Body>(
                     Ok((body, decoder, reservation)) => {
                         let (request, started) = (request.into_owned(), call.started);
                         let (envelope, record) = call.finish(event_stream(), host);
-                        let generation = Generation::new(decoder, request, config, record, started)
-                            .with(reservation);
+                        let generation =
+                            Generation::new(decoder, request, config, record, reservation, started);
                         return Answer::Stream(envelope, Streaming { body, generation });
                     }
                     Err(error) => failure(&request.prompt, error, record),
@@ -116,7 +116,7 @@ pub async fn socket_handler<'a, H: Host>(
     match result {
         Ok((request, (body, decoder, reservation))) => {
             let generation =
-                Generation::new(decoder, request, config, record, started).with(reservation);
+                Generation::new(decoder, request, config, record, reservation, started);
             Ok(Streaming { body, generation })
         }
         Err(error) => {

@@ -31,16 +31,12 @@ impl<'a> Generation<'a> {
         request: Request<'static>,
         config: &'a Config,
         mut record: Record,
+        reservation: Option<Reservation>,
         started: SystemTime,
     ) -> Self {
         // Until the last event says otherwise.
         record.outcome = "cancelled";
-        Self { decoder, request, config, record, reservation: None, started, announced: false }
-    }
-
-    pub(crate) fn with(mut self, reservation: Option<Reservation>) -> Self {
-        self.reservation = reservation;
-        self
+        Self { decoder, request, config, record, reservation, started, announced: false }
     }
 
     /// Takes in what has arrived.
