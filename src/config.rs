@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use endpoint::Endpoint;
 pub(crate) use endpoint::is_loopback;
-use endpoint::parse_endpoint;
+use endpoint::{is_plain_path, parse_endpoint};
 
 use crate::credentials::{AssumeRole, Temporary};
 use crate::gate::Access;
@@ -67,6 +67,8 @@ pub struct Config {
     pub max_tokens: u32,
     /// `TEMPERATURE`, 0 to 1: what is sent when the caller names none. `None`: not sent.
     pub temperature: Option<f64>,
+    /// `BASE_PATH`: what the paths begin with, without a `/` at its end. Empty, or such as `/ai`.
+    pub base_path: String,
     /// `MAX_BODY_BYTES`: the longest request body that is read.
     pub max_body_bytes: usize,
     /// `LOG_LEVEL`: the lowest level that is logged.
@@ -185,6 +187,7 @@ impl Config {
             Ok(bytes @ 1..=BEDROCK_MAX_BODY_BYTES) => Ok(bytes),
             _ => Err("must be a whole number from 1 to 25000000, the most that Bedrock takes"),
         });
+        let base_path = vars.read("BASE_PATH", "/", parse_base_path);
         let log_level = vars.read("LOG_LEVEL", "info", |text| {
             text.parse().map_err(|()| "must be debug, info, warn or error")
         });
@@ -218,6 +221,7 @@ impl Config {
             fallbacks: others,
             max_tokens: max_tokens?,
             temperature: temperature?,
+            base_path: base_path?,
             max_body_bytes: max_body_bytes?,
             log_level: log_level?,
             authentication: authentication?,
@@ -234,6 +238,31 @@ impl Config {
     pub(crate) fn find_model(&self, id: Option<&str>) -> Option<&Endpoint> {
         let Some(id) = id else { return Some(&self.endpoint) };
         std::iter::once(&self.endpoint).chain(&self.allowed_models).find(|it| it.model_id == id)
+    }
+}
+
+impl Config {
+    /// The path below [`base_path`](Self::base_path), which begins with `/`; empty where the path
+    /// is not below it.
+    ///
+    /// ```
+    /// # use bedrock_edge::Config;
+    /// let config = Config::from_vars(|name| match name {
+    ///     "BASE_PATH" => Some("/ai".to_owned()),
+    ///     "AWS_BEARER_TOKEN_BEDROCK" => Some("example".to_owned()),
+    ///     _ => None,
+    /// })?;
+    /// assert_eq!(config.path_below("/ai"), "/");
+    /// assert_eq!(config.path_below("/ai/ws"), "/ws");
+    /// assert_eq!(config.path_below("/aims"), "");
+    /// # Ok::<(), bedrock_edge::ConfigError>(())
+    /// ```
+    pub fn path_below<'a>(&self, path: &'a str) -> &'a str {
+        match path.strip_prefix(&*self.base_path) {
+            Some("") if !self.base_path.is_empty() => "/",
+            Some(below) if below.starts_with('/') => below,
+            _ => "",
+        }
     }
 }
 
@@ -451,6 +480,15 @@ fn parse_header_text(text: &str) -> Result<String, &'static str> {
         Ok(text.to_owned())
     } else {
         Err("must be printable ASCII without white space")
+    }
+}
+
+fn parse_base_path(text: &str) -> Result<String, &'static str> {
+    let path = text.strip_suffix('/').unwrap_or(text);
+    if path.is_empty() || path.strip_prefix('/').is_some_and(is_plain_path) {
+        Ok(path.to_owned())
+    } else {
+        Err("must be a path that begins with /, of letters, digits, -, ., _ and ~ only")
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Out of scope: what the body says ([`request`](crate::request)).
 
-use std::collections::BTreeMap;
 use std::future::{Future, ready};
 use std::time::Duration;
 
@@ -11,11 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use crate::gate::Session;
 use crate::host::{Body, ReadError};
+use crate::invocation;
 use crate::log::Token;
+use proxy::ProxyEvent;
+
+mod proxy;
 
 /// A call of the function. The body is not read yet.
 #[derive(Clone, Debug)]
@@ -31,8 +33,18 @@ pub struct Event<B> {
     pub headers: HeaderMap,
     /// The id that the place in front has given the request, and writes into its own log.
     pub request_id: Option<Token>,
+    /// Who calls, where somebody else has found out already.
+    pub(crate) admission: Option<Admission>,
     /// JSON, or nothing.
     pub body: B,
+}
+
+/// What the gate need not do for an event any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    pub session: Session,
+    /// Whether the request was counted for the limit of requests.
+    pub is_counted: bool,
 }
 
 /// What a path asks for.
@@ -46,17 +58,20 @@ pub enum Route {
     Usage,
     /// `/healthz`: whether it is configured.
     Health,
+    /// `/2015-03-31/functions/…/invocations`: the function, as Lambda's Invoke API has it.
+    Invocation,
     /// There is nothing there.
     Unknown,
 }
 
 impl Route {
-    fn of(path: &str) -> Self {
+    pub(crate) fn of(path: &str) -> Self {
         match path {
             "/" => Self::Generate,
             "/ws" => Self::Socket,
             "/usage" => Self::Usage,
             "/healthz" => Self::Health,
+            _ if invocation::is_path(path) => Self::Invocation,
             _ => Self::Unknown,
         }
     }
@@ -64,9 +79,18 @@ impl Route {
 
 impl<B> Event<B> {
     /// An HTTP request to `target`: a path, and a query if there is one, undecoded.
+    ///
+    /// ```
+    /// use bedrock_edge::{Event, Route};
+    /// use http::{HeaderMap, Method};
+    ///
+    /// let event = Event::from_http(Method::GET, "/healthz", HeaderMap::new(), bytes::Bytes::new());
+    /// assert_eq!(event.route, Route::Health);
+    /// ```
     pub fn from_http(method: Method, target: &str, headers: HeaderMap, body: B) -> Self {
         let route = Route::of(split(target).0);
-        Self { method, route, target: target.to_owned(), headers, request_id: None, body }
+        let target = target.to_owned();
+        Self { method, route, target, headers, request_id: None, admission: None, body }
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -79,14 +103,15 @@ impl<B> Event<B> {
 
     /// The same call with another body.
     pub(crate) fn map<C>(self, make: impl FnOnce(B) -> C) -> Event<C> {
-        let Self { method, route, target, headers, request_id, body } = self;
-        Event { method, route, target, headers, request_id, body: make(body) }
+        let (event, body) = self.take_body();
+        let Event { method, route, target, headers, request_id, admission, body: () } = event;
+        Event { method, route, target, headers, request_id, admission, body: make(body) }
     }
 
     /// The call without its body, and the body.
     pub(crate) fn take_body(self) -> (Event<()>, B) {
-        let Self { method, route, target, headers, request_id, body } = self;
-        (Event { method, route, target, headers, request_id, body: () }, body)
+        let Self { method, route, target, headers, request_id, admission, body } = self;
+        (Event { method, route, target, headers, request_id, admission, body: () }, body)
     }
 
     /// Whether it asks for a WebSocket, at the path that has one.
@@ -106,6 +131,12 @@ fn split(target: &str) -> (&str, &str) {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LambdaBody(Result<Bytes, String>);
 
+impl From<Bytes> for LambdaBody {
+    fn from(body: Bytes) -> Self {
+        Self(Ok(body))
+    }
+}
+
 impl Body for LambdaBody {
     fn read(self, limit: usize, _: Duration) -> impl Future<Output = Result<Bytes, ReadError>> {
         ready(match self.0 {
@@ -114,43 +145,6 @@ impl Body for LambdaBody {
             Err(message) => Err(ReadError::Malformed(message)),
         })
     }
-}
-
-/// The fields that tell the shapes apart.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Shape<'a> {
-    #[serde(borrow)]
-    request_context: Option<&'a RawValue>,
-}
-
-/// The fields of API Gateway's proxy events that matter here: format 1.0 (REST APIs) and 2.0 (HTTP
-/// APIs and Function URLs).
-///
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ProxyEvent {
-    request_context: RequestContext,
-    http_method: Option<String>,
-    path: Option<String>,
-    raw_path: Option<String>,
-    raw_query_string: Option<String>,
-    headers: Option<BTreeMap<String, Option<String>>>,
-    body: Option<String>,
-    is_base64_encoded: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext {
-    http: Option<HttpContext>,
-    request_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct HttpContext {
-    method: String,
 }
 
 impl Event<LambdaBody> {
@@ -171,19 +165,11 @@ impl Event<LambdaBody> {
     /// assert_eq!((event.method, event.route), (http::Method::POST, Route::Generate));
     /// ```
     pub fn from_lambda(event: &[u8]) -> Self {
-        // serde takes an array for a struct too.
-        let is_object = event.trim_ascii_start().starts_with(b"{");
-        match serde_json::from_slice(event) {
-            Ok(Shape { request_context: Some(_) }) if is_object => {
-                match serde_json::from_slice(event) {
-                    Ok(event) => Self::from_proxy_event(event),
-                    Err(error) => {
-                        Self::direct(Err(format!("the proxy event is malformed: {error}")))
-                    }
-                }
-            }
+        match ProxyEvent::parse(event) {
+            Ok(Some(event)) => Self::from_proxy_event(event),
             // What is not an object is told so when the body is parsed.
-            _ => Self::direct(Ok(Bytes::copy_from_slice(event))),
+            Ok(None) => Self::direct(Ok(Bytes::copy_from_slice(event))),
+            Err(error) => Self::direct(Err(format!("the proxy event is malformed: {error}"))),
         }
     }
 
@@ -194,41 +180,40 @@ impl Event<LambdaBody> {
             target: String::new(),
             headers: HeaderMap::new(),
             request_id: None,
+            admission: None,
             body: LambdaBody(body),
         }
     }
 
-    fn from_proxy_event(event: ProxyEvent) -> Self {
-        let RequestContext { http, request_id } = event.request_context;
-        let method = http.map(|http| http.method).or(event.http_method).unwrap_or_default();
-        let path = event.raw_path.or(event.path).unwrap_or_default();
-        let headers = event.headers.unwrap_or_default().into_iter().filter_map(|(name, value)| {
-            Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(&value?).ok()?))
+    fn from_proxy_event(event: ProxyEvent<'_>) -> Self {
+        let path = event.path.unwrap_or_default();
+        let headers = event.headers.iter().filter_map(|(name, value)| {
+            Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?))
         });
-
         let text = event.body.unwrap_or_default();
-        let body = if event.is_base64_encoded == Some(true) {
-            STANDARD.decode(text).map(Bytes::from).map_err(|error| {
+        let body = if event.is_base64_encoded {
+            STANDARD.decode(&*text).map(Bytes::from).map_err(|error| {
                 format!("the body is not base64, as isBase64Encoded says: {error}")
             })
         } else {
-            Ok(Bytes::from(text))
+            Ok(Bytes::from(text.into_owned()))
         };
         Self {
             // What is not a method is not POST either, and is told so.
-            method: method.parse().unwrap_or(Method::GET),
+            method: event.method.unwrap_or_default().parse().unwrap_or(Method::GET),
             route: match () {
                 () if path.ends_with("/healthz") => Route::Health,
                 () if path.ends_with("/usage") => Route::Usage,
                 () => Route::Generate,
             },
             // Format 1.0 has the query only decoded.
-            target: match event.raw_query_string.filter(|query| !query.is_empty()) {
+            target: match event.query.filter(|query| !query.is_empty()) {
                 Some(query) => format!("{path}?{query}"),
-                None => path,
+                None => path.into_owned(),
             },
             headers: headers.collect(),
-            request_id: request_id.as_deref().and_then(Token::new),
+            admission: None,
+            request_id: event.request_id.as_deref().and_then(Token::new),
             body: LambdaBody(body),
         }
     }

@@ -64,7 +64,7 @@ const NAME_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
 pub struct Caller(String);
 
 impl Caller {
-    fn new(method: &str, name: &str) -> Self {
+    pub(crate) fn new(method: &str, name: &str) -> Self {
         Self(format!("{method}:{}", utf8_percent_encode(name, NAME_ESCAPES)))
     }
 
@@ -88,7 +88,7 @@ impl Session {
     /// Of a caller who was not asked.
     pub const OPEN: Self = Self { caller: None, expires: None };
 
-    fn of(caller: Caller) -> Self {
+    pub(crate) fn of(caller: Caller) -> Self {
         Self { caller: Some(caller), expires: None }
     }
 

@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::envelope::{Envelope, build_response};
 use crate::error::{Code, Error};
-use crate::event::{Event, Route};
+use crate::event::{Admission, Event, Route};
 use crate::gate::{self, Refusal, Session, Unread};
 use crate::host::{Body, Host, ReadError, TransportError};
 use crate::invoke::invoke_bedrock;
@@ -23,7 +23,7 @@ use crate::request::Request;
 pub use streaming::{Answer, socket_handler, streaming_handler};
 pub use upgrade::{Upgrade, upgrade_handler};
 
-mod streaming;
+pub(crate) mod streaming;
 mod upgrade;
 
 /// The function: an event in, an envelope and the request's line for the log out.
@@ -41,6 +41,20 @@ mod upgrade;
 /// 8. What it may use is reserved, or 429. Bedrock answers with a text, or 500. What was used is
 ///    settled.
 /// 9. The record and the answer's headers tell what is known of the call.
+///
+/// ```
+/// use bedrock_edge::{Config, Event, Host, lambda_handler};
+///
+/// /// What a Lambda returns for its event. It reads the configuration once.
+/// async fn answer(event: &[u8], host: &impl Host) -> serde_json::Result<String> {
+///     let config = Config::from_vars(|name| std::env::var(name).ok());
+///     let (envelope, record) = lambda_handler(Event::from_lambda(event), &config, host).await;
+///     if let Some(line) = record.line(config.as_ref().ok()) {
+///         println!("{line}");
+///     }
+///     serde_json::to_string(&envelope)
+/// }
+/// ```
 pub async fn lambda_handler<H: Host, B: Body>(
     event: Event<B>,
     config: &Result<Config, ConfigError>,
@@ -60,9 +74,9 @@ pub async fn lambda_handler<H: Host, B: Body>(
 }
 
 /// What is known of a call from its beginning to its end.
-struct Call {
+pub(crate) struct Call {
     started: SystemTime,
-    record: Record,
+    pub(crate) record: Record,
     without_body: bool,
     /// Headers of the answer, whatever it is.
     cors: Vec<(&'static str, String)>,
@@ -70,7 +84,7 @@ struct Call {
 
 impl Call {
     /// 1.
-    fn new<H: Host, B>(event: &Event<B>, config: Option<&Config>, host: &H) -> Self {
+    pub(crate) fn new<H: Host, B>(event: &Event<B>, config: Option<&Config>, host: &H) -> Self {
         let id = event.request_id.clone().unwrap_or_else(|| Token::random(host.random()));
         let without_body = event.method == Method::HEAD;
         let cors = config.map(|it| gate::allow_origin(&event.headers, &it.access));
@@ -83,7 +97,11 @@ impl Call {
     }
 
     /// 9.
-    fn finish<H: Host>(mut self, mut envelope: Envelope, host: &H) -> (Envelope, Record) {
+    pub(crate) fn finish<H: Host>(
+        mut self,
+        mut envelope: Envelope,
+        host: &H,
+    ) -> (Envelope, Record) {
         self.record.total_time = host.now().duration_since(self.started).ok();
         self.record.set_status(envelope.status_code);
         describe(&self.record, &mut envelope);
@@ -115,6 +133,11 @@ async fn identify<'a, B: Body, H: Host>(
     if event.route == Route::Health {
         return Ok((config, Session::OPEN, event.map(Unread::Unread)));
     }
+    if let Some(Admission { session, .. }) = &event.admission {
+        let session = session.clone();
+        call.record.caller.clone_from(&session.caller);
+        return Ok((config, session, event.map(Unread::Unread)));
+    }
     match gate::enter(event, config, call.deadline(config), host).await {
         Ok((session, event)) => {
             call.record.caller.clone_from(&session.caller);
@@ -133,7 +156,7 @@ fn refuse(refusal: Refusal, config: &Config, record: &mut Record) -> Envelope {
 }
 
 /// Steps 2 to 6: the configuration and the body, or the answer.
-async fn admit<'a, B: Body, H: Host>(
+pub(crate) async fn admit<'a, B: Body, H: Host>(
     event: Event<B>,
     config: &'a Result<Config, ConfigError>,
     host: &H,
@@ -143,7 +166,7 @@ async fn admit<'a, B: Body, H: Host>(
     let record = &mut call.record;
     // 4.
     let allow = match event.route {
-        Route::Generate => "OPTIONS, POST",
+        Route::Generate | Route::Invocation => "OPTIONS, POST",
         Route::Socket => "GET, OPTIONS",
         Route::Usage | Route::Health => "GET, HEAD, OPTIONS",
         Route::Unknown => {
@@ -165,7 +188,8 @@ async fn admit<'a, B: Body, H: Host>(
             envelope.set_header("upgrade", "websocket");
             return Err(envelope);
         }
-        (Route::Generate, &Method::POST) | (Route::Usage, &Method::GET | &Method::HEAD) => {}
+        (Route::Generate | Route::Invocation, &Method::POST)
+        | (Route::Usage, &Method::GET | &Method::HEAD) => {}
         _ => {
             let message = format!("the method must be one of {allow}");
             let error = Error { allow: Some(allow), ..Error::new(Code::MethodNotAllowed, message) };
@@ -173,9 +197,11 @@ async fn admit<'a, B: Body, H: Host>(
         }
     }
     // 5.
-    let address = || Address::of(&event.headers);
-    let admitted = limits::admit(record.caller.as_ref(), address, config, host).await;
-    admitted.map_err(|error| failure("", error, record))?;
+    if !event.admission.as_ref().is_some_and(|admission| admission.is_counted) {
+        let address = || Address::of(&event.headers);
+        let admitted = limits::admit(record.caller.as_ref(), address, config, host).await;
+        admitted.map_err(|error| failure("", error, record))?;
+    }
     if event.route == Route::Usage {
         let usage = limits::usage(record.caller.as_ref(), config, host).await;
         return Err(usage.unwrap_or_else(|error| failure("", error, record)));
@@ -211,7 +237,10 @@ async fn read_body<B: Body>(
     limit: usize,
     within: Duration,
 ) -> Result<Bytes, Error> {
-    check_media_type(&event.headers)?;
+    // The SDKs declare none for a payload, or one of bytes.
+    if event.route != Route::Invocation {
+        check_media_type(&event.headers)?;
+    }
     if content_length(&event.headers).is_some_and(|length| length > limit as u64) {
         return Err(unreadable(ReadError::TooLong, limit));
     }

@@ -36,6 +36,19 @@ const MAX_REPLY_BYTES: usize = 8 << 20;
 ///
 /// What is learnt on the way goes into the record, also where the call fails.
 ///
+/// ```
+/// use bedrock_edge::{Config, Deadline, Error, Host, Record, Request, Token, invoke_bedrock};
+///
+/// /// A prompt of one's own.
+/// async fn haiku(subject: &str, config: &Config, host: &impl Host) -> Result<String, Error> {
+///     let request = Request::new(format!("Write a haiku about {subject}."), config);
+///     let mut record = Record::new(Token::random(host.random()));
+///     let deadline = Deadline::new(host.now(), config.timeout);
+///     let reply = invoke_bedrock(&request, config, deadline, host, &mut record).await?;
+///     Ok(reply.text)
+/// }
+/// ```
+///
 /// # Errors
 ///
 /// Where there is no answer with a text in it before the deadline. The error's private cause tells

@@ -101,6 +101,7 @@ pub mod event;
 pub mod gate;
 pub mod handler;
 pub mod host;
+pub mod invocation;
 pub mod invoke;
 mod json;
 pub mod limits;

@@ -121,7 +121,7 @@ pub struct Record {
 
 impl Record {
     /// Of a request that has just come in.
-    pub(crate) fn new(request_id: Token) -> Self {
+    pub fn new(request_id: Token) -> Self {
         Self {
             level: Level::Info,
             outcome: "ok",
@@ -148,7 +148,8 @@ impl Record {
         }
     }
 
-    pub(crate) fn configure(&mut self, config: &Config) {
+    /// Takes in what a call is made with.
+    pub fn configure(&mut self, config: &Config) {
         self.model = Some(config.endpoint.model_id.clone());
         self.region = Some(config.endpoint.region.clone());
     }
@@ -228,8 +229,8 @@ impl Token {
         is_token.then(|| Self(text.to_owned()))
     }
 
-    /// A random UUID.
-    pub(crate) fn random(bits: u128) -> Self {
+    /// A UUID of random bits.
+    pub fn random(bits: u128) -> Self {
         let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
         Self(id.hyphenated().to_string())
     }

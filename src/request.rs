@@ -39,6 +39,30 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// A request for a prompt of one's own, which is not blank, with the configuration's defaults.
+    ///
+    /// ```
+    /// # use bedrock_edge::{Config, Request};
+    /// # let config = Config::from_vars(|name| Some(match name {
+    /// #     "AWS_BEARER_TOKEN_BEDROCK" => "example".to_owned(),
+    /// #     _ => return None,
+    /// # })).unwrap();
+    /// let mut request = Request::new("Write a haiku about rain.", &config);
+    /// request.system = Some("You are Bashō.".into());
+    /// assert_eq!(request.max_tokens, config.max_tokens);
+    /// ```
+    pub fn new(prompt: impl Into<Cow<'a, str>>, config: &Config) -> Self {
+        Self {
+            prompt: prompt.into(),
+            max_tokens: config.max_tokens,
+            temperature: config.temperature,
+            system: None,
+            stop_sequences: Vec::new(),
+            model: None,
+            stream: false,
+        }
+    }
+
     /// Reads a body: a JSON object, or nothing at all. Keys that are not ours are ignored.
     ///
     /// ```
@@ -174,6 +198,15 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A string, borrowed where it has no escapes.
+pub(crate) fn string(json: &RawValue) -> Option<Cow<'_, str>> {
+    let text = json.get().strip_prefix('"')?.strip_suffix('"')?;
+    if !text.contains('\\') {
+        return Some(Cow::Borrowed(text));
+    }
+    serde_json::from_str(json.get()).ok().map(Cow::Owned)
+}
+
 /// A string that is not blank, borrowed where it has no escapes.
 fn text<'a>(field: impl fmt::Display, json: &'a RawValue) -> Result<Cow<'a, str>, Error> {
     let Some(quoted) = json.get().strip_prefix('"') else {
@@ -226,7 +259,7 @@ fn depth(json: &str) -> usize {
 }
 
 /// A JSON object as it is written: in order, with keys that stand there twice, values unread.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -20,19 +20,24 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use crate::config::{Config, ConfigError};
 use crate::envelope::Envelope;
-use crate::event::Event;
+use crate::event::{Event, Route};
 use crate::gate::VerifyingKey;
 use crate::handler::{Answer, streaming_handler, upgrade_handler};
 use crate::host::{Host, LimitError, TransportError, VerifyError};
 use crate::limits::Settlement;
 use crate::log::{Level, Record};
-use body::JsBody;
+use body::{JsBody, RequestBody};
+#[cfg(feature = "worker")]
+pub use host::{WorkerBody, WorkerHost};
 use task::settled;
 
 mod body;
 #[cfg(feature = "entry")]
 mod entry;
 mod glue;
+#[cfg(feature = "worker")]
+mod host;
+mod invocation;
 mod ledger;
 mod streams;
 mod task;
@@ -42,8 +47,9 @@ pub use ledger::Ledger;
 
 /// Answers a request, and logs its line. A route of another Worker can be this function.
 ///
-/// The variables are read from `env` at the first request of an isolate. A limit wants its binding,
-/// as in this project's `wrangler.toml`: `RATE_LIMITER`, and `LEDGER` with the class in [`Ledger`].
+/// The variables are read from `env` at the first request of an isolate. `BASE_PATH` is where the
+/// route is, such as `/ai`. A limit wants its binding, as in this project's `wrangler.toml`:
+/// `RATE_LIMITER`, and `LEDGER` with the class in [`Ledger`].
 ///
 /// ```no_run
 /// # use worker::{Context, Env, Request, Response, Result, event};
@@ -68,55 +74,84 @@ pub async fn handle(
     Ok(answer.unchecked_into::<web_sys::Response>().into())
 }
 
+/// The configuration, read from `env`, an `Env`, at the first request of an isolate.
+pub fn config(env: &JsValue) -> &'static Result<Config, ConfigError> {
+    static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
+    CONFIG.get_or_init(|| Config::from_vars(|name| glue::variable(env, name)))
+}
+
 /// A promise of a Response.
 fn serve(request: web_sys::Request, env: &JsValue) -> Promise {
-    static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
-    let config = CONFIG.get_or_init(|| Config::from_vars(|name| glue::variable(env, name)));
     let client = JsValue::from(&request);
-    task::promise(&client, answer(request, config))
+    task::promise(&client, answer(request, config(env)))
 }
 
 async fn answer(
     request: web_sys::Request,
     config: &'static Result<Config, ConfigError>,
 ) -> Result<JsValue, JsValue> {
-    let event = event(&request);
+    let event = event(&request, config.as_ref().ok());
+    if !event.is_upgrade() {
+        return respond(event, config, request.into()).await;
+    }
     let worker = Worker { client: request.into() };
-    let (envelope, record) = if event.is_upgrade() {
-        match upgrade_handler(event, config, &worker).await {
-            Ok(upgrade) => return Ok(streams::socket(upgrade)?.into()),
-            Err(whole) => whole,
+    match upgrade_handler(event, config, &worker).await {
+        Ok(upgrade) => Ok(streams::socket(upgrade)?.into()),
+        Err((envelope, record)) => {
+            worker.log(record, config.as_ref().ok());
+            answered(&envelope)
         }
-    } else {
-        match streaming_handler(event, config, &worker).await {
-            Answer::Whole(envelope, record) => (envelope, record),
-            Answer::Stream(envelope, streaming) => {
-                return Ok(streams::events(&lines(&envelope), streaming)?.into());
-            }
-        }
-    };
-    worker.log(record, config.as_ref().ok());
-    let (text, bytes) = text_or_bytes(envelope.body.as_bytes());
-    Ok(glue::respond(envelope.status_code, &lines(&envelope), text, bytes)?.into())
+    }
 }
 
-fn log(record: &Record, config: Option<&Config>) {
+/// A Response, for who waits as in `glue.js`.
+async fn respond(
+    event: Event<RequestBody>,
+    config: &'static Result<Config, ConfigError>,
+    client: JsValue,
+) -> Result<JsValue, JsValue> {
+    let worker = Worker { client };
+    if event.route == Route::Invocation {
+        return invocation::invoke(event, config, &worker).await;
+    }
+    match streaming_handler(event, config, &worker).await {
+        Answer::Whole(envelope, record) => {
+            worker.log(record, config.as_ref().ok());
+            answered(&envelope)
+        }
+        Answer::Stream(envelope, streaming) => {
+            Ok(streams::events(&lines(&envelope), streaming)?.into())
+        }
+    }
+}
+
+fn answered(envelope: &Envelope) -> Result<JsValue, JsValue> {
+    let (text, bytes) = text_or_bytes(envelope.body.as_bytes());
+    Ok(glue::respond(envelope.status_code, &lines(envelope), text, bytes)?.into())
+}
+
+/// Writes a request's line on the console, if `LOG_LEVEL` does not say otherwise.
+pub fn log(record: &Record, config: Option<&Config>) {
     if let Some(line) = record.line(config) {
         glue::log(&line);
     }
 }
 
-fn event(request: &web_sys::Request) -> Event<JsBody> {
+fn event(request: &web_sys::Request, config: Option<&Config>) -> Event<RequestBody> {
     let head = glue::head(request);
     let (line, headers) = head.split_once('\n').unwrap_or((&head, ""));
     let (method, url) = line.split_once(' ').unwrap_or_default();
-    Event::from_http(
+    let mut event = Event::from_http(
         // A method that is none is not one of ours either.
         method.parse().unwrap_or(http::Method::CONNECT),
         target_of(url),
         header_map(headers),
-        JsBody::new(request.into()),
-    )
+        RequestBody::Js(JsBody::new(request.into())),
+    );
+    if let Some(config) = config {
+        event.route = Route::of(config.path_below(event.path()));
+    }
+    event
 }
 
 /// Path and query of an absolute URL, as they came: workerd takes no dot segments out of a path.

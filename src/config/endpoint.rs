@@ -91,15 +91,19 @@ pub(super) fn parse_endpoint(text: &str) -> Result<String, &'static str> {
         _ => String::new(),
     };
     let path = path.strip_suffix('/').unwrap_or(path);
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     if path.is_empty() {
         return Ok(format!("{scheme}://{host}{port}"));
     }
-    if !path.bytes().all(is_allowed) || path.split('/').any(|part| ["", ".", ".."].contains(&part))
-    {
+    if !is_plain_path(path) {
         return Err(NOT_A_PATH);
     }
     Ok(format!("{scheme}://{host}{port}/{path}"))
+}
+
+/// Whether it is the same in every spelling.
+pub(super) fn is_plain_path(path: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    path.bytes().all(is_allowed) && path.split('/').all(|part| !["", ".", ".."].contains(&part))
 }
 
 /// The host as a URL has it.

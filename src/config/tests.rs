@@ -49,6 +49,8 @@ fn what_is_set_is_taken() {
         ("temperature of white space", "TEMPERATURE", " ", "temperature: None"),
         ("body, least", "MAX_BODY_BYTES", "1", "max_body_bytes: 1,"),
         ("body, most", "MAX_BODY_BYTES", "25000000", "max_body_bytes: 25000000,"),
+        ("a base path", "BASE_PATH", "/v1/ai/", r#"base_path: "/v1/ai""#),
+        ("no base path", "BASE_PATH", "/", r#"base_path: """#),
         ("level", "LOG_LEVEL", "DEBUG", "log_level: Debug"),
         ("timeout, least", "BEDROCK_TIMEOUT_MS", "1", "timeout: 1ms,"),
         ("timeout, most", "BEDROCK_TIMEOUT_MS", "3600000", "timeout: 3600s,"),
@@ -75,6 +77,7 @@ fn what_is_wrong_is_named() {
     const TOKENS: &str = "must be a whole number from 1";
     const TEMPERATURE: &str = "must be a number from 0 to 1, or empty";
     const BYTES: &str = "must be a whole number from 1 to 25000000, the most that Bedrock takes";
+    const BASE: &str = "must be a path that begins with /, of letters, digits, -, ., _ and ~ only";
     const LEVEL: &str = "must be debug, info, warn or error";
     const GRAPHIC: &str = "must be printable ASCII without white space";
     const MS: &str = "must be a whole number of milliseconds from 1 to 3600000";
@@ -138,6 +141,11 @@ fn what_is_wrong_is_named() {
         ("a comma at the end", "BEDROCK_FALLBACK_REGIONS", "us-east-1=m,", FALLBACKS),
         ("a wrong region", "BEDROCK_FALLBACK_REGIONS", "US=m", FALLBACKS),
         ("a wrong model", "BEDROCK_FALLBACK_REGIONS", "us-east-1=m m", FALLBACKS),
+        ("no slash first", "BASE_PATH", "ai", BASE),
+        ("an empty segment", "BASE_PATH", "//ai", BASE),
+        ("a dot segment", "BASE_PATH", "/../ai", BASE),
+        ("percent-encoded", "BASE_PATH", "/a%20b", BASE),
+        ("a query", "BASE_PATH", "/ai?x", BASE),
         ("unknown", "LOG_LEVEL", "verbose", LEVEL),
         ("a number", "LOG_LEVEL", "20", LEVEL),
         ("inner white space", "AWS_ACCESS_KEY_ID", "AKIA EXAMPLE", GRAPHIC),
@@ -469,4 +477,26 @@ fn secrets_are_not_printed() {
     }
     assert_eq!(format!("{:?}", Secret::new("hunter2")), "[redacted]");
     assert_eq!(format!("{:#?}", Secret::new("hunter2")), "[redacted]");
+}
+
+#[test]
+fn a_path_below_the_base_path() {
+    let cases = [
+        ("", "/", "/"),
+        ("", "/healthz", "/healthz"),
+        // Of a request that has none, such as `OPTIONS *`.
+        ("", "", ""),
+        ("/ai", "/ai", "/"),
+        ("/ai", "/ai/", "/"),
+        ("/ai", "/ai/ws", "/ws"),
+        ("/ai", "/ai//", "//"),
+        ("/ai", "/", ""),
+        ("/ai", "/ws", ""),
+        ("/ai", "/aims", ""),
+        ("/ai", "/AI", ""),
+    ];
+    for (base, path, expected) in cases {
+        let config = with_keys(&[("BASE_PATH", base)]).unwrap();
+        assert_eq!(config.path_below(path), expected, "{path} below {base:?}");
+    }
 }

@@ -104,7 +104,7 @@ pub(crate) fn allow_origin(headers: &HeaderMap, access: &Access) -> Vec<(&'stati
 /// without a credential. Any other `OPTIONS` goes the way of every request.
 pub(crate) fn preflight<B>(event: &Event<B>, access: &Access) -> Option<Envelope> {
     let methods = match event.route {
-        Route::Generate => "POST",
+        Route::Generate | Route::Invocation => "POST",
         Route::Health | Route::Usage => "GET, HEAD",
         // WebSockets know no preflight.
         Route::Socket | Route::Unknown => return None,

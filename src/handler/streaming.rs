@@ -33,16 +33,57 @@ pub enum Answer<'a, B> {
 ///
 /// What goes wrong before the first frame of Bedrock's answer is an envelope with the same status
 /// as without streaming.
+///
+/// ```
+/// use bedrock_edge::{Answer, Body, Config, ConfigError, Event, Host, streaming_handler};
+///
+/// /// Writes an answer to standard output, as a server would to its client.
+/// async fn print<H: Host>(
+///     event: Event<impl Body>,
+///     config: &Result<Config, ConfigError>,
+///     host: &H,
+/// ) {
+///     let record = match streaming_handler(event, config, host).await {
+///         Answer::Whole(envelope, record) => {
+///             println!("{} {}", envelope.status_code, envelope.body);
+///             record
+///         }
+///         Answer::Stream(_, mut streaming) => {
+///             while let Some(event) = streaming.next().await {
+///                 let mut sse = Vec::new();
+///                 event.write_sse(&mut sse);
+///                 print!("{}", String::from_utf8_lossy(&sse));
+///             }
+///             let (record, settlement) = streaming.generation.finish(host.now());
+///             if let Some(settlement) = settlement {
+///                 let _ = host.settle(settlement).await;
+///             }
+///             record
+///         }
+///     };
+///     eprintln!("{}", record.line(config.as_ref().ok()).unwrap_or_default());
+/// }
+/// ```
 pub async fn streaming_handler<'a, H: Host, B: Body>(
     event: Event<B>,
     config: &'a Result<Config, ConfigError>,
     host: &H,
 ) -> Answer<'a, H::Body> {
+    answer(event, config, host, true).await
+}
+
+/// The same, for a caller who may not be answered in events too.
+pub(crate) async fn answer<'a, H: Host, B: Body>(
+    event: Event<B>,
+    config: &'a Result<Config, ConfigError>,
+    host: &H,
+    may_stream: bool,
+) -> Answer<'a, H::Body> {
     let mut call = Call::new(&event, config.as_ref().ok(), host);
     let accepts_events = accepts_events(&event.headers);
     let envelope = match admit(event, config, host, &mut call).await {
         Ok((config, body)) => match Request::parse(&body, config) {
-            Ok(request) if accepts_events || request.stream => {
+            Ok(request) if may_stream && (accepts_events || request.stream) => {
                 let (deadline, record) = (call.deadline(config), &mut call.record);
                 match open(&request, config, deadline, host, record).await {
                     Ok((body, decoder, reservation)) => {
@@ -86,6 +127,22 @@ async fn open<H: Host>(
 }
 
 /// One prompt of a WebSocket: the message is the body of a request, the answer comes in events.
+///
+/// ```
+/// use bedrock_edge::{Host, Upgrade, socket_handler};
+///
+/// /// The messages that answer one.
+/// async fn answers(message: bytes::Bytes, upgrade: &Upgrade<'_>, host: &impl Host) -> Vec<String> {
+///     let (mut streaming, mut messages) = match socket_handler(message, upgrade, host).await {
+///         Ok(streaming) => (streaming, Vec::new()),
+///         Err((event, _record)) => return vec![event.to_message()],
+///     };
+///     while let Some(event) = streaming.next().await {
+///         messages.push(event.to_message());
+///     }
+///     messages
+/// }
+/// ```
 ///
 /// # Errors
 ///

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::ConfigError;
-use crate::event::Event;
+use crate::event::{Event, LambdaBody};
 use crate::handler::{Answer, Upgrade, lambda_handler, socket_handler, streaming_handler};
 use crate::host::TransportError;
 use crate::host::scripted::{ONCE, Scripted, Watched, config};
+use crate::invocation::{Invoked, invocation_handler};
 use crate::log::Level;
 
 /// 5 bytes, so that 37 + `max_tokens` are reserved.
@@ -581,5 +582,24 @@ fn variables() {
             .map(|config| (config.limits.budget, config.limits.requests))
             .map_err(|error| error.to_string());
         assert_eq!(actual, expected.map_err(str::to_owned), "{name}");
+    }
+}
+
+/// Lambda's Invoke API: an event in a request.
+#[tokio::test]
+async fn an_invocation_is_one_request() {
+    let config = config(&[("RATE_LIMITER", "on")]);
+    let host = Limited { allowed: 1, ..Limited::new(Scripted::new().then(200, &[], ANSWER)) };
+    let path = "/2015-03-31/functions/f/invocations";
+    for (number, status, error) in [(1, 200, None), (2, 429, Some("TooManyRequestsException"))] {
+        let request = event("POST", path, &[], BODY).map(LambdaBody::from);
+        let Invoked::Answered(envelope, _) = invocation_handler(request, &config, &host).await
+        else {
+            panic!("it is synchronous");
+        };
+        assert_eq!(envelope.status_code, status, "{number}: {envelope:?}");
+        let mut names = envelope.headers.iter().filter(|(name, _)| *name == "x-amzn-errortype");
+        assert_eq!(names.next().map(|(_, value)| value.as_str()), error, "{number}");
+        assert_eq!(host.counted.borrow().len(), number);
     }
 }

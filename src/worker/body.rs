@@ -8,6 +8,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::task::settled;
 use super::{glue, milliseconds, transport_error};
+use crate::event::LambdaBody;
 use crate::host::{Body, BodyStream, ReadError, TransportError};
 
 /// The body of a JavaScript Request or Response.
@@ -37,6 +38,27 @@ impl Body for JsBody {
             return Err(ReadError::TooLong);
         }
         Ok(Uint8Array::new(&body).to_vec().into())
+    }
+}
+
+/// The body of a request: it comes with it, or in the event that it invokes the function with.
+pub(crate) enum RequestBody {
+    Js(JsBody),
+    Lambda(LambdaBody),
+}
+
+impl From<LambdaBody> for RequestBody {
+    fn from(body: LambdaBody) -> Self {
+        Self::Lambda(body)
+    }
+}
+
+impl Body for RequestBody {
+    async fn read(self, limit: usize, within: Duration) -> Result<Bytes, ReadError> {
+        match self {
+            Self::Js(body) => body.read(limit, within).await,
+            Self::Lambda(body) => body.read(limit, within).await,
+        }
     }
 }
 

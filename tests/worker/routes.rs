@@ -1,6 +1,7 @@
 //! Paths and methods.
 
 use reqwest::Method;
+use serde_json::json;
 
 use crate::client::Answer;
 use crate::fixture::Fixture;
@@ -187,4 +188,24 @@ async fn one_connection_serves_many_requests() {
         let answer = connection.answer().await;
         assert_eq!(answer.status, status, "{answer}");
     }
+}
+
+#[tokio::test]
+async fn under_a_base_path() {
+    let fixture = Fixture::with(json!({ "BASE_PATH": "/ai" })).await;
+    let worker = &fixture.worker;
+    for (target, status) in
+        [("/ai", 200), ("/ai/", 200), ("/ai?x=/", 200), ("/", 404), ("/aims", 404)]
+    {
+        let answer = ask(worker, "POST", target).await;
+        assert_eq!(answer.status, status, "{target}: {answer}");
+    }
+    for (target, status) in [("/ai/healthz", 200), ("/healthz", 404), ("/ai/ws", 426), ("/ws", 404)]
+    {
+        let answer = ask(worker, "GET", target).await;
+        assert_eq!(answer.status, status, "{target}: {answer}");
+    }
+    let invocation = "/ai/2015-03-31/functions/f/invocations";
+    let answer = ask(worker, "POST", invocation).await;
+    assert_eq!(answer.header("x-amz-executed-version"), Some("$LATEST"), "{answer}");
 }

@@ -9,14 +9,16 @@
 //! 4. [`faults`] fails on purpose when the prompt asks for it (`fault:throttled`);
 //! 5. [`reply`] answers in Claude's JSON, the same for the same request;
 //! 6. or, of `InvokeModelWithResponseStream`, [`events`] makes of that JSON what Claude streams,
-//!    [`frames`] encodes it, and [`stream`] sends it as the client reads.
+//!    [`frames`] encodes it, and [`stream`] sends it as the client reads;
+//! 7. or, of `Converse`, [`converse`] puts it into that operation's JSON.
 //!
 //! [`sts`] answers beside it: a key may be good for nothing but to get temporary ones.
 //!
-//! Out of scope: every operation but `InvokeModel` and `InvokeModelWithResponseStream`, models other
+//! Out of scope: every operation but `InvokeModel`, `InvokeModelWithResponseStream` and `Converse`, models other
 //! than Claude's, tools and images in a prompt, and judging whether a model exists in the region.
 
 pub mod auth;
+pub mod converse;
 pub mod error;
 pub mod events;
 pub mod faults;

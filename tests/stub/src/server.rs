@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
 use crate::auth::{self, AccessKey};
+use crate::converse;
 use crate::error::AwsError;
 use crate::faults::{self, Act, Asked, Fault, Situation, StreamAct};
 use crate::messages::{MAX_BODY, Messages, check_model_id};
@@ -160,6 +161,7 @@ impl Stub {
             .route("/sts/", post(assume_role))
             .route("/model/{model_id}/invoke", post(invoke_model))
             .route("/model/{model_id}/invoke-with-response-stream", post(invoke_model_with_stream))
+            .route("/model/{model_id}/converse", post(converse))
             // Of another region than that of the settings.
             .route("/{region}/model/{model_id}/invoke", post(invoke_model))
             .route(
@@ -364,7 +366,23 @@ async fn invoke_model_with_stream(
     subject.respond(answer)
 }
 
-/// What both operations check, in Bedrock's order: who may not call does not learn what is wrong
+/// `Converse`.
+async fn converse(
+    State(shared): State<Arc<Shared>>,
+    Path(model_id): Path<String>,
+    Extension(received): Extension<Arc<Received>>,
+) -> Response {
+    let answer = || {
+        auth::verify(&received, SERVICE, &shared.settings, SystemTime::now())?;
+        check_model_id(&model_id)?;
+        converse::answer(&model_id, received.header("content-type"), &received.body)
+    };
+    let mut response = answer().unwrap_or_else(IntoResponse::into_response);
+    response.extensions_mut().insert(Subject { model_id, fault: None });
+    response
+}
+
+/// What both operations of InvokeModel check, in Bedrock's order: who may not call does not learn what is wrong
 /// with the body.
 fn checked(
     shared: &Shared,

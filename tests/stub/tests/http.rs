@@ -194,7 +194,11 @@ async fn what_bedrock_does_not_have_is_an_unknown_operation() {
     let cases = [
         ("another path", "POST", "/"),
         ("another method", "GET", MODEL_TARGET),
-        ("another operation", "POST", "/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse"),
+        (
+            "another operation",
+            "POST",
+            "/model/anthropic.claude-3-haiku-20240307-v1%3A0/count-tokens",
+        ),
         (
             "a slash not encoded",
             "POST",
@@ -267,4 +271,52 @@ async fn dropped_it_no_longer_listens() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert!(refused);
+}
+
+#[tokio::test]
+async fn a_conversation() {
+    let stub = Stub::start(Settings::default()).await.unwrap();
+    let conversation = json!({
+        "messages": [
+            { "role": "user", "content": [{ "text": "one" }] },
+            { "role": "assistant", "content": [{ "text": "two" }] },
+            { "role": "user", "content": [{ "text": "three" }] },
+        ],
+        "system": [{ "text": "Be brief." }],
+        "inferenceConfig": { "maxTokens": 100, "temperature": 0.5, "stopSequences": ["END"] },
+    });
+    let with = |name: &str, value| {
+        let mut changed = conversation.clone();
+        changed[name] = value;
+        changed
+    };
+    let target = MODEL_TARGET.replace("/invoke", "/converse");
+    let mut call = Call { target, ..Call::new(conversation.to_string()) };
+    let answer = ask(&stub, &mut call).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    let body = answer.json();
+    let text = body["output"]["message"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("three") && text.contains("Be brief."), "{body}");
+    assert_eq!(body["stopReason"], "end_turn", "{body}");
+    let usage = &body["usage"];
+    let [input, output, total] =
+        ["inputTokens", "outputTokens", "totalTokens"].map(|name| usage[name].as_u64().unwrap());
+    assert!(input == 6 && output > 0 && total == input + output, "{usage}");
+
+    let refused = [
+        ("a string for content", with("messages", json!([{ "role": "user", "content": "one" }]))),
+        ("a string for the system prompt", with("system", json!("Be brief."))),
+        ("no message", with("messages", json!([]))),
+        ("an unknown field", with("toolConfig", json!({}))),
+        ("no tokens", with("inferenceConfig", json!({ "maxTokens": 0 }))),
+    ];
+    for (case, body) in refused {
+        call.body = body.to_string();
+        let answer = ask(&stub, &mut call).await;
+        assert_eq!(answer.status(), 400, "{case}: {answer:?}");
+        let kind = answer.header("x-amzn-errortype").unwrap_or_default();
+        assert!(kind.starts_with("ValidationException:"), "{case}: {kind}");
+    }
+    call.service = "s3";
+    assert_eq!(ask(&stub, &mut call).await.status(), 403);
 }

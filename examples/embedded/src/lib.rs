@@ -1,0 +1,119 @@
+//! A Worker with routes, bindings and authentication of its own, and bedrock-edge in three routes:
+//!
+//! - `/ai…` is bedrock-edge as it is: `POST /ai`, `/ai/ws`, `/ai/healthz`;
+//! - `POST /haiku` calls its core, with a prompt and an answer of this Worker's;
+//! - `POST /chat` calls another operation of Bedrock, and only signs with it.
+
+use bedrock_edge::worker::{WorkerHost, config, handle, log};
+use bedrock_edge::{Authentication, Body, Deadline, Host, Record, Scope, Token};
+use bedrock_edge::{invoke_bedrock, sign};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use worker::{Context, Env, Request, Response, Result, RouteContext, Router, event};
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+    if !is_known(&request, &env)? {
+        return Response::error("who are you?", 401);
+    }
+    Router::new()
+        // BASE_PATH in wrangler.toml says the same.
+        .on_async("/ai", ai)
+        .on_async("/ai/*path", ai)
+        .post_async("/haiku", haiku)
+        .post_async("/chat", chat)
+        .run(request, env)
+        .await
+}
+
+/// This Worker's own authentication.
+fn is_known(request: &Request, env: &Env) -> Result<bool> {
+    let expected = format!("Token {}", env.secret("APP_TOKEN")?);
+    let given = request.headers().get("authorization")?.unwrap_or_default();
+    // Every byte is compared, so that the time tells nothing of the first that differs.
+    let differ = given.bytes().zip(expected.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
+    Ok(differ == 0 && given.len() == expected.len())
+}
+
+/// All of bedrock-edge.
+async fn ai(request: Request, context: RouteContext<()>) -> Result<Response> {
+    handle(request, &context.env).await
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    subject: String,
+}
+
+#[derive(Serialize)]
+struct Haiku {
+    haiku: String,
+    is_new: bool,
+}
+
+/// The core, called directly.
+async fn haiku(mut request: Request, context: RouteContext<()>) -> Result<Response> {
+    let Ok(config) = config(&context.env) else { return Response::error("misconfigured", 500) };
+    let Ok(Subject { subject }) = request.json().await else {
+        return Response::error("the body must be {\"subject\": \"…\"}", 400);
+    };
+    let known = context.kv("HAIKU")?;
+    if let Some(haiku) = known.get(&subject).text().await? {
+        return Response::from_json(&Haiku { haiku, is_new: false });
+    }
+
+    let host = WorkerHost::new(&request);
+    let mut prompt = bedrock_edge::Request::new(format!("A haiku about {subject}."), config);
+    prompt.system = Some("You are Bashō.".into());
+    let mut record = Record::new(Token::random(host.random()));
+    let deadline = Deadline::new(host.now(), config.timeout);
+    let reply = invoke_bedrock(&prompt, config, deadline, &host, &mut record).await;
+    log(&record, Some(config));
+    match reply {
+        Ok(reply) => {
+            known.put(&subject, &reply.text)?.execute().await?;
+            Response::from_json(&Haiku { haiku: reply.text, is_new: true })
+        }
+        Err(error) => Response::error(error.to_string(), error.code.status().as_u16()),
+    }
+}
+
+#[derive(Deserialize)]
+struct Turn {
+    role: String,
+    text: String,
+}
+
+/// Converse, which bedrock-edge does not know, signed with its configuration.
+async fn chat(mut request: Request, context: RouteContext<()>) -> Result<Response> {
+    let Ok(config) = config(&context.env) else { return Response::error("misconfigured", 500) };
+    let Authentication::SigV4(credentials) = &config.authentication else {
+        return Response::error("this route wants an access key", 500);
+    };
+    let Ok(turns) = request.json::<Vec<Turn>>().await else {
+        return Response::error("the body must be [{\"role\": \"user\", \"text\": \"…\"}, …]", 400);
+    };
+    let messages: Vec<Value> = turns
+        .iter()
+        .map(|turn| json!({ "role": turn.role, "content": [{ "text": turn.text }] }))
+        .collect();
+
+    let uri = config.endpoint.invoke_uri.to_string().replace("/invoke", "/converse");
+    let mut call = http::Request::post(uri)
+        .header("content-type", "application/json")
+        .body(json!({ "messages": messages }).to_string().into())
+        .map_err(|error| error.to_string())?;
+    let host = WorkerHost::new(&request);
+    let deadline = Deadline::new(host.now(), config.timeout);
+    let scope = Scope { region: &config.endpoint.region, service: "bedrock" };
+    sign(&mut call, credentials, scope, host.now()).map_err(|error| error.to_string())?;
+    let answer = host.send(call, deadline.left(host.now())).await;
+    let (head, body) = answer.map_err(|error| error.to_string())?.into_parts();
+    let body = body.read(1 << 20, deadline.left(host.now())).await;
+    let body = body.map_err(|error| error.to_string())?;
+    let body: Value = serde_json::from_slice(&body)?;
+    match body.pointer("/output/message/content/0/text") {
+        Some(text) => Response::from_json(&json!({ "role": "assistant", "text": text })),
+        None => Response::error(format!("Bedrock answered {}", head.status), 502),
+    }
+}

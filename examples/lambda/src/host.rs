@@ -1,0 +1,98 @@
+//! A native process as the place that the function runs in.
+
+use std::time::{Duration, SystemTime};
+
+use bedrock_edge::{Body, BodyStream, Host, ReadError, TransportError};
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use reqwest::redirect::Policy;
+use tokio::time::timeout;
+
+/// One for all invocations, whose connections it keeps.
+pub struct Native {
+    client: reqwest::Client,
+}
+
+#[allow(clippy::disallowed_methods)] // The function itself takes the time from here.
+pub fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+impl Native {
+    pub fn new() -> Result<Self, reqwest::Error> {
+        // It fails only where there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Self { client: reqwest::Client::builder().redirect(Policy::none()).build()? })
+    }
+}
+
+impl Host for Native {
+    type Body = NativeBody;
+
+    fn now(&self) -> SystemTime {
+        now()
+    }
+
+    fn random(&self) -> u128 {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("the system has random numbers");
+        u128::from_ne_bytes(bytes)
+    }
+
+    async fn sleep(&self, time: Duration) -> Result<(), TransportError> {
+        tokio::time::sleep(time).await;
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        within: Duration,
+    ) -> Result<Response<NativeBody>, TransportError> {
+        let request = reqwest::Request::try_from(request).map_err(failed)?;
+        let answer = timeout(within, self.client.execute(request)).await;
+        let mut answer = answer.map_err(|_| TransportError::TimedOut)?.map_err(failed)?;
+        let mut response = Response::builder().status(answer.status());
+        if let Some(headers) = response.headers_mut() {
+            *headers = std::mem::take(answer.headers_mut());
+        }
+        response.body(NativeBody(answer)).map_err(|error| TransportError::Failed(error.to_string()))
+    }
+}
+
+/// An answer's body, on its way.
+pub struct NativeBody(reqwest::Response);
+
+impl Body for NativeBody {
+    async fn read(mut self, limit: usize, within: Duration) -> Result<Bytes, ReadError> {
+        let all = async {
+            let mut body = BytesMut::new();
+            while let Some(chunk) = self.0.chunk().await.map_err(failed)? {
+                if body.len() + chunk.len() > limit {
+                    return Err(ReadError::TooLong);
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(body.freeze())
+        };
+        timeout(within, all).await.map_err(|_| TransportError::TimedOut)?
+    }
+}
+
+impl BodyStream for NativeBody {
+    async fn chunk(&mut self, within: Duration) -> Result<Option<Bytes>, TransportError> {
+        let chunk = timeout(within, self.0.chunk()).await;
+        chunk.map_err(|_| TransportError::TimedOut)?.map_err(failed)
+    }
+}
+
+/// With the causes, since reqwest prints only the outermost. Its URL is Bedrock's, without secrets.
+fn failed(error: reqwest::Error) -> TransportError {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    TransportError::Failed(text)
+}

@@ -1,0 +1,112 @@
+//! The function as an AWS Lambda: the events of Lambda in, its JSON out.
+//!
+//! `template.yaml` deploys it. On your machine:
+//!
+//! ```console
+//! $ cargo lambda watch
+//! $ cargo lambda invoke --data-ascii '{"prompt": "Hello"}'
+//! ```
+
+use std::collections::HashMap;
+
+use bedrock_edge::{Answer, Config, ConfigError, Envelope, Event, lambda_handler};
+use bedrock_edge::{Record, streaming_handler};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use lambda_runtime::{FunctionResponse, LambdaEvent, MetadataPrelude, StreamResponse, service_fn};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use host::Native;
+
+mod host;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Chunks = BoxStream<'static, Result<Vec<u8>, Error>>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    // Read once, as Lambda sets it once: the credentials of the role are good for as long as Lambda
+    // keeps this process.
+    let config: &_ = Box::leak(Box::new(Config::from_vars(|name| std::env::var(name).ok())));
+    // As the Function URL's in template.yaml.
+    let streams = std::env::var("INVOKE_MODE").is_ok_and(|mode| mode == "RESPONSE_STREAM");
+    let host: &_ = Box::leak(Box::new(Native::new()?));
+
+    lambda_runtime::run(service_fn(move |call: LambdaEvent<Box<RawValue>>| async move {
+        let event = call.payload.get().as_bytes();
+        Ok::<_, Error>(if streams && is_from_function_url(event) {
+            FunctionResponse::StreamingResponse(in_pieces(event, config, host).await?)
+        } else {
+            let (envelope, record) = lambda_handler(Event::from_lambda(event), config, host).await;
+            log(&record, config);
+            FunctionResponse::BufferedResponse(envelope)
+        })
+    }))
+    .await
+}
+
+/// The answer for a Function URL that streams: of these Lambda takes no JSON but a prelude and the
+/// body, whether it comes in one piece or in many.
+async fn in_pieces(
+    event: &[u8],
+    config: &'static Result<Config, ConfigError>,
+    host: &'static Native,
+) -> Result<StreamResponse<Chunks>, Error> {
+    let (envelope, chunks) = match streaming_handler(Event::from_lambda(event), config, host).await
+    {
+        Answer::Whole(mut envelope, record) => {
+            log(&record, config);
+            let body = std::mem::take(&mut envelope.body).into_bytes();
+            (envelope, stream::once(async { Ok(body) }).boxed())
+        }
+        Answer::Stream(envelope, streaming) => {
+            let chunks = stream::unfold(Some(streaming), move |streaming| async move {
+                let mut streaming = streaming?;
+                let event = streaming.next().await?;
+                let mut chunk = Vec::new();
+                event.write_sse(&mut chunk);
+                if !event.is_last() {
+                    return Some((Ok(chunk), Some(streaming)));
+                }
+                // Nothing is to be settled: a Lambda has no ledger.
+                let (record, _) = streaming.generation.finish(host::now());
+                log(&record, config);
+                Some((Ok(chunk), None))
+            });
+            (envelope, chunks.boxed())
+        }
+    };
+    Ok(StreamResponse { metadata_prelude: prelude(&envelope)?, stream: chunks })
+}
+
+fn prelude(envelope: &Envelope) -> Result<MetadataPrelude, Error> {
+    let headers: HashMap<String, String> =
+        envelope.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    Ok(MetadataPrelude {
+        status_code: envelope.status_code.try_into()?,
+        headers: (&headers).try_into()?,
+        cookies: Vec::new(),
+    })
+}
+
+/// Function URLs send events of format 2.0. In template.yaml nothing else does.
+fn is_from_function_url(event: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct ProxyEvent {
+        #[serde(rename = "requestContext")]
+        _context: Context,
+    }
+    #[derive(Deserialize)]
+    struct Context {
+        #[serde(rename = "http")]
+        _http: serde::de::IgnoredAny,
+    }
+    serde_json::from_slice::<ProxyEvent>(event).is_ok()
+}
+
+/// A line on standard output is one in CloudWatch.
+fn log(record: &Record, config: &Result<Config, ConfigError>) {
+    if let Some(line) = record.line(config.as_ref().ok()) {
+        println!("{line}");
+    }
+}

@@ -1,0 +1,68 @@
+"""boto3's Lambda client, with another URL: prints what it is told of each invocation, as JSON.
+
+usage: lambda.py URL
+"""
+
+import json
+import os
+import sys
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+
+
+def lambda_client(**parameters):
+    return boto3.client(
+        "lambda",
+        endpoint_url=sys.argv[1],
+        region_name="ap-northeast-1",
+        config=Config(retries={"max_attempts": 0}, proxies={}),
+        **parameters,
+    )
+
+
+def invoke(client=lambda_client(), **parameters):
+    try:
+        answer = client.invoke(**parameters)
+    except ClientError as error:
+        metadata = error.response["ResponseMetadata"]
+        return {"error": error.response["Error"], "status": metadata["HTTPStatusCode"]}
+    return {
+        "status": answer["StatusCode"],
+        "version": answer.get("ExecutedVersion"),
+        "function_error": answer.get("FunctionError"),
+        "request_id": answer["ResponseMetadata"].get("RequestId"),
+        "payload": answer["Payload"].read().decode(),
+    }
+
+
+NAME = "my-function"
+ARN = f"arn:aws:lambda:ap-northeast-1:123456789012:function:{NAME}"
+PROMPT = json.dumps({"prompt": "こんにちは"})
+
+json.dump(
+    {
+        "name": invoke(FunctionName=NAME, Payload=PROMPT),
+        "arn": invoke(FunctionName=ARN, Payload=PROMPT),
+        "partial arn": invoke(FunctionName=f"123456789012:function:{NAME}", Payload=PROMPT),
+        "name and alias": invoke(FunctionName=f"{NAME}:prod", Payload=PROMPT),
+        "qualifier": invoke(FunctionName=NAME, Qualifier="$LATEST", Payload=PROMPT),
+        "no payload": invoke(FunctionName=NAME),
+        "event": invoke(
+            FunctionName=NAME,
+            InvocationType="Event",
+            Payload=json.dumps({"prompt": "asynchronously"}),
+        ),
+        "dry run": invoke(FunctionName=NAME, InvocationType="DryRun", Payload=PROMPT),
+        "wrong prompt": invoke(FunctionName=NAME, Payload='{"prompt": 5}'),
+        "not json": invoke(FunctionName=NAME, Payload="prompt=Hello"),
+        "wrong key": invoke(
+            lambda_client(aws_secret_access_key="wrong" * 8, aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"]),
+            FunctionName=NAME,
+            Payload=PROMPT,
+        ),
+    },
+    sys.stdout,
+)

@@ -1,0 +1,112 @@
+//! `examples/lambda` under `cargo lambda watch`.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::running::{Running, root, target};
+
+const FOLDER: &str = "examples/lambda";
+
+fn watch(port: u16, variables: &[(&str, String)], mode: &str) -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .current_dir(root().join(FOLDER))
+        .args(["lambda", "watch", "--ignore-changes", "--invoke-address=127.0.0.1"])
+        .args(["--invoke-port", &port.to_string()])
+        .env("CARGO_TARGET_DIR", target("lambda"))
+        .env("INVOKE_MODE", mode)
+        .env("AUTH", "open")
+        .envs(variables.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// `cargo lambda invoke` with an event of tests/events.
+async fn invoke(lambda: &Running, event: &str) -> Value {
+    let file = root().join("tests/events").join(event).with_extension("json");
+    let mut command = Command::new("cargo");
+    command
+        .args(["lambda", "invoke", "--invoke-address=127.0.0.1"])
+        .args(["--invoke-port", &lambda.port.to_string(), "--data-file"])
+        .arg(file);
+    serde_json::from_str(&lambda.told(&mut command).await).unwrap()
+}
+
+const ROWS: [(&str, &str); 4] = [
+    ("direct", "サーバーレスの利点を三つ挙げてください。"),
+    ("api-gateway-v1", "こんにちは"),
+    ("api-gateway-v2", "Hello, v2"),
+    ("function-url", "Hello"),
+];
+
+#[tokio::test]
+async fn every_shape_of_events_is_answered_in_the_envelope() {
+    let lambda = Running::start("lambda-buffered", "/healthz", |port, variables| {
+        watch(port, variables, "BUFFERED")
+    })
+    .await;
+    for (event, prompt) in ROWS {
+        let envelope = invoke(&lambda, event).await;
+        assert_eq!(envelope["statusCode"], 200, "{event}: {envelope}");
+        assert_eq!(envelope["isBase64Encoded"], false, "{event}: {envelope}");
+        let content_type = &envelope["headers"]["Content-Type"];
+        assert_eq!(content_type, "application/json; charset=utf-8", "{event}: {envelope}");
+        let body: Value = serde_json::from_str(envelope["body"].as_str().unwrap()).unwrap();
+        assert_eq!(body["input_prompt"], prompt, "{event}");
+        assert!(body["generated_text"].as_str().unwrap().contains(prompt), "{event}: {body}");
+    }
+    assert_eq!(lambda.stub.requests().len(), ROWS.len());
+    let lines = lambda.printed();
+    let logged = lines.lines().filter(|line| line.contains(r#""upstream_status":200"#));
+    assert_eq!(logged.count(), ROWS.len(), "{lines}");
+    lambda.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_url_streams() {
+    let lambda = Running::start("lambda-streaming", "/healthz", |port, variables| {
+        watch(port, variables, "RESPONSE_STREAM")
+    })
+    .await;
+
+    // What a Function URL passes on of an answer in one piece: the body alone.
+    let body = invoke(&lambda, "function-url").await;
+    assert_eq!(body["input_prompt"], "Hello", "{body}");
+    let envelope = invoke(&lambda, "api-gateway-v1").await;
+    assert_eq!(envelope["statusCode"], 200, "{envelope}");
+
+    // A client that waits between two pieces for the second to be made.
+    let prompt = "fault:pace:100";
+    let call = lambda.request(Method::POST, "/").json(&json!({ "prompt": prompt, "stream": true }));
+    let mut answer = call.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "text/event-stream; charset=utf-8");
+    let mut pieces: Vec<String> = Vec::new();
+    while let Some(piece) = answer.chunk().await.unwrap() {
+        pieces.push(String::from_utf8(piece.to_vec()).unwrap());
+    }
+    assert!(pieces.len() > 5, "{pieces:?}");
+    let events = pieces.concat();
+    assert!(events.starts_with("event: start\n"), "{events}");
+    let done = events.trim_end().rsplit_once("event: done\ndata: ").unwrap().1;
+    let done: Value = serde_json::from_str(done).unwrap();
+    assert_eq!(done["input_prompt"], prompt, "{done}");
+
+    // An error has its status before the first event.
+    let call = lambda.request(Method::POST, "/").json(&json!({ "prompt": "", "stream": true }));
+    let answer = call.send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert_eq!(answer.headers()["x-error-code"], "invalid_request");
+    lambda.stop().await;
+}
+
+#[tokio::test]
+async fn the_template_is_one() {
+    let lint = Command::new("cfn-lint")
+        .arg(root().join(FOLDER).join("template.yaml"))
+        .output()
+        .await
+        .expect("cfn-lint: scripts/python-tools installs it");
+    let found = String::from_utf8_lossy(&lint.stdout);
+    assert!(lint.status.success(), "{found}{}", String::from_utf8_lossy(&lint.stderr));
+}
