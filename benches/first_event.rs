@@ -1,7 +1,7 @@
 //! What the Worker adds to a stream: the time from the moment that Bedrock sends a frame to the
 //! moment that the client has the event.
 //!
-//! Run by `cargo bench --bench first_event`, after `npm run build`. The stand-in, workerd and the
+//! Run by `cargo bench -p bedrock-edge-tests`, after `npm run build`. The stand-in, workerd and the
 //! client share this machine, so all three are in the numbers, and the network is not.
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,14 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use bedrock_edge_tests::processes::{descendants, free_port, kill, left_of};
+use bedrock_edge_tests::root;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
-
-use processes::{descendants, free_port, kill, left_of};
-
-mod processes;
 
 /// A cold start compiles the Worker.
 const START: Duration = Duration::from_secs(600);
@@ -119,12 +117,14 @@ impl Dev {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dev-{port}"));
         fs::create_dir_all(&directory).expect("directory");
         let vars = directory.join("dev.vars");
-        let example = fs::read_to_string(".dev.vars.example").expect(".dev.vars.example");
+        let example =
+            fs::read_to_string(root().join(".dev.vars.example")).expect(".dev.vars.example");
         let example = example.replace(":8788", &format!(":{stand_in_port}"));
         fs::write(&vars, [&[&*example], variables].concat().join("\n")).expect("vars");
         let log = directory.join("dev.log");
         let output = File::create(&log).expect("log");
         let npm = Command::new("npm")
+            .current_dir(root())
             .args(["run", "dev", "--", "--port", &port.to_string(), "--env-file"])
             .arg(&vars)
             // Not where the developer's own counts are.

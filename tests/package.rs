@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use bedrock_edge_tests::root;
+
 #[test]
 fn the_package_holds_the_library_and_no_more() {
     let listed = cargo(&["package", "--list", "--allow-dirty"]);
@@ -74,7 +76,7 @@ fn cargo(arguments: &[&str]) -> String {
 }
 
 fn run(command: &mut Command) -> String {
-    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let output = command.current_dir(root()).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()

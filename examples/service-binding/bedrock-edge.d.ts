@@ -12,6 +12,8 @@ export interface Fields {
   system?: string;
   /** Texts that end the answer, not blank. */
   stop_sequences?: string[];
+  /** `BEDROCK_MODEL_ID`, which is also the default, or one of `ALLOWED_MODELS`. */
+  model?: string;
 }
 
 /** An answer. */

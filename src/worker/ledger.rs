@@ -31,7 +31,8 @@ pub(super) fn answer(state: &JsValue, request: &JsValue) -> Result<web_sys::Resp
 ///
 /// ```no_run
 /// use bedrock_edge::worker::Ledger;
-/// use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+/// use worker::{DurableObject, Env, Request, Response, Result, State};
+/// use worker::{durable_object, wasm_bindgen};
 ///
 /// #[durable_object(fetch)]
 /// pub struct CallerLedger(Ledger);

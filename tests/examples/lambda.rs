@@ -1,10 +1,11 @@
 //! `examples/lambda` under `cargo lambda watch`.
 
+use bedrock_edge_tests::root;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::running::{Running, root, target};
+use crate::running::{Running, target};
 
 const FOLDER: &str = "examples/lambda";
 

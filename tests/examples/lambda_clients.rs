@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use bedrock_edge_tests::root;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use crate::running::{PATIENCE, Running, SECRET_ACCESS_KEY, root, wrangler};
+use crate::running::{PATIENCE, Running, SECRET_ACCESS_KEY, wrangler};
 
 /// A caller's key, which is not the one that Bedrock knows.
 const KEY_ID: &str = "EDGEI44QH8DHBEXAMPLE";

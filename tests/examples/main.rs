@@ -6,8 +6,6 @@
 
 #![cfg(unix)]
 
-#[path = "../processes/mod.rs"]
-mod processes;
 mod running;
 
 mod embedded;

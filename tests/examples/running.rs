@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use bedrock_edge_tests::processes::{descendants, free_port, kill, left_of};
+use bedrock_edge_tests::root;
 use bedrock_stub::{Settings, Stub};
 use reqwest::{Client, Method, RequestBuilder};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
-
-use crate::processes::{descendants, free_port, kill, left_of};
 
 pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -29,11 +29,6 @@ pub struct Running {
     child: Child,
     log: PathBuf,
     ended: bool,
-}
-
-/// The project's directory.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 impl Running {

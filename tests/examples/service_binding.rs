@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bedrock_edge_tests::root;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::running::{Running, root, wrangler};
+use crate::running::{Running, wrangler};
 
 const FOLDER: &str = "examples/service-binding";
 

@@ -300,7 +300,7 @@ async fn a_required_scope() {
 #[tokio::test]
 async fn what_the_scripts_issue_gets_in() {
     let printed = |script: &str, argument: &str| {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = bedrock_edge_tests::root();
         let mut node = std::process::Command::new(root.join("node_modules/.bin/node"));
         let output = node.arg(root.join("scripts").join(script)).arg(argument).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();

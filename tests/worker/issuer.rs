@@ -1,11 +1,11 @@
 //! An issuer of JWTs: jose makes the tokens, and a server here has the keys.
 
 use std::io;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bedrock_edge_tests::root;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,9 +33,8 @@ impl Issuer {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let node = Command::new(root.join("node_modules/.bin/node"))
-            .arg(root.join("tests/clients/issuer.mjs"))
+        let node = Command::new(root().join("node_modules/.bin/node"))
+            .arg(root().join("tests/clients/issuer.mjs"))
             .arg(&url)
             .stdin(Stdio::null())
             .kill_on_drop(true)

@@ -1,9 +1,9 @@
 //! The clients that people have: an EventSource and a WebSocket, in Node.js, and those who sign as
 //! AWS wants it: curl, aws4fetch, and the signer of the AWS SDK for JavaScript.
 
-use std::path::Path;
 use std::process::Stdio;
 
+use bedrock_edge_tests::root;
 use bedrock_stub::reply::tokens;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -19,10 +19,9 @@ const PROMPTS: [&str; 3] =
 
 /// What a script of tests/clients prints.
 async fn told(script: &str, arguments: &[&str]) -> Vec<Event> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // The one of the lock file: the system's may be too old for them.
-    let node = Command::new(root.join("node_modules/.bin/node"))
-        .arg(root.join("tests/clients").join(script))
+    let node = Command::new(root().join("node_modules/.bin/node"))
+        .arg(root().join("tests/clients").join(script))
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -142,11 +141,10 @@ async fn curl_that_signs() {
 async fn signers_of_javascript() {
     let fixture = signed_only().await;
     let url = format!("http://{}/?x=1&y=a%20b", fixture.worker.address);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for signer in ["aws4fetch", "smithy"] {
         for (secret, expected) in [(SECRET, 200), ("wrong", 401)] {
-            let mut node = Command::new(root.join("node_modules/.bin/node"));
-            node.arg(root.join("tests/clients/signers.mjs"));
+            let mut node = Command::new(root().join("node_modules/.bin/node"));
+            node.arg(root().join("tests/clients/signers.mjs"));
             node.args([signer, &url, KEY_ID, secret, r#"{"prompt":"こんにちは"}"#]);
             let (status, body) = ran(node).await;
             assert_eq!(status, expected, "{signer}: {body}");

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use bedrock_edge_tests::root;
 use serde_json::Value;
 
 /// Runs a command until standard input ends, which it does when the process of the tests does,
@@ -233,14 +234,13 @@ impl Drop for Directory {
 
 /// workerd's binary and the directory of the build.
 fn prerequisites() -> Result<(PathBuf, PathBuf), &'static str> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let build = root.join("build");
+    let build = root().join("build");
     if !["index.js", "index_bg.wasm"].iter().all(|name| build.join(name).is_file()) {
         return Err("the Worker is not built: run `npm test`, which does it");
     }
     // Of npm's package for this platform, such as workerd-linux-64. The command in .bin is a script
     // for Node.js, which would be one process more to end.
-    let workerd = fs::read_dir(root.join("node_modules/@cloudflare"))
+    let workerd = fs::read_dir(root().join("node_modules/@cloudflare"))
         .into_iter()
         .flatten()
         .filter_map(|package| Some(package.ok()?.path()))
@@ -328,7 +328,7 @@ const config :Workerd.Config = (
 
 /// The date and the flags of the deployed Worker, since they decide how workerd behaves.
 fn compatibility() -> (String, Vec<String>) {
-    let toml = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/wrangler.toml")).unwrap();
+    let toml = fs::read_to_string(root().join("wrangler.toml")).unwrap();
     let strings = |key: &str| {
         let values = toml.lines().find_map(|line| {
             let (name, value) = line.split_once('=')?;

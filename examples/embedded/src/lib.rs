@@ -1,15 +1,17 @@
 //! A Worker with routes, bindings and authentication of its own, and bedrock-edge in three routes:
 //!
-//! - `/ai…` is bedrock-edge as it is: `POST /ai`, `/ai/ws`, `/ai/healthz`;
+//! - `/ai…` is bedrock-edge as it is: `POST /ai`, `/ai/ws`, `/ai/usage`, `/ai/healthz`;
 //! - `POST /haiku` calls its core, with a prompt and an answer of this Worker's;
 //! - `POST /chat` calls another operation of Bedrock, and only signs with it.
 
-use bedrock_edge::worker::{WorkerHost, config, handle, log};
+use bedrock_edge::worker::{Ledger, WorkerHost, config, handle, log};
 use bedrock_edge::{Authentication, Body, Deadline, Host, Record, Scope, Token};
 use bedrock_edge::{invoke_bedrock, sign};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use worker::{Context, Env, Request, Response, Result, RouteContext, Router, event};
+use worker::{Context, DurableObject, Env, Request, Response, Result, RouteContext, Router, State};
+// `durable_object` writes code that names wasm_bindgen.
+use worker::{durable_object, event, wasm_bindgen};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
@@ -38,6 +40,20 @@ fn is_known(request: &Request, env: &Env) -> Result<bool> {
 /// All of bedrock-edge.
 async fn ai(request: Request, context: RouteContext<()>) -> Result<Response> {
     handle(request, &context.env).await
+}
+
+/// Where bedrock-edge counts tokens. The class is this Worker's, and so is its name.
+#[durable_object(fetch)]
+pub struct HaikuLedger(Ledger);
+
+impl DurableObject for HaikuLedger {
+    fn new(state: State, _env: Env) -> Self {
+        Self(Ledger::new(state))
+    }
+
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        self.0.fetch(&request)
+    }
 }
 
 #[derive(Deserialize)]

@@ -11,5 +11,5 @@ export async function check(bedrock: Bedrock): Promise<void> {
   // @ts-expect-error: a prompt is a text
   await bedrock.generate({ prompt: 5 });
   // @ts-expect-error: there is no such field
-  await bedrock.generate({ prompt: "hi", model: "claude" });
+  await bedrock.generate({ prompt: "hi", messages: [] });
 }
