@@ -1,11 +1,11 @@
--- wrk -s wrk.lua URL -- BODY-FILE [ACCEPT]: posts the file, prints the figures as one line of JSON.
+-- wrk -s wrk.lua URL -- BODY-FILE [NAME VALUE]...: posts the file, prints the figures as one line of JSON.
 
 function init(args)
   local file = assert(io.open(args[1], "rb"))
   wrk.method = "POST"
   wrk.body = file:read("*a")
   wrk.headers["content-type"] = "application/json"
-  if args[2] then wrk.headers["accept"] = args[2] end
+  for i = 2, #args, 2 do wrk.headers[args[i]] = args[i + 1] end
   file:close()
 end
 

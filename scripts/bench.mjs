@@ -8,12 +8,12 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { checkAnswers } from "./bench/check.mjs";
+import { checkAnswers, checkSignatures } from "./bench/check.mjs";
 import { environment } from "./bench/environment.mjs";
 import { checkWrk } from "./bench/load.mjs";
 import { capacity, coldStart, peakMemory, signing, sizes, streamMemory, throughput } from "./bench/measure.mjs";
 import { plot } from "./bench/plot.mjs";
-import { MODULES, prepare, startUpstream, startWorkerd } from "./bench/processes.mjs";
+import { MODULES, gated, prepare, startUpstream, startWorkerd } from "./bench/processes.mjs";
 import { report } from "./bench/report.mjs";
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -31,9 +31,10 @@ const plan = {
 
 /** In the order of a round. */
 const WORKERS = ["bedrock-edge", "aws4fetch", "unsigned", "pass-through"];
+const WHOLE = WORKERS.slice(0, 3);
 
 const SCENARIOS = [
-  ...["short", "long", "stream"].flatMap((workload) => [1, 8, 64].map((connections) => ({ workload, connections }))),
+  ...["short", "gated", "long", "stream"].flatMap((workload) => [1, 8, 64].map((connections) => ({ workload, connections }))),
   { workload: "batched", connections: 8 },
 ];
 
@@ -53,14 +54,16 @@ async function bench() {
   const upstream = await startUpstream(directory);
   const common = { workerd, workers: WORKERS, upstream, directory, ...plan };
 
-  const cases = await checkAnswers(workerd, directory, WORKERS.slice(0, 3), upstream);
-  say(`${WORKERS.slice(0, 3).join(", ")}: the same answers to ${cases} requests`);
+  const cases = await checkAnswers(workerd, directory, WHOLE, upstream);
+  say(`${WHOLE.join(", ")}: the same answers to ${cases} requests`);
+  await checkSignatures(workerd, directory, WHOLE.slice(0, 2));
+  say(`${WHOLE.slice(0, 2).join(", ")}: signatures that the stand-in takes`);
 
   const results = { plan, cases, environment: environment(workerd), sizes: sizes(directory, WORKERS) };
   say("the upstream alone");
   results.capacity = await capacity({ ...common, seconds: Math.min(plan.seconds, 3) });
 
-  const all = await startWorkerd(workerd, prepare(directory, Object.keys(MODULES), upstream));
+  const all = await startWorkerd(workerd, prepare(directory, [...Object.keys(MODULES), ...WHOLE.map(gated)], upstream));
   results.scenarios = [];
   for (const scenario of SCENARIOS) {
     say(`${scenario.workload}, ${scenario.connections} at once`);

@@ -2,7 +2,8 @@
 // the same work.
 import { deepEqual } from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { prepare, startWorkerd } from "./processes.mjs";
+import { WORKLOADS } from "./load.mjs";
+import { TOKEN, gated, prepare, startStub, startWorkerd } from "./processes.mjs";
 
 const json = { "content-type": "application/json" };
 const post = (body, headers = json) => ({ method: "POST", headers, body: typeof body === "string" ? body : JSON.stringify(body) });
@@ -31,7 +32,19 @@ const CASES = {
   health: { path: "healthz" },
   "an error of Bedrock's": post({ prompt: "throttled" }),
   "an error instead of a stream": post({ prompt: "throttled", stream: true }),
+  "no answer in time": post({ prompt: "held" }),
 };
+
+const bearer = (token) => post({ prompt: "Hi" }, { ...json, authorization: `Bearer ${token}` });
+
+const GATED_CASES = {
+  "the right token": bearer(TOKEN),
+  "a wrong token": bearer("wrong"),
+  "no token": post({ prompt: "Hi" }),
+};
+
+/** Longer than the waits between the calls that are throttled. */
+const TIMEOUT_MS = 6000;
 
 /** What is in it that no two requests have in common. */
 const masked = (text) => text.replace(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "ID").replace(/(dur=|_ms":)\d+/g, "$1N");
@@ -44,7 +57,7 @@ async function ask(url, { path = "", ...init }) {
 
 export async function checkAnswers(workerd, directory, workers, upstream) {
   const lines = [];
-  const place = prepare(directory, workers, upstream);
+  const place = prepare(directory, [...workers, ...workers.map(gated)], upstream, { BEDROCK_TIMEOUT_MS: String(TIMEOUT_MS) });
   const process = await startWorkerd(workerd, place, { onLine: (line) => lines.push(line) });
   async function lineOf(id) {
     for (let i = 0; i < 500; i++) {
@@ -54,10 +67,11 @@ export async function checkAnswers(workerd, directory, workers, upstream) {
     }
     throw new Error(`no log line of ${id}`);
   }
-  for (const [name, request] of Object.entries(CASES)) {
+  const cases = [...Object.entries(CASES), ...Object.entries(GATED_CASES).map((it) => [...it, gated])];
+  for (const [name, request, which = (worker) => worker] of cases) {
     const answers = [];
     for (const worker of workers) {
-      const { id, ...answer } = await ask(process.urls[worker], request);
+      const { id, ...answer } = await ask(process.urls[which(worker)], request);
       const line = await lineOf(id);
       answers.push({ ...answer, line });
     }
@@ -72,5 +86,21 @@ export async function checkAnswers(workerd, directory, workers, upstream) {
     others.forEach((answer, index) => deepEqual(answer, expected, `${name}: ${workers[index + 1]}`));
   }
   await process.end();
-  return Object.keys(CASES).length;
+  return cases.length;
+}
+
+/** What the Workers send is signed as AWS wants it. */
+export async function checkSignatures(workerd, directory, workers) {
+  const stub = await startStub(directory);
+  const process = await startWorkerd(workerd, prepare(directory, workers, stub));
+  for (const worker of workers) {
+    for (const workload of ["short", "long", "stream"]) {
+      const { body, headers } = WORKLOADS[workload];
+      const response = await fetch(process.urls[worker], post(body, { ...json, ...headers }));
+      const text = await response.text();
+      if (response.status !== 200 || text.includes("event: error")) throw new Error(`${worker}, ${workload}: ${text}`);
+    }
+  }
+  await process.end();
+  await stub.end();
 }

@@ -3,18 +3,21 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cpuMicroseconds } from "./processes.mjs";
+import { TOKEN, cpuMicroseconds } from "./processes.mjs";
 
 const run = promisify(execFile);
 
 const LONG_BYTES = 500_000;
 
-/** What is sent, and with which Accept; of a stream, how many frames it has. */
+const SHORT = { prompt: "What is the capital of Japan, and how many people live there?" };
+
+/** What is sent, and with which headers; of a stream, how many frames it has; whether the gate is on. */
 export const WORKLOADS = {
-  short: { body: { prompt: "What is the capital of Japan, and how many people live there?" } },
+  short: { body: SHORT },
+  gated: { body: SHORT, headers: { authorization: `Bearer ${TOKEN}` }, isGated: true },
   long: { body: { prompt: "The quick brown fox jumps over the lazy dog. ".repeat(LONG_BYTES / 45) } },
-  stream: { body: { prompt: "What is the capital of Japan, and how many people live there?" }, accept: "text/event-stream", frames: 300 },
-  batched: { body: { prompt: "batched: What is the capital of Japan, and how many people live there?" }, accept: "text/event-stream", frames: 300 },
+  stream: { body: SHORT, headers: { accept: "text/event-stream" }, frames: 300 },
+  batched: { body: { prompt: `batched: ${SHORT.prompt}` }, headers: { accept: "text/event-stream" }, frames: 300 },
 };
 
 export async function checkWrk() {
@@ -24,12 +27,12 @@ export async function checkWrk() {
 
 /** Loads a URL for some seconds. Requests a second, latencies in milliseconds, and of each process the processor time for a request in microseconds and its share of one core. */
 export async function load(url, workload, { connections, seconds, directory, pids = {} }) {
-  const { body, accept, frames, upstreamPath } = workload;
+  const { body, headers = {}, frames, upstreamPath } = workload;
   const file = join(directory, "body.json");
   writeFileSync(file, JSON.stringify(body));
   const before = Object.entries(pids).map(([name, pid]) => [name, pid, cpuMicroseconds(pid)]);
   const target = upstreamPath ? url + upstreamPath : url;
-  const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--timeout=30s", "-s", "benches/wrk.lua", target, "--", file, ...(accept ? [accept] : [])];
+  const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--timeout=30s", "-s", "benches/wrk.lua", target, "--", file, ...Object.entries(headers).flat()];
   const { stdout } = await run("wrk", args);
   const { requests, microseconds, mean, p50, p99, failed } = JSON.parse(stdout.trim().split("\n").at(-1));
   if (failed > 0) throw new Error(`${failed} of ${requests} requests to ${url} failed`);

@@ -6,14 +6,16 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { WORKLOADS, direct, load } from "./load.mjs";
-import { MODULES, memoryKib, prepare, startWorkerd } from "./processes.mjs";
+import { MODULES, gated, memoryKib, prepare, startWorkerd } from "./processes.mjs";
 
 const json = { "content-type": "application/json" };
 
 /** Each Worker in turn, round by round, in one workerd process. A list of rounds for each Worker. */
 export async function throughput({ workers, process, upstream, workload, connections, seconds, warmUp, rounds, directory }) {
   const options = { connections, directory, pids: { workerd: process.pid, upstream: upstream.pid } };
-  const one = (worker, seconds) => load(process.urls[worker], WORKLOADS[workload], { ...options, seconds });
+  // What asks nobody has no other one that does.
+  const url = (worker) => (WORKLOADS[workload].isGated && process.urls[gated(worker)]) || process.urls[worker];
+  const one = (worker, seconds) => load(url(worker), WORKLOADS[workload], { ...options, seconds });
   for (const worker of workers) await one(worker, warmUp);
   const results = Object.fromEntries(workers.map((worker) => [worker, []]));
   for (let round = 0; round < rounds; round++) {

@@ -1,5 +1,6 @@
-// The upstream and workerd: started, ended, and what the system says of them.
+// The upstreams and workerd: started, ended, and what the system says of them.
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync, copyFileSync } from "node:fs";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -29,11 +30,17 @@ async function end(child) {
   await exited;
 }
 
-export async function startUpstream(directory) {
-  const child = start(join(directory, "bench-upstream"), [], { stdio: ["ignore", "pipe", "inherit"] });
-  const [port] = await once(createInterface({ input: child.stdout }), "line");
-  return { pid: child.pid, url: `http://127.0.0.1:${port}`, end: () => end(child) };
+async function startServer(directory, name, args = []) {
+  const child = start(join(directory, name), args, { stdio: ["ignore", "pipe", "inherit"] });
+  const [line] = await once(createInterface({ input: child.stdout }), "line");
+  return { pid: child.pid, url: `http://127.0.0.1:${/\d+$/.exec(line)[0]}`, end: () => end(child) };
 }
+
+/** What is measured against: it checks nothing. */
+export const startUpstream = (directory) => startServer(directory, "bench-upstream");
+
+/** The tests' stand-in for Bedrock, which checks every signature. */
+export const startStub = (directory) => startServer(directory, "bedrock-stub", ["--port", "0"]);
 
 const quoted = (text) => JSON.stringify(text); // Cap'n Proto's strings are C's
 
@@ -47,8 +54,16 @@ export const MODULES = {
   "sign-aws4fetch": ["sign-aws4fetch.js"],
 };
 
+/** What the callers of gated() have to send. */
+export const TOKEN = "bench-token-of-the-length-that-npm-run-token-makes";
+
+/** A Worker that asks who calls. */
+export const gated = (worker) => `${worker}, gate on`;
+
+const modulesOf = (worker) => MODULES[worker.replace(/, gate on$/, "")];
+
 // https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp
-function configuration(workers, upstream) {
+function configuration(workers, upstream, more) {
   const date = /^compatibility_date = "(.*)"$/m.exec(readFileSync("wrangler.toml", "utf8"))[1];
   // They are not free, so all have them, as production has.
   const flags = /^compatibility_flags = \[(.*)\]$/m.exec(readFileSync("wrangler.toml", "utf8"))[1];
@@ -56,18 +71,19 @@ function configuration(workers, upstream) {
     AWS_ENDPOINT_URL_BEDROCK_RUNTIME: upstream.url,
     AWS_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE",
     AWS_SECRET_ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-    AUTH: "open", // the baselines ask nobody either
+    ...more,
   };
+  const access = (worker) => worker.endsWith(", gate on") ? { API_TOKENS: `bench:${createHash("sha256").update(TOKEN).digest("hex")}` } : { AUTH: "open" };
   const binding = ([name, text]) => `(name = ${quoted(name)}, text = ${quoted(text)})`;
   const module = (name) =>
     name.endsWith(".wasm")
       ? `(name = ${quoted(`./${name}`)}, wasm = embed ${quoted(name)})`
       : `(name = ${quoted(name)}, esModule = embed ${quoted(name)})`;
   const service = (worker) => `(name = ${quoted(worker)}, worker = (
-      modules = [${MODULES[worker].map(module).join(", ")}],
+      modules = [${modulesOf(worker).map(module).join(", ")}],
       compatibilityDate = ${quoted(date)},
       compatibilityFlags = [${flags}],
-      bindings = [${Object.entries(bindings).map(binding).join(", ")}],
+      bindings = [${Object.entries({ ...bindings, ...access(worker) }).map(binding).join(", ")}],
       globalOutbound = "net",
     ))`;
   const socket = (worker) => `(name = ${quoted(worker)}, address = "127.0.0.1:0", http = (), service = ${quoted(worker)})`;
@@ -82,13 +98,13 @@ const config :Workerd.Config = (
 `;
 }
 
-/** A directory with the modules and the configuration of these Workers. */
-export function prepare(directory, workers, upstream) {
+/** A directory with the modules and the configuration of these Workers, with variables of theirs. */
+export function prepare(directory, workers, upstream, variables = {}) {
   const place = mkdtempSync(join(directory, "workerd-"));
   directories.push(place);
-  for (const name of workers.flatMap((worker) => MODULES[worker])) copyFileSync(join(directory, name), join(place, name));
+  for (const name of workers.flatMap(modulesOf)) copyFileSync(join(directory, name), join(place, name));
   const config = join(place, "config.capnp");
-  writeFileSync(config, configuration(workers, upstream));
+  writeFileSync(config, configuration(workers, upstream, variables));
   return { config, workers };
 }
 

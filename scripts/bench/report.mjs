@@ -6,6 +6,7 @@ const OURS = "bedrock-edge";
 const THEIRS = "aws4fetch";
 const TITLES = {
   short: "A short prompt",
+  gated: "A short prompt with an API token",
   long: "A prompt of 500 KB",
   stream: "A stream of 300 frames, each written by itself",
   batched: "The same stream in writes of 16 KiB",
@@ -62,7 +63,7 @@ ${environment}
 - **pass-through** hands request and answer on: what workerd takes by itself.
 
 The first three do the same job (validation, request id, headers, log line, tokens, stop reason,
-comments in idle streams): before it measures, the benchmark sends them ${cases} requests, good and bad, and
+comments in idle streams, time limits, repeated calls, the caller who leaves): before it measures, the benchmark sends them ${cases} requests, good and bad, and
 compares status, headers, body and log line. Their sources are in \`workers/\`; esbuild bundles and
 minifies them. The JavaScript does a little less: it does not look for keys that are there twice,
 nesting that is too deep, invalid UTF-8, quoted prompts in the log, or characters divided over deltas.
@@ -121,6 +122,7 @@ function bars(results) {
   const below = (bar) => (value) => value < bar;
 
   for (const at of CONNECTIONS) add(`short prompt, throughput, of ${THEIRS}'s, ${at} at once`, "≥ 1.4", against("short", at, THEIRS, RATE), atLeast(1.4));
+  for (const at of CONNECTIONS) add(`the same with an API token, ${at} at once`, "≥ 1.4", against("gated", at, THEIRS, RATE), atLeast(1.4));
   for (const at of CONNECTIONS) add(`short prompt, p99, of ${THEIRS}'s, ${at} at once`, "≤ 1", against("short", at, THEIRS, P99), (value) => value <= 1);
   for (const at of CONNECTIONS) add(`short prompt, throughput, of the unsigned's, ${at} at once`, "≥ 0.9", against("short", at, "unsigned", RATE), atLeast(0.9));
   for (const at of CONNECTIONS) add(`500 KB prompt, throughput, of ${THEIRS}'s, ${at} at once`, "≥ 1.0", against("long", at, THEIRS, RATE), atLeast(1));

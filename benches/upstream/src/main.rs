@@ -1,7 +1,8 @@
 //! The Bedrock of the benchmark: every answer is made before the first request, so that it never is
 //! what the benchmark measures. It checks nothing.
 //!
-//! A short prompt chooses the answer by a word in it: `batched` and `held` streams, or `throttled`.
+//! A short prompt chooses the answer by a word in it: `batched` streams, `throttled`, or `held`: a
+//! stream that does not go on, or no answer at all.
 
 mod answers;
 
@@ -61,10 +62,13 @@ async fn answer(
     };
     Ok(if asks_for("throttled") {
         answers.throttled()
+    } else if asks_for("held") {
+        if !streams {
+            std::future::pending::<()>().await;
+        }
+        answers.held()
     } else if !streams {
         answers.whole()
-    } else if asks_for("held") {
-        answers.held()
     } else if asks_for("batched") {
         answers.batched()
     } else {

@@ -1,4 +1,5 @@
 // The variables, read once an isolate.
+import { parseTokens } from "./gate.js";
 
 const is = (text, pattern) => pattern.test(text);
 
@@ -24,6 +25,13 @@ export function readConfig(env) {
   const temperature = read("TEMPERATURE", "0.7", number((it) => it >= 0 && it <= 1), "must be a number from 0 to 1, or empty");
   const maxBodyBytes = read("MAX_BODY_BYTES", "1048576", number((it) => Number.isInteger(it) && it >= 1 && it <= 25_000_000), "must be a whole number from 1 to 25000000, the most that Bedrock takes");
   const logLevel = read("LOG_LEVEL", "info", (it) => { const at = LEVELS.indexOf(it.toLowerCase()); return at < 0 ? undefined : at; }, "must be debug, info, warn or error");
+  const milliseconds = (name, fallback) =>
+    read(name, fallback, number((it) => Number.isInteger(it) && it >= 1 && it <= 3_600_000), "must be a whole number of milliseconds from 1 to 3600000");
+  const timeoutMs = milliseconds("BEDROCK_TIMEOUT_MS", "25000");
+  const stallMs = milliseconds("BEDROCK_STALL_MS", "30000");
+  const maxAttempts = read("BEDROCK_MAX_ATTEMPTS", "3", number((it) => Number.isInteger(it) && it >= 1 && it <= 10), "must be a whole number from 1 to 10");
+  const tokens = parseTokens(text("AUTH"), text("API_TOKENS"));
+  if (tokens === null) problems.push("API_TOKENS or AUTH=open must say who may call");
   const credentials = {
     accessKeyId: secret("AWS_ACCESS_KEY_ID"),
     secretAccessKey: secret("AWS_SECRET_ACCESS_KEY"),
@@ -35,6 +43,7 @@ export function readConfig(env) {
   const modelUrl = `${endpoint}/model/${encodeURIComponent(model)}`;
   return {
     region, model, maxTokens, temperature, maxBodyBytes, logLevel, credentials,
+    timeoutMs, stallMs, maxAttempts, tokens,
     invokeUrl: `${modelUrl}/invoke`,
     streamUrl: `${modelUrl}/invoke-with-response-stream`,
   };

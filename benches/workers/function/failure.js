@@ -2,6 +2,7 @@
 
 const STATUS = {
   invalid_request: 400,
+  unauthorized: 401,
   not_found: 404,
   method_not_allowed: 405,
   payload_too_large: 413,
@@ -9,11 +10,12 @@ const STATUS = {
 };
 
 export class Failure extends Error {
-  constructor(code, message, { cause, allow, retryAfter } = {}) {
+  constructor(code, message, { cause, allow, challenge, retryAfter } = {}) {
     super(message, { cause });
     this.code = code;
     this.status = STATUS[code] ?? 500;
     this.allow = allow;
+    this.challenge = challenge;
     this.retryAfter = retryAfter;
   }
 }
@@ -43,7 +45,7 @@ export async function refused(response) {
   const message = body.message ?? body.Message ?? "";
   const code = CODES[kind] ?? CODES_OF_STATUS[response.status] ?? (response.status >= 500 ? "unavailable" : "rejected");
   const cause = `${response.status} ${response.statusText} ${kind || "without a type"}${message && `: ${message}`}`;
-  return new Failure(code, "Bedrock invocation failed", { cause, retryAfter: response.headers.get("retry-after") });
+  return new Failure(code, "Bedrock invocation failed", { cause, retryAfter: response.headers.get("retry-after") ?? undefined });
 }
 
 /** An exception in a stream. */

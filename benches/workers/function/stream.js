@@ -1,7 +1,8 @@
 // An answer in Server-Sent Events.
+import { post } from "./call.js";
 import { Failure, exception, invalidResponse, unavailable } from "./failure.js";
 import { Frames } from "./frames.js";
-import { finish, learn, log, post } from "./worker.js";
+import { finish, learn, log } from "./worker.js";
 
 const utf8 = new TextEncoder();
 const RETRYABLE = new Set(["throttled", "timeout", "unavailable", "model_error", "truncated"]);
@@ -25,7 +26,7 @@ export async function answerInEvents(request, context) {
     }
   } catch (error) {
     reader?.cancel().catch(() => {});
-    throw error instanceof Failure ? error : unavailable(error);
+    throw error instanceof Failure ? error : context.limit.failure(error);
   } finally {
     record.upstream_ms = Date.now() - started;
   }
@@ -42,10 +43,13 @@ export async function answerInEvents(request, context) {
 function events(reader, generation, { record, config, started }) {
   let isOver = false;
   let heardOf = Date.now();
+  let waitsSince = Date.now(); // 0 while the client has enough
   let keepAlive;
+  let stall;
   function end() {
     isOver = true;
     clearInterval(keepAlive);
+    clearTimeout(stall);
     record.total_ms = Date.now() - started;
     log(record, config);
     reader.cancel().catch(() => {});
@@ -57,6 +61,18 @@ function events(reader, generation, { record, config, started }) {
         keepAlive = setInterval(() => {
           if (Date.now() - heardOf >= IDLE_MS) controller.enqueue(utf8.encode(": keep-alive\n\n"));
         }, IDLE_MS);
+        const check = () => {
+          const waited = waitsSince === 0 ? 0 : Date.now() - waitsSince;
+          if (waited < config.stallMs) {
+            stall = setTimeout(check, config.stallMs - waited);
+            return;
+          }
+          generation.fail(new Failure("timeout", "Bedrock invocation failed", { cause: "the answer broke off: it took too long" }));
+          controller.enqueue(utf8.encode(generation.take()));
+          end();
+          controller.close();
+        };
+        stall = setTimeout(check, config.stallMs);
       },
       async pull(controller) {
         for (;;) {
@@ -70,8 +86,10 @@ function events(reader, generation, { record, config, started }) {
             return controller.close();
           }
           try {
+            waitsSince = Date.now();
             const { done, value } = await reader.read();
             if (isOver) return;
+            waitsSince = 0;
             if (done) throw truncated();
             heardOf = Date.now();
             generation.push(value);

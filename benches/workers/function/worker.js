@@ -2,10 +2,13 @@
 // the README of bedrock-edge says. How a call is signed is the caller's.
 //
 // Left out, because JSON.parse and request.text() do not tell: a key that stands there twice, a body
-// that is not UTF-8. And what the benchmark does not use: WebSockets, API keys.
+// that is not UTF-8, one that does not arrive. And what the benchmark does not use: WebSockets, limits,
+// other regions, roles, the Invoke API, the other ways through the gate.
+import { Limit, post, token } from "./call.js";
 import { LEVELS, readConfig } from "./config.js";
-import { Failure, invalidResponse, refused, unavailable } from "./failure.js";
-import { checkHeaders, parseRequest, payload, tooLarge } from "./request.js";
+import { Failure, invalidResponse } from "./failure.js";
+import { authenticate } from "./gate.js";
+import { checkHeaders, parseRequest, tooLarge } from "./request.js";
 import { answerInEvents } from "./stream.js";
 
 /** @param signed gives, for a configuration, what takes the place of fetch. */
@@ -19,11 +22,13 @@ export function worker(signed) {
         call = signed(config);
       }
       const record = {
-        level: "info", outcome: "ok", status: 200, request_id: crypto.randomUUID(), model: config.model, region: config.region,
+        level: "info", outcome: "ok", status: 200, request_id: crypto.randomUUID(), caller: undefined, model: config.model, region: config.region,
         upstream_status: undefined, x_amzn_requestid: undefined, retries: 0, input_tokens: undefined, output_tokens: undefined,
         stop_reason: undefined, upstream_ms: undefined, total_ms: undefined, error: undefined,
       };
-      return answer(request, { config, call, record, started: Date.now() });
+      const limit = new Limit(request.signal, config.timeoutMs);
+      const context = { config, call, record, limit, attempts: 0, started: Date.now() };
+      return answer(request, context).finally(() => limit.stop());
     },
   };
 }
@@ -36,6 +41,7 @@ async function answer(request, context) {
   try {
     const end = route(request);
     if (end !== undefined) return end(context);
+    if (config.tokens !== undefined) record.caller = await authenticate(request.headers, config.tokens);
     checkHeaders(request.headers, config);
     const body = await request.text();
     if (body.length > config.maxBodyBytes) throw tooLarge(config.maxBodyBytes);
@@ -50,6 +56,9 @@ async function answer(request, context) {
   const headers = { "Content-Type": "application/json; charset=utf-8" };
   if (failure !== undefined) fail(failure, record, headers);
   finish(context, headers);
+  if (record.level === "error" && context.limit.clientLeft) {
+    Object.assign(record, { level: "info", outcome: "cancelled", status: 499, error: undefined });
+  }
   log(record, config);
   return new Response(JSON.stringify({ input_prompt: prompt, generated_text: text }), { status: record.status, headers });
 }
@@ -91,6 +100,7 @@ async function invoke(request, context) {
   try {
     const response = await post(config.invokeUrl, request, context);
     const reply = await response.json().catch((error) => {
+      if (context.limit.timedOut) throw context.limit.failure(error);
       throw invalidResponse(`the body is not Claude's JSON: ${error.message}`);
     });
     const texts = (Array.isArray(reply.content) ? reply.content : []).filter(({ type, text }) => type === "text" && typeof text === "string");
@@ -102,27 +112,6 @@ async function invoke(request, context) {
   }
 }
 
-/** Bedrock's answer of status 200. */
-export async function post(url, request, { call, record }) {
-  let response;
-  try {
-    response = await call(url, {
-      method: "POST",
-      headers: { "content-type": "application/json", accept: "application/json" },
-      body: payload(request),
-      redirect: "manual",
-    });
-  } catch (error) {
-    throw unavailable(error);
-  }
-  record.upstream_status = response.status;
-  record.x_amzn_requestid = token(response.headers.get("x-amzn-requestid"));
-  if (response.status !== 200) throw await refused(response);
-  return response;
-}
-
-const token = (text) => (typeof text === "string" && /^[\w.:=/-]{1,128}$/.test(text) ? text : undefined);
-
 /** What an answer says of itself. */
 export function learn(record, stopReason, usage) {
   record.stop_reason = token(stopReason) ?? record.stop_reason;
@@ -130,23 +119,28 @@ export function learn(record, stopReason, usage) {
   record.output_tokens = usage?.output_tokens ?? record.output_tokens;
 }
 
-function fail({ code, status, cause, allow, retryAfter }, record, headers) {
+function fail({ code, status, cause, allow, challenge, retryAfter }, record, headers) {
   record.outcome = code;
   record.status = status;
   record.error = cause;
   headers["x-error-code"] = code;
   if (allow) headers.allow = allow;
+  if (challenge) headers["www-authenticate"] = challenge;
   if (retryAfter) headers["retry-after"] = retryAfter;
 }
 
 /** What headers tell of a call. */
-export function finish({ record, started }, headers) {
+export function finish({ record, attempts, started }, headers) {
   record.total_ms = Date.now() - started;
   record.level = record.status >= 500 ? "error" : record.status >= 400 ? "warn" : "info";
   headers["Cache-Control"] ??= "no-store";
   headers["X-Content-Type-Options"] = "nosniff";
   headers["x-request-id"] = record.request_id;
   if (record.x_amzn_requestid !== undefined) headers["x-amzn-requestid"] = record.x_amzn_requestid;
+  if (attempts > 0) {
+    headers["x-bedrock-attempts"] = String(attempts);
+    headers["x-bedrock-region"] = record.region;
+  }
   if (record.stop_reason !== undefined) headers["x-stop-reason"] = record.stop_reason;
   if (record.input_tokens !== undefined) headers["x-amzn-bedrock-input-token-count"] = String(record.input_tokens);
   if (record.output_tokens !== undefined) headers["x-amzn-bedrock-output-token-count"] = String(record.output_tokens);
