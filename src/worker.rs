@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use js_sys::{Date, Promise, Uint8Array};
+use js_sys::{Date, Promise};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -29,7 +29,7 @@ use crate::log::{Level, Record};
 use body::{JsBody, RequestBody};
 #[cfg(feature = "worker")]
 pub use host::{WorkerBody, WorkerHost};
-use task::settled;
+use task::{settled, settled_bytes};
 
 mod body;
 #[cfg(feature = "entry")]
@@ -138,20 +138,38 @@ pub fn log(record: &Record, config: Option<&Config>) {
 }
 
 fn event(request: &web_sys::Request, config: Option<&Config>) -> Event<RequestBody> {
-    let head = glue::head(request);
-    let (line, headers) = head.split_once('\n').unwrap_or((&head, ""));
-    let (method, url) = line.split_once(' ').unwrap_or_default();
-    let mut event = Event::from_http(
+    let body = RequestBody::Js(JsBody::new(request.into()));
+    // A signature can be of any header.
+    let is_whole = config.is_some_and(|config| config.access.takes_signatures());
+    let mut event = with_head(request, is_whole, |line, headers| {
+        let (method, url) = line.split_once(' ').unwrap_or_default();
         // A method that is none is not one of ours either.
-        method.parse().unwrap_or(http::Method::CONNECT),
-        target_of(url),
-        header_map(headers),
-        RequestBody::Js(JsBody::new(request.into())),
-    );
+        let method = method.parse().unwrap_or(http::Method::CONNECT);
+        Event::from_http(method, target_of(url), header_map(headers), body)
+    });
     if let Some(config) = config {
         event.route = Route::of(config.path_below(event.path()));
     }
     event
+}
+
+/// Gives the first line and the lines of headers of a Request or a Response.
+fn with_head<T>(message: &JsValue, is_whole: bool, read: impl FnOnce(&str, &str) -> T) -> T {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 4096]);
+    }
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut length = glue::head(message, is_whole, buffer) as usize;
+        if length > buffer.len() {
+            buffer.resize(length, 0);
+            length = glue::head(message, is_whole, buffer) as usize;
+        }
+        // JavaScript writes UTF-8.
+        let head = buffer.get(..length).and_then(|head| str::from_utf8(head).ok());
+        let head = head.unwrap_or_default();
+        let (line, headers) = head.split_once('\n').unwrap_or((head, ""));
+        read(line, headers)
+    })
 }
 
 /// Path and query of an absolute URL, as they came: workerd takes no dot segments out of a path.
@@ -258,10 +276,14 @@ impl Host for Worker {
     ) -> Result<Response<JsBody>, TransportError> {
         let (head, body) = request.into_parts();
         let mut headers = String::with_capacity(1024);
-        for (name, value) in &head.headers {
-            let value = value.to_str();
-            let value = value.map_err(|error| TransportError::Failed(error.to_string()))?;
-            headers.extend([name.as_str(), "\n", value, "\n"]);
+        for name in head.headers.keys() {
+            headers.extend([if headers.is_empty() { "" } else { "\n" }, name.as_str(), "\n"]);
+            // RFC 9110: several lines of one name are a list.
+            for (at, value) in head.headers.get_all(name).iter().enumerate() {
+                let value = value.to_str();
+                let value = value.map_err(|error| TransportError::Failed(error.to_string()))?;
+                headers.extend([if at == 0 { "" } else { ", " }, value]);
+            }
         }
         let url = head.uri.to_string();
         let (text, bytes) = text_or_bytes(&body);
@@ -272,22 +294,20 @@ impl Host for Worker {
         };
         let answer = answer.map_err(|error| transport_error(&error))?;
 
-        let head = glue::head(&answer);
-        let (status, headers) = head.split_once('\n').unwrap_or((&head, ""));
-        let mut response = Response::new(JsBody::new(answer));
-        *response.status_mut() = status
-            .parse()
-            .ok()
-            .and_then(|status: u16| StatusCode::from_u16(status).ok())
-            .ok_or_else(|| TransportError::Failed(format!("not a status: {status}")))?;
-        *response.headers_mut() = header_map(headers);
-        Ok(response)
+        let mut response = Response::new(());
+        with_head(&answer, false, |status, headers| {
+            *response.status_mut() = StatusCode::from_bytes(status.as_bytes())
+                .map_err(|_| TransportError::Failed(format!("not a status: {status}")))?;
+            *response.headers_mut() = header_map(headers);
+            Ok(())
+        })?;
+        Ok(response.map(|()| JsBody::new(answer)))
     }
 
     async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
         if bytes.len() > LONG_TO_HASH
-            && let Ok(hash) = settled(glue::sha256(bytes)).await
-            && let Ok(hash) = Uint8Array::new(&hash).to_vec().try_into()
+            && let Ok(Some(hash)) = settled_bytes(glue::sha256(bytes)).await
+            && let Ok(hash) = hash.try_into()
         {
             return hash;
         }

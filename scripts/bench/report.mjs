@@ -1,4 +1,5 @@
 // benches/RESULTS.md: what was measured, how, and what came of it.
+import { readFileSync } from "node:fs";
 import { ratio, summary } from "./figures.mjs";
 import { WORKLOADS } from "./load.mjs";
 
@@ -23,6 +24,8 @@ export function report(results) {
 ${bars(results)}
 
 ![Throughput of each Worker, beside that of aws4fetch](results.svg)
+
+${readFileSync("benches/limits.md", "utf8").trim()}
 
 ${Object.keys(TITLES).map((workload) => throughput(workload, results)).join("\n\n")}
 

@@ -59,6 +59,11 @@ impl Access {
         self.open
     }
 
+    /// Whether callers may sign.
+    pub(crate) fn takes_signatures(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     pub(super) fn tokens(&self) -> &Tokens {
         &self.tokens
     }

@@ -1,7 +1,6 @@
 //! Texts from outside, made fit for the log.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 
 use serde::Serialize;
@@ -41,8 +40,9 @@ impl Redacted {
         }
         secrets.retain(|it| is_telling(it));
         // A secret that is a part of another must not break it up before it is found.
-        secrets.sort_by_key(|secret| Reverse(secret.len()));
-        for secret in secrets {
+        let by_length: BinaryHeap<_> =
+            secrets.iter().map(|secret| (secret.len(), *secret)).collect();
+        for (_, secret) in by_length.into_sorted_vec().iter().rev() {
             text = text.replace(secret, MARK);
         }
         // A quote that is cut could not be told from chance, so the cut is behind a margin.
@@ -69,14 +69,15 @@ fn without_quotes(text: &str, sources: &[&str]) -> String {
     for (at, window) in text.as_bytes().windows(QUOTE_BYTES).enumerate() {
         places.entry(window).or_default().push(at);
     }
-    let mut quoted = BTreeSet::new();
+    let mut quoted = vec![false; text.len()];
+    let mut quote = |at, length| quoted.iter_mut().skip(at).take(length).for_each(|it| *it = true);
     let mut find = |source: &str| {
         if source.len() < QUOTE_BYTES && is_telling(source) {
-            quoted.extend(text.match_indices(source).flat_map(|(at, it)| at..at + it.len()));
+            text.match_indices(source).for_each(|(at, it)| quote(at, it.len()));
         }
         for window in source.as_bytes().windows(QUOTE_BYTES) {
             for at in places.remove(window).unwrap_or_default() {
-                quoted.extend(at..at + QUOTE_BYTES);
+                quote(at, QUOTE_BYTES);
             }
         }
     };
@@ -91,7 +92,7 @@ fn without_quotes(text: &str, sources: &[&str]) -> String {
     }
     let mut result = String::with_capacity(text.len());
     for (at, character) in text.char_indices() {
-        if !quoted.contains(&at) {
+        if quoted.get(at) != Some(&true) {
             result.push(character);
         } else if !result.ends_with(MARK) {
             result.push_str(MARK);

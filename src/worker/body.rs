@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use js_sys::Uint8Array;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsValue;
 
-use super::task::settled;
+use super::task::settled_bytes;
 use super::{glue, milliseconds, transport_error};
 use crate::event::LambdaBody;
 use crate::host::{Body, BodyStream, ReadError, TransportError};
@@ -32,12 +31,9 @@ impl JsBody {
 impl Body for JsBody {
     async fn read(self, limit: usize, within: Duration) -> Result<Bytes, ReadError> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let body = settled(glue::read(&self.message, limit, milliseconds(within))).await;
+        let body = settled_bytes(glue::read(&self.message, limit, milliseconds(within))).await;
         let body = body.map_err(|error| transport_error(&error))?;
-        if body.is_null() {
-            return Err(ReadError::TooLong);
-        }
-        Ok(Uint8Array::new(&body).to_vec().into())
+        body.map(Bytes::from).ok_or(ReadError::TooLong)
     }
 }
 
@@ -66,9 +62,8 @@ impl BodyStream for JsBody {
     async fn chunk(&mut self, within: Duration) -> Result<Option<Bytes>, TransportError> {
         let reader = self.take_reader().map_err(|error| transport_error(&error))?;
         let reader = self.reader.insert(reader);
-        let piece = settled(glue::chunk(reader, milliseconds(within))).await;
-        let piece = piece.map_err(|error| transport_error(&error))?;
-        Ok(piece.dyn_ref::<Uint8Array>().map(|bytes| bytes.to_vec().into()))
+        let piece = settled_bytes(glue::chunk(reader, milliseconds(within))).await;
+        Ok(piece.map_err(|error| transport_error(&error))?.map(Bytes::from))
     }
 }
 

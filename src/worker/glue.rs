@@ -12,7 +12,7 @@ extern "C" {
     #[cfg(feature = "entry")]
     pub fn fault(message: &str);
 
-    pub fn head(message: &JsValue) -> String;
+    pub fn head(message: &JsValue, is_whole: bool, out: &mut [u8]) -> u32;
 
     #[wasm_bindgen(js_name = isGone)]
     pub fn is_gone(client: &JsValue) -> bool;

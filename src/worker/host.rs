@@ -17,7 +17,8 @@ use crate::gate::VerifyingKey;
 use crate::host::{Body, BodyStream, Host, LimitError, ReadError, TransportError, VerifyError};
 use crate::limits::Settlement;
 
-/// The Host of Cloudflare Workers, for what one request leads to.
+/// The Host of Cloudflare Workers, for what one request leads to. Of an answer with status 200 it gives
+/// the headers that the core reads: `content-type`, `date` and `x-amzn-requestid`.
 ///
 /// A Worker that has routes of its own calls the core with it, for its own prompts and its own
 /// answers:

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, Waker};
 
-use js_sys::Promise;
+use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 
@@ -20,12 +20,32 @@ thread_local! {
     /// The promise that the task which is being polled waits for.
     static AWAITED: RefCell<Option<Promise>> = const { RefCell::new(None) };
     /// What it was settled with.
-    static SETTLED: RefCell<Option<Result<JsValue, JsValue>>> = const { RefCell::new(None) };
+    static SETTLED: RefCell<Option<Result<Settled, JsValue>>> = const { RefCell::new(None) };
+}
+
+enum Settled {
+    Bytes(Vec<u8>),
+    Value(JsValue),
 }
 
 /// What a promise is settled with: `undefined` if the client left before that, `null` if it took too
 /// long. To be awaited in a task only.
 pub(super) async fn settled(promise: Promise) -> Result<JsValue, JsValue> {
+    match settle(promise).await? {
+        Settled::Value(value) => Ok(value),
+        Settled::Bytes(bytes) => Ok(Uint8Array::from(&*bytes).into()),
+    }
+}
+
+/// The same for a promise of bytes, an ArrayBuffer or a Uint8Array. None if it is for something else.
+pub(super) async fn settled_bytes(promise: Promise) -> Result<Option<Vec<u8>>, JsValue> {
+    match settle(promise).await? {
+        Settled::Value(_) => Ok(None),
+        Settled::Bytes(bytes) => Ok(Some(bytes)),
+    }
+}
+
+async fn settle(promise: Promise) -> Result<Settled, JsValue> {
     let mut promise = Some(promise);
     poll_fn(|_| match promise.take() {
         Some(promise) => {
@@ -37,15 +57,22 @@ pub(super) async fn settled(promise: Promise) -> Result<JsValue, JsValue> {
     .await
 }
 
+/// A value or bytes in, and whether it is an error; a promise to wait for or what the task ends with out.
+type Step = dyn FnMut(JsValue, Option<Vec<u8>>, bool) -> Result<JsValue, JsValue>;
+
 /// Makes a task of a future. When the client leaves, what the task waits for fails.
 pub(super) fn promise(
     client: &JsValue,
     future: impl Future<Output = Result<JsValue, JsValue>> + 'static,
 ) -> Promise {
     let mut task = Some(Box::pin(future));
-    let step = move |value: JsValue, is_error: bool| -> Result<JsValue, JsValue> {
+    let step = move |value: JsValue, bytes: Option<Vec<u8>>, is_error: bool| {
         let Some(future) = &mut task else { return Ok(JsValue::UNDEFINED) };
-        SETTLED.set(Some(if is_error { Err(value) } else { Ok(value) }));
+        SETTLED.set(Some(match bytes {
+            Some(bytes) => Ok(Settled::Bytes(bytes)),
+            None if is_error => Err(value),
+            None => Ok(Settled::Value(value)),
+        }));
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => Ok(AWAITED.take().map_or(JsValue::UNDEFINED, JsValue::from)),
             Poll::Ready(result) => {
@@ -54,6 +81,6 @@ pub(super) fn promise(
             }
         }
     };
-    let step = Closure::<dyn FnMut(JsValue, bool) -> Result<JsValue, JsValue>>::new(step);
+    let step = Closure::<Step>::new(step);
     glue::drive(step.into_js_value(), client)
 }
