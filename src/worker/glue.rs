@@ -1,4 +1,4 @@
-//! `glue.js`, as Rust sees it.
+//! `glue.js` and `streams.js`, as Rust sees them.
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
@@ -67,7 +67,10 @@ extern "C" {
     pub fn chunk(reader: &JsValue, within: f64) -> Promise;
 
     pub fn cancel(reader: &JsValue);
+}
 
+#[wasm_bindgen(module = "/src/worker/streams.js")]
+extern "C" {
     #[wasm_bindgen(catch)]
     pub fn events(
         headers: &str,

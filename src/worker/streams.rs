@@ -57,7 +57,7 @@ fn write_line(event: &StreamEvent, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// The other side of `step` in `glue.js`: takes a piece of Bedrock's answer, gives what of it is
+/// The other side of `step` in `streams.js`: takes a piece of Bedrock's answer, gives what of it is
 /// for the client, behind a byte of bits: whether that was the last, and whether a frame has come.
 fn step(generation: Generation<'static>, write: fn(&StreamEvent, &mut Vec<u8>)) -> JsValue {
     const CHUNK: u32 = 0;

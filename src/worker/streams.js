@@ -1,0 +1,252 @@
+// The part of streams.rs that is JavaScript: it reads Bedrock's answer, and writes what comes of it to the
+// client, as Server-Sent Events or over a WebSocket.
+
+import { cancel, record, utf8 } from "./glue.js";
+
+// What step() is told. Its answer is a byte that is 1 if the answer is over, and what the client
+// gets.
+const CHUNK = 0;
+const END = 1;
+const FAILED = 2;
+const STALLED = 3;
+const LEFT = 4; // the client
+const NOTHING = new Uint8Array();
+
+// The bits of that byte.
+const IS_OVER = 1;
+const HAS_FRAME = 2;
+
+async function next(reader, step) {
+  let result;
+  try {
+    result = await reader.read();
+  } catch (error) {
+    return step(FAILED, utf8.encode(error.message));
+  }
+  return result.done ? step(END, NOTHING) : step(CHUNK, result.value);
+}
+
+/**
+ * Calls stalled() when no frame came for ms milliseconds, not counted the time in which none is
+ * waited for.
+ */
+class Stall {
+  #ms;
+  #stalled;
+  #since = 0; // 0: none is waited for
+  #timer;
+
+  constructor(ms, stalled) {
+    this.#ms = ms;
+    this.#stalled = stalled;
+    this.#timer = setTimeout(() => this.#check(), ms);
+  }
+
+  wait() {
+    this.#since = Date.now();
+  }
+
+  rest() {
+    this.#since = 0;
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+  }
+
+  #check() {
+    const waited = this.#since === 0 ? 0 : Date.now() - this.#since;
+    if (waited >= this.#ms) return this.#stalled();
+    this.#timer = setTimeout(() => this.#check(), this.#ms - waited);
+  }
+}
+
+const IDLE_MS = 15_000;
+const COMMENT = utf8.encode(": keep-alive\n\n");
+
+// What comes within so many milliseconds after something was sent is sent together. To send a piece takes
+// as long as to read a frame does, and a model's tokens come farther apart, but for bursts.
+const GATHER_MS = 4;
+
+/** So much of an answer waits for its client, in bytes. */
+const MAX_AHEAD = 16 << 10;
+
+/** An answer in Server-Sent Events. It reads on only while the client takes what there is. */
+export function events(headers, reader, step, stallMs) {
+  let over = false;
+  let heard = Date.now();
+  let timer;
+  let stall;
+  let waiting = []; // for the client
+  let size = 0;
+  let sent = 0;
+  let gathering; // a timer
+  let pulled = () => {}; // wakes who reads
+  let arrived = () => {}; // wakes who writes
+
+  function end() {
+    over = true;
+    clearTimeout(timer);
+    clearTimeout(gathering);
+    stall.stop();
+    cancel(reader);
+    pulled();
+    arrived();
+  }
+  function add(out) {
+    heard = Date.now();
+    if (out.length > 1) {
+      waiting.push(out.subarray(1));
+      size += out.length - 1;
+    }
+    if (out[0] & IS_OVER) return end();
+    const early = GATHER_MS - (heard - sent);
+    if (early <= 0 || size >= MAX_AHEAD) return arrived();
+    gathering ??= setTimeout(() => {
+      gathering = undefined;
+      arrived();
+    }, early);
+  }
+  async function read() {
+    stall.wait();
+    // What the first piece had in it behind the first frame.
+    for (let out = step(CHUNK, NOTHING); !over; out = await next(reader, step)) {
+      if (out[0] & HAS_FRAME) stall.wait();
+      add(out);
+      if (size < MAX_AHEAD) continue;
+      stall.rest();
+      while (size >= MAX_AHEAD && !over) await new Promise((resolve) => (pulled = resolve));
+      stall.wait();
+    }
+  }
+  const body = new ReadableStream(
+    {
+      start(controller) {
+        // One timer for the whole answer: one for each piece takes as long as the piece.
+        const check = () => {
+          const idle = Date.now() - heard;
+          // What the client has not taken keeps the connection alive as well.
+          if (idle >= IDLE_MS && controller.desiredSize === 0) controller.enqueue(COMMENT);
+          timer = setTimeout(check, idle < IDLE_MS ? IDLE_MS - idle : IDLE_MS);
+        };
+        timer = setTimeout(check, IDLE_MS);
+        stall = new Stall(stallMs, () => add(step(STALLED, NOTHING)));
+        read().catch((error) => {
+          // A fault of this program, of which the client must not wait for the end.
+          controller.error(error);
+          end();
+        });
+      },
+      async pull(controller) {
+        while (!over && (size === 0 || (gathering && size < MAX_AHEAD))) {
+          await new Promise((resolve) => (arrived = resolve));
+        }
+        if (size > 0) controller.enqueue(joined(waiting));
+        [waiting, size, sent] = [[], 0, Date.now()];
+        if (over) controller.close();
+        else pulled();
+      },
+      cancel() {
+        step(LEFT, NOTHING);
+        end();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { headers: record(headers) });
+}
+
+function joined(pieces) {
+  if (pieces.length === 1) return pieces[0];
+  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
+}
+
+// More than an honest client has under way, and little enough to keep in memory.
+const MAX_WAITING = 16;
+
+// https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+const POLICY_VIOLATION = 1008;
+const INTERNAL_ERROR = 1011;
+
+/** A WebSocket that takes prompts, a message each, and answers them one after the other. */
+export function socket(open, protocol, stallMs) {
+  const [client, server] = Object.values(new WebSocketPair());
+  server.binaryType = "arraybuffer";
+  server.accept();
+
+  let gone = false;
+  let leave = () => {}; // what ends the answer that is being sent
+  let waiting = 0;
+  let last = Promise.resolve();
+
+  async function answer(data) {
+    if (gone) return;
+    const client = new AbortController();
+    leave = () => client.abort();
+    const bytes = typeof data === "string" ? utf8.encode(data) : new Uint8Array(data);
+    const opened = await open(bytes, client);
+    if (typeof opened === "string") {
+      if (!gone) server.send(opened);
+      return;
+    }
+    const [reader, step] = opened;
+    let over = false;
+    function send(out) {
+      for (const message of new TextDecoder().decode(out.subarray(1)).split("\n")) {
+        if (message) server.send(message);
+      }
+    }
+    function end() {
+      over = true;
+      stall.stop();
+      cancel(reader);
+    }
+    const stall = new Stall(stallMs, () => {
+      end();
+      send(step(STALLED, NOTHING));
+    });
+    leave = () => {
+      if (over) return;
+      step(LEFT, NOTHING);
+      end();
+    };
+    if (gone) return leave();
+    stall.wait();
+    for (let out = step(CHUNK, NOTHING); ; out = await next(reader, step)) {
+      if (over) return;
+      send(out);
+      if (out[0] & IS_OVER) return end();
+      if (out[0] & HAS_FRAME) stall.wait();
+    }
+  }
+
+  function close(code, reason) {
+    gone = true;
+    leave();
+    server.close(code, reason);
+  }
+
+  server.addEventListener("message", ({ data }) => {
+    if (gone) return;
+    if (waiting === MAX_WAITING) return close(POLICY_VIOLATION, "too many prompts at once");
+    waiting += 1;
+    last = last
+      .then(() => answer(data))
+      .catch(() => gone || close(INTERNAL_ERROR, "internal error"))
+      .finally(() => (waiting -= 1));
+  });
+  for (const end of ["close", "error"]) {
+    server.addEventListener(end, () => {
+      gone = true;
+      leave();
+    });
+  }
+  const headers = protocol ? { "sec-websocket-protocol": protocol } : {};
+  return new Response(null, { status: 101, webSocket: client, headers });
+}
