@@ -4,7 +4,7 @@
 // it to benches/RESULTS.md and benches/results.svg. It fails if something breaks, never because a
 // figure is not what it should be.
 import { execFileSync } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -13,7 +13,7 @@ import { environment } from "./bench/environment.mjs";
 import { checkWrk } from "./bench/load.mjs";
 import { capacity, coldStart, peakMemory, signing, sizes, streamMemory, throughput } from "./bench/measure.mjs";
 import { plot } from "./bench/plot.mjs";
-import { MODULES, gated, prepare, startUpstream, startWorkerd } from "./bench/processes.mjs";
+import { MODULES, findWorkerd, gated, prepare, startUpstream, startWorkerd } from "./bench/processes.mjs";
 import { report } from "./bench/report.mjs";
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -39,12 +39,6 @@ const SCENARIOS = [
 ];
 
 const say = (line) => console.error(`bedrock-edge: ${line}`);
-
-function findWorkerd() {
-  // Of npm's package for this platform. The command in .bin is a script for Node.js.
-  const packages = readdirSync("node_modules/@cloudflare").filter((name) => name.startsWith("workerd-"));
-  return `node_modules/@cloudflare/${packages[0]}/bin/workerd`;
-}
 
 async function bench() {
   if (process.platform !== "linux") throw new Error("this runs on Linux only: it reads /proc");

@@ -1,7 +1,7 @@
 // The upstreams and workerd: started, ended, and what the system says of them.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync, copyFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -42,6 +42,12 @@ export const startUpstream = (directory) => startServer(directory, "bench-upstre
 /** The tests' stand-in for Bedrock, which checks every signature. */
 export const startStub = (directory) => startServer(directory, "bedrock-stub", ["--port", "0"]);
 
+export function findWorkerd() {
+  // Of npm's package for this platform. The command in .bin is a script for Node.js.
+  const packages = readdirSync("node_modules/@cloudflare").filter((name) => name.startsWith("workerd-"));
+  return `node_modules/@cloudflare/${packages[0]}/bin/workerd`;
+}
+
 const quoted = (text) => JSON.stringify(text); // Cap'n Proto's strings are C's
 
 /** A Worker's modules, of which the first is the entry. */
@@ -63,7 +69,7 @@ export const gated = (worker) => `${worker}, gate on`;
 const modulesOf = (worker) => MODULES[worker.replace(/, gate on$/, "")];
 
 // https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp
-function configuration(workers, upstream, more) {
+function configuration(workers, upstream, more, v8Flags) {
   const date = /^compatibility_date = "(.*)"$/m.exec(readFileSync("wrangler.toml", "utf8"))[1];
   // They are not free, so all have them, as production has.
   const flags = /^compatibility_flags = \[(.*)\]$/m.exec(readFileSync("wrangler.toml", "utf8"))[1];
@@ -94,24 +100,26 @@ const config :Workerd.Config = (
     (name = "net", network = (allow = ["local"])),
   ],
   sockets = [${workers.map(socket).join(", ")}],
+  v8Flags = [${v8Flags.map(quoted).join(", ")}],
 );
 `;
 }
 
 /** A directory with the modules and the configuration of these Workers, with variables of theirs. */
-export function prepare(directory, workers, upstream, variables = {}) {
+export function prepare(directory, workers, upstream, variables = {}, v8Flags = []) {
   const place = mkdtempSync(join(directory, "workerd-"));
   directories.push(place);
   for (const name of workers.flatMap(modulesOf)) copyFileSync(join(directory, name), join(place, name));
   const config = join(place, "config.capnp");
-  writeFileSync(config, configuration(workers, upstream, variables));
-  return { config, workers };
+  writeFileSync(config, configuration(workers, upstream, variables, v8Flags));
+  return { place, config, workers };
 }
 
-/** Starts workerd, and returns when all of its sockets listen. Its output goes to `onLine`, or nowhere. */
-export async function startWorkerd(workerd, { config, workers }, { onLine, args = [] } = {}) {
+/** Starts workerd, `under` another program if there is one, and returns when all of its sockets listen. Its output goes to `onLine`, or nowhere. */
+export async function startWorkerd(workerd, { config, workers }, { onLine, under = [] } = {}) {
   const output = onLine ? "pipe" : "ignore";
-  const child = start(workerd, ["serve", "--control-fd=3", ...args, config], { stdio: ["ignore", output, "inherit", "pipe"] });
+  const [command, ...args] = [...under, workerd, "serve", "--control-fd=3", config];
+  const child = start(command, args, { stdio: ["ignore", output, under.length > 0 ? "ignore" : "inherit", "pipe"] });
   if (onLine) createInterface({ input: child.stdout }).on("line", onLine);
   const urls = {};
   for await (const line of createInterface({ input: child.stdio[3] })) {
