@@ -23,6 +23,13 @@ if (!(name in COUNTS)) {
   process.exit(1);
 }
 
+try {
+  execFileSync("valgrind", ["--version"], { stdio: "ignore" });
+} catch {
+  console.error("bedrock-edge: valgrind is missing: install it (Debian: apt-get install valgrind)");
+  process.exit(1);
+}
+
 function caller(url, { body, headers = {} }) {
   const text = JSON.stringify(body);
   const options = {
