@@ -40,7 +40,7 @@ pub struct Credentials {
     secret_access_key: Secret,
     session_token: Option<Secret>,
     /// Of the last request.
-    signing_key: post::Cache,
+    cache: post::Cache,
 }
 
 impl Credentials {
@@ -54,7 +54,7 @@ impl Credentials {
             access_key_id: access_key_id.into(),
             secret_access_key: Secret::new(secret_access_key),
             session_token: session_token.map(Secret::new),
-            signing_key: post::Cache::default(),
+            cache: post::Cache::default(),
         }
     }
 
@@ -199,13 +199,14 @@ fn remove_signature(headers: &mut HeaderMap) {
     }
 }
 
-/// In small letters, as SigV4 has it.
-pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from(digit + if digit < 10 { b'0' } else { b'a' - 10 }));
-        }
+/// A SHA-256 in small letters, as SigV4 has it.
+pub(crate) fn hex(hash: &[u8; 32]) -> [u8; 64] {
+    let digit = |value| value + if value < 10 { b'0' } else { b'a' - 10 };
+    let mut text = [0; 64];
+    for (digits, byte) in text.as_chunks_mut().0.iter_mut().zip(hash) {
+        *digits = [byte >> 4, byte & 15].map(digit);
     }
+    text
 }
 
 impl SignError {

@@ -60,6 +60,7 @@ impl Access {
     }
 
     /// Whether callers may sign.
+    #[cfg(feature = "workerd")]
     pub(crate) fn takes_signatures(&self) -> bool {
         !self.keys.is_empty()
     }

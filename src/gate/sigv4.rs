@@ -31,7 +31,7 @@ use super::tokens::{entries, from_hex};
 use super::{Caller, Refusal, only_value};
 use crate::config::Secret;
 use crate::event::Event;
-use crate::sign::push_hex;
+use crate::sign::hex;
 use authorization::Authorization;
 
 mod authorization;
@@ -122,12 +122,11 @@ impl fmt::Debug for Unsigned {
 }
 
 impl Unsigned {
-    fn signature(&self, payload_hash: &[u8]) -> String {
-        let mut canonical = format!("{}\n", self.canonical);
-        push_hex(&mut canonical, payload_hash);
-        let mut to_sign = format!("{}\n", self.to_sign);
-        push_hex(&mut to_sign, &Sha256::digest(canonical));
-        calculate_signature(&self.signing_key, to_sign.as_bytes())
+    fn signature(&self, payload_hash: &[u8; 32]) -> String {
+        let canonical = [self.canonical.as_bytes(), b"\n", &hex(payload_hash)].concat();
+        let canonical_hash = Sha256::digest(canonical).into();
+        let to_sign = [self.to_sign.as_bytes(), b"\n", &hex(&canonical_hash)].concat();
+        calculate_signature(&self.signing_key, &to_sign)
     }
 }
 
@@ -223,7 +222,7 @@ impl Signed {
         let is_right = match &self.payload {
             Payload::Hash(signed) => signed.as_slice().ct_eq(hash.as_slice()).to_bool(),
             Payload::Unknown { unsigned, signature } => {
-                is_signature(&unsigned.signature(&hash), signature)
+                is_signature(&unsigned.signature(&hash.into()), signature)
             }
         };
         if is_right { Ok(self.caller) } else { Err(mismatch("the signature is of another body")) }

@@ -15,7 +15,7 @@ use http::header::AUTHORIZATION;
 use percent_encoding::utf8_percent_encode;
 use sha2::{Digest, Sha256};
 
-use super::{RESERVED_IN_PATH, push_hex};
+use super::{RESERVED_IN_PATH, hex};
 
 /// In words, the first line that is another one in the canonical request of AWS's message. `None`:
 /// there is none in it. A line can hold the session token, behind its header's name.
@@ -57,8 +57,8 @@ fn canonical_request<B: AsRef<[u8]>>(signed: &Request<B>) -> Option<String> {
         };
         writeln!(canonical, "{name}:{value}").ok()?;
     }
-    write!(canonical, "\n{names}\n").ok()?;
-    push_hex(&mut canonical, &Sha256::digest(signed.body().as_ref()));
+    let hash = hex(&Sha256::digest(signed.body().as_ref()).into());
+    write!(canonical, "\n{names}\n{}", str::from_utf8(&hash).ok()?).ok()?;
     Some(canonical)
 }
 

@@ -5,15 +5,16 @@ use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bedrock_edge::{Credentials, Scope, sign_post};
-use http::Request;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{Request, Uri};
 use sha2::{Digest, Sha256};
 
 struct Signer {
     credentials: Credentials,
+    uri: Uri,
     body: Vec<u8>,
     hash: [u8; 32],
-    authorization: String,
+    authorization: Vec<u8>,
 }
 
 thread_local! {
@@ -23,9 +24,10 @@ thread_local! {
             "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             None,
         ),
+        uri: Uri::from_static(URI),
         body: Vec::new(),
         hash: [0; 32],
-        authorization: String::new(),
+        authorization: Vec::new(),
     });
 }
 
@@ -55,7 +57,7 @@ pub extern "C" fn signed(milliseconds: f64, is_hashed: bool) -> usize {
         signer.authorization.clear();
         let now = UNIX_EPOCH + Duration::from_millis(milliseconds as u64);
         let scope = Scope { region: "ap-northeast-1", service: "bedrock" };
-        let request = Request::post(URI)
+        let request = Request::post(signer.uri.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .body(signer.body.as_slice());
@@ -64,7 +66,7 @@ pub extern "C" fn signed(milliseconds: f64, is_hashed: bool) -> usize {
         if sign_post(&mut request, &hash, &signer.credentials, scope, now).is_ok()
             && let Some(value) = request.headers().get(AUTHORIZATION)
         {
-            signer.authorization.push_str(value.to_str().unwrap_or_default());
+            signer.authorization.extend_from_slice(value.as_bytes());
         }
         signer.authorization.len()
     })

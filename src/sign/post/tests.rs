@@ -1,3 +1,4 @@
+use proptest::array::uniform2;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -17,31 +18,50 @@ fn text(pattern: &'static str) -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn it_is_the_signature_of_aws_sigv4(
-        uri in text("https?://[a-z0-9.-]{1,20}[a-z](:[1-9][0-9]{3})?(/([a-zA-Z0-9~_-]|%3A|%2F|[!$'()*+,;=:@]){1,9}){0,4}/?"),
-        accept in proptest::option::of(text("[!-~]{1,8}( [!-~]{1,8}){0,2}")),
-        content_type in proptest::option::of(text("[!-~]{1,8}( [!-~]{1,8}){0,2}")),
+        uris in uniform2(text("https?://[a-zA-Z0-9.-]{1,20}[a-z](:[1-9][0-9]{3})?(/([a-zA-Z0-9~_-]|%3A|%2F|[!$'()*+,;=:@]){1,9}){0,4}/?")),
+        accepts in uniform2(proptest::option::of(text("[!-~]{1,8}( [!-~]{1,8}){0,2}"))),
+        content_types in uniform2(proptest::option::of(text("[!-~]{1,8}( [!-~]{1,8}){0,2}"))),
         token in proptest::option::of(text("[!-~]{1,40}")),
-        body in vec(any::<u8>(), 0..80),
-        (region, service) in (text("[a-z0-9-]{1,14}"), text("[a-z]{1,8}")),
-        times in vec(0..=MAX_SECONDS, 1..4),
+        scopes in uniform2((text("[a-z0-9-]{1,14}"), text("[a-z]{1,8}"))),
+        times in uniform2(0..=MAX_SECONDS),
+        // Of each of the above, which one.
+        requests in vec((any::<[bool; 5]>(), vec(any::<u8>(), 0..80)), 1..16),
     ) {
+        // All with the same credentials, and so with the same cache.
         let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI", token);
-        let scope = Scope { region: &region, service: &service };
-        // One after the other with the same credentials, and so with the same cache.
-        for seconds in times {
-            let mut request = Request::post(&uri).body(body.clone()).unwrap();
-            for (name, value) in [(ACCEPT, &accept), (CONTENT_TYPE, &content_type)] {
+        for (which, body) in requests {
+            let [uri, accept, content_type, scope, time] = which.map(usize::from);
+            let mut request = Request::post(&uris[uri]).body(body.clone()).unwrap();
+            for (name, value) in
+                [(ACCEPT, &accepts[accept]), (CONTENT_TYPE, &content_types[content_type])]
+            {
                 if let Some(value) = value {
                     request.headers_mut().insert(name, value.parse().unwrap());
                 }
             }
             let mut expected = request.clone();
-            let now = UNIX_EPOCH + Duration::from_secs(seconds);
+            let (region, service) = &scopes[scope];
+            let scope = Scope { region, service };
+            let now = UNIX_EPOCH + Duration::from_secs(times[time]);
             sign(&mut expected, &credentials, scope, now).unwrap();
             sign_post(&mut request, &hash(&body), &credentials, scope, now).unwrap();
             prop_assert_eq!(request.headers(), expected.headers());
         }
     }
+}
+
+/// Hosts that differ only in case are the same to `Uri`, but not to a signature.
+#[test]
+fn the_host_is_signed_as_it_is() {
+    let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI", None);
+    let scope = Scope { region: "us-east-1", service: "bedrock" };
+    let signature = |uri: &str| {
+        let mut request = Request::post(uri).body(()).unwrap();
+        sign_post(&mut request, &hash(b""), &credentials, scope, UNIX_EPOCH).unwrap();
+        request.headers()[AUTHORIZATION].clone()
+    };
+    assert_ne!(signature("https://example.com/"), signature("https://EXAMPLE.com/"));
+    assert_eq!(signature("https://example.com/"), signature("https://example.com/"));
 }
 
 #[test]
