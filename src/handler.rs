@@ -17,7 +17,7 @@ use crate::gate::{self, Refusal, Session, Unread};
 use crate::host::{Body, Host, ReadError, TransportError};
 use crate::invoke::invoke_bedrock;
 use crate::limits::{self, Address};
-use crate::log::{Record, Token};
+use crate::log::{Record, Token, milliseconds};
 use crate::request::Request;
 
 pub use streaming::{Answer, socket_handler, streaming_handler};
@@ -341,7 +341,7 @@ fn describe(record: &Record, envelope: &mut Envelope) {
         envelope.set_header("x-amzn-bedrock-output-token-count", tokens);
     }
     if let (Some(upstream), Some(total)) = (record.upstream_time, record.total_time) {
-        let (upstream, total) = (upstream.as_millis(), total.as_millis());
+        let (upstream, total) = (milliseconds(upstream), milliseconds(total));
         envelope.set_header("server-timing", format!("bedrock;dur={upstream}, total;dur={total}"));
     }
 }
