@@ -21,6 +21,8 @@ extern "C" {
 
     pub fn sleep(time: f64) -> Promise;
 
+    pub fn outlast(promise: &Promise);
+
     pub fn read(message: &JsValue, limit: u32, within: f64) -> Promise;
 
     pub fn sha256(bytes: &[u8]) -> Promise;

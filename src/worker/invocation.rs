@@ -1,20 +1,12 @@
 //! Lambda's Invoke API in a Worker, whose answer may come before the work.
 
-use js_sys::Promise;
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::JsValue;
 
 use super::body::RequestBody;
-use super::{Worker, answered, task};
+use super::{Worker, answered, glue, task};
 use crate::config::{Config, ConfigError};
 use crate::event::Event;
 use crate::invocation::{Invoked, invocation_handler, run};
-
-#[wasm_bindgen(module = "cloudflare:workers")]
-extern "C" {
-    /// Keeps the request's context until the promise is settled, up to 30 seconds.
-    #[wasm_bindgen(js_name = waitUntil)]
-    fn wait_until(promise: &Promise);
-}
 
 pub(super) async fn invoke(
     event: Event<RequestBody>,
@@ -30,7 +22,7 @@ pub(super) async fn invoke(
             // Whoever called may leave: nobody waits for it.
             let client = JsValue::from(web_sys::AbortController::new()?);
             let worker = Worker { client: client.clone() };
-            wait_until(&task::promise(&client, async move {
+            glue::outlast(&task::promise(&client, async move {
                 let (_, record) = run(event, config, &worker).await;
                 worker.log(record, config.as_ref().ok());
                 Ok(JsValue::UNDEFINED)
