@@ -25,6 +25,7 @@ use crate::error::{Code, Error};
 use crate::event::Event;
 use crate::host::{Body, Host, ReadError};
 use crate::log::Redacted;
+use crate::rarely::rarely;
 pub use access::Access;
 use credential::Credential;
 pub(crate) use credential::protocol;
@@ -215,17 +216,14 @@ pub(crate) async fn enter<B: Body, H: Host>(
         // 2.
         match credential {
             Credential::Signature(authorization) => {
-                let region = &config.endpoint.region;
-                let signed =
-                    sigv4::verify(authorization, &event, access.keys(), region, host.now())?;
-                let (event, body) = event.take_body();
-                let limit = config.max_body_bytes;
-                let body = body
-                    .read(limit, deadline.left(host.now()))
-                    .await
-                    .map_err(|error| Refusal::Other(crate::handler::unreadable(error, limit)))?;
-                let session = Session::of(signed.check(&body)?);
-                (session, event.map(|()| Unread::Read(body)))
+                let signed = sigv4::verify(
+                    authorization,
+                    &event,
+                    access.keys(),
+                    &config.endpoint.region,
+                    host.now(),
+                )?;
+                rarely(read_signed(signed, event, config, deadline, host)).await?
             }
             credential => {
                 let session = known(&credential, access, deadline, host).await?;
@@ -238,6 +236,24 @@ pub(crate) async fn enter<B: Body, H: Host>(
         return Err(Refusal::Origin(session));
     }
     Ok((session, event))
+}
+
+/// The caller by a signature, which may be of the body.
+async fn read_signed<B: Body, H: Host>(
+    signed: sigv4::Signed,
+    event: Event<B>,
+    config: &Config,
+    deadline: Deadline,
+    host: &H,
+) -> Result<(Session, Event<Unread<B>>), Refusal> {
+    let (event, body) = event.take_body();
+    let limit = config.max_body_bytes;
+    let body = body
+        .read(limit, deadline.left(host.now()))
+        .await
+        .map_err(|error| Refusal::Other(crate::handler::unreadable(error, limit)))?;
+    let session = Session::of(signed.check(&body)?);
+    Ok((session, event.map(|()| Unread::Read(body))))
 }
 
 /// The caller by a credential that is no signature.
@@ -253,11 +269,11 @@ async fn known<H: Host>(
         // Of either kind: one credential that is looked up in two places.
         Credential::Bearer(bearer) => match (token(bearer), access.issuer()) {
             (Some(session), _) => Ok(session),
-            (None, Some(issuer)) => issuer.verify(bearer, deadline, host).await,
+            (None, Some(issuer)) => rarely(issuer.verify(bearer, deadline, host)).await,
             (None, None) => Err("the API token is not known".into()),
         },
         Credential::Assertion(jwt) => match access.issuer() {
-            Some(issuer) => issuer.verify(jwt, deadline, host).await,
+            Some(issuer) => rarely(issuer.verify(jwt, deadline, host)).await,
             None => Err("no JWT_ISSUER is configured".into()),
         },
         Credential::None | Credential::Signature(_) => Err(access.why_none().into()),

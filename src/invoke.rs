@@ -6,11 +6,11 @@
 //! Out of scope: other operations.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, response};
 
 use crate::config::{Authentication, Config, Endpoint, Secret};
 use crate::credentials::{AssumeRoleError, Temporary};
@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::host::{Body, BodyStream, Host, ReadError};
 use crate::log::{Record, Token};
 use crate::model::{InvalidReply, Reply, Usage, build_payload};
+use crate::rarely::rarely;
 use crate::request::Request;
 use crate::retry::{Attempts, Failure, Next};
 use crate::sign::{Credentials, Scope, sign_post};
@@ -207,7 +208,7 @@ impl<H: Host> Call<'_, H> {
             Authentication::AssumeRole(role) => role,
         };
         let correct = |now| config.upstream.clock.correct(now);
-        let (temporary, problem) = role.credentials(host, deadline, correct).await?;
+        let (temporary, problem) = rarely(role.credentials(host, deadline, correct)).await?;
         if let Some(problem) = problem {
             record.credentials_error = self.public(problem.into()).cause;
         }
@@ -220,46 +221,65 @@ impl<H: Host> Call<'_, H> {
         attempt: &Attempt<'_>,
         record: &mut Record,
     ) -> Result<Answer<H::Body>, InvokeError> {
-        let Self { host, deadline, .. } = *self;
-        let left = || deadline.left(host.now());
         let call = self.request(attempt)?;
         record.attempt(attempt.endpoint);
-        let (head, mut body) = host.send(call, left()).await?.into_parts();
+        let (head, body) = self.host.send(call, self.left()).await?.into_parts();
         record.upstream_status = Some(head.status.as_u16());
         record.upstream_request_id = token(&head.headers, "x-amzn-requestid");
         if head.status != StatusCode::OK {
-            // The head says what matters, even if the body breaks off.
-            let body = body.read(MAX_REPLY_BYTES, left()).await.unwrap_or_default();
-            let error = InvokeError::refused(head.status, &head.headers, &body);
-            // The same request once more, since the other one is gone.
-            return Err(if error.is_of_signature() {
-                error.explained(&self.request(attempt)?)
-            } else {
-                error
-            });
+            return Err(rarely(self.refused(attempt, &head, body)).await);
         }
         if self.operation == Operation::Invoke {
-            let body = body.read(MAX_REPLY_BYTES, left()).await?;
+            let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
             // What is no answer is billed all the same.
             let reply = Reply::parse(&body).inspect_err(|_| record.learn(None, Usage::of(&body)));
             return Ok(Answer::Whole(reply?));
         }
         if !is_event_stream(&head.headers) {
             // It may still say what it is.
-            let reply = Reply::parse(&body.read(MAX_REPLY_BYTES, left()).await?);
+            let reply = Reply::parse(&body.read(MAX_REPLY_BYTES, self.left()).await?);
             return Err(reply.err().unwrap_or(InvalidReply::NotEvents).into());
         }
+        rarely(self.begun(body)).await
+    }
+
+    /// Reads the first frame.
+    async fn begun(&self, mut body: H::Body) -> Result<Answer<H::Body>, InvokeError> {
         let mut decoder = Decoder::default();
         loop {
             match decoder.step() {
                 Some(Step::Failed(error)) => return Err(error),
                 Some(_) => return Ok(Answer::Stream(body, decoder)),
-                None => match body.chunk(left()).await.map_err(ReadError::Transport)? {
+                None => match body.chunk(self.left()).await.map_err(ReadError::Transport)? {
                     Some(bytes) => decoder.push(&bytes),
                     None => decoder.close(),
                 },
             }
         }
+    }
+
+    /// Why there is no answer.
+    async fn refused(
+        &self,
+        attempt: &Attempt<'_>,
+        head: &response::Parts,
+        body: H::Body,
+    ) -> InvokeError {
+        // The head says what matters, even if the body breaks off.
+        let body = body.read(MAX_REPLY_BYTES, self.left()).await.unwrap_or_default();
+        let error = InvokeError::refused(head.status, &head.headers, &body);
+        if !error.is_of_signature() {
+            return error;
+        }
+        // The same request once more, since the other one is gone.
+        match self.request(attempt) {
+            Ok(request) => error.explained(&request),
+            Err(error) => error,
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.left(self.host.now())
     }
 
     /// Builds and signs.

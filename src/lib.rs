@@ -108,6 +108,7 @@ pub mod limits;
 mod lock;
 pub mod log;
 pub mod model;
+mod rarely;
 pub mod request;
 mod retry;
 pub mod sign;

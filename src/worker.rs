@@ -26,6 +26,7 @@ use crate::handler::{Answer, streaming_handler, upgrade_handler};
 use crate::host::{Host, LimitError, TransportError, VerifyError};
 use crate::limits::Settlement;
 use crate::log::{Level, Record};
+use crate::rarely::rarely;
 use body::{JsBody, RequestBody};
 #[cfg(feature = "worker")]
 pub use host::{WorkerBody, WorkerHost};
@@ -91,10 +92,19 @@ async fn answer(
     config: &'static Result<Config, ConfigError>,
 ) -> Result<JsValue, JsValue> {
     let event = event(&request, config.as_ref().ok());
-    if !event.is_upgrade() {
-        return respond(event, config, request.into()).await;
+    if event.is_upgrade() {
+        return rarely(upgrade(event, config, request.into())).await;
     }
-    let worker = Worker { client: request.into() };
+    respond(event, config, request.into()).await
+}
+
+/// To a WebSocket.
+async fn upgrade(
+    event: Event<RequestBody>,
+    config: &'static Result<Config, ConfigError>,
+    client: JsValue,
+) -> Result<JsValue, JsValue> {
+    let worker = Worker { client };
     match upgrade_handler(event, config, &worker).await {
         Ok(upgrade) => Ok(streams::socket(upgrade)?.into()),
         Err((envelope, record)) => {
@@ -112,7 +122,7 @@ async fn respond(
 ) -> Result<JsValue, JsValue> {
     let worker = Worker { client };
     if event.route == Route::Invocation {
-        return invocation::invoke(event, config, &worker).await;
+        return rarely(invocation::invoke(event, config, &worker)).await;
     }
     match streaming_handler(event, config, &worker).await {
         Answer::Whole(envelope, record) => {

@@ -3,13 +3,14 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::ledger::{Message, Reply, Standing, Verdict};
-use super::{SOON, account, unenforced};
+use super::{Budget, SOON, account, unenforced};
 use crate::config::Config;
 use crate::error::{Code, Error, TokensLeft};
 use crate::gate::Caller;
 use crate::host::{Host, LimitError};
 use crate::log::{Record, Token};
 use crate::model::Usage;
+use crate::rarely::rarely;
 use crate::request::Request;
 
 /// What a message is wrapped in when the model reads it. Claude counts about ten for an empty
@@ -103,7 +104,19 @@ pub(crate) async fn reserve<H: Host>(
     config: &Config,
     host: &H,
 ) -> Result<Option<Reservation>, Error> {
-    let Some(budget) = config.limits.budget else { return Ok(None) };
+    match config.limits.budget {
+        Some(budget) => rarely(reserve_of(budget, request, caller, config, host)).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn reserve_of<H: Host>(
+    budget: Budget,
+    request: &Request<'_>,
+    caller: Option<&Caller>,
+    config: &Config,
+    host: &H,
+) -> Result<Reservation, Error> {
     let reservation = Reservation::new(request, account(caller), &Token::random(host.random()));
     let tokens = reservation.input + reservation.output;
     let lease = config.limits.lease.as_secs();
@@ -118,7 +131,7 @@ pub(crate) async fn reserve<H: Host>(
     };
     let Standing { today, this_month, .. } = standing;
     let (period, name, limit) = match verdict {
-        Verdict::Done => return Ok(Some(reservation)),
+        Verdict::Done => return Ok(reservation),
         Verdict::TooManyInFlight => {
             let error = Error::new(Code::TooManyInFlight, "too many requests are in flight");
             return Err(error.retry_after(SOON));
@@ -149,7 +162,12 @@ pub(crate) async fn settle<H: Host>(
     record: &mut Record,
     host: &H,
 ) {
-    let Some(reservation) = reservation else { return };
+    if let Some(reservation) = reservation {
+        rarely(settle_it(reservation, record, host)).await;
+    }
+}
+
+async fn settle_it<H: Host>(reservation: Reservation, record: &mut Record, host: &H) {
     let reservation = reservation.after(record.billed_before);
     let settlement =
         if record.is_billed { reservation.used(record.usage()) } else { reservation.unused() };
