@@ -19,6 +19,7 @@ use crate::event::{Admission, Event, LambdaBody};
 use crate::gate::Session;
 use crate::handler::streaming::answer as answer_event;
 use crate::handler::{Answer, Call, admit};
+use crate::header::X_AMZ_INVOCATION_TYPE;
 use crate::host::{Body, Host};
 use crate::log::Record;
 
@@ -151,7 +152,7 @@ enum InvocationType {
 }
 
 fn invocation_type(headers: &HeaderMap) -> Option<InvocationType> {
-    match headers.get("x-amz-invocation-type").map(|value| value.as_bytes()) {
+    match headers.get(X_AMZ_INVOCATION_TYPE).map(|value| value.as_bytes()) {
         None | Some(b"RequestResponse") => Some(InvocationType::RequestResponse),
         Some(b"Event") => Some(InvocationType::Event),
         Some(b"DryRun") => Some(InvocationType::DryRun),

@@ -16,6 +16,7 @@ use crate::config::{Authentication, Config, Endpoint, Secret};
 use crate::credentials::{AssumeRoleError, Temporary};
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::header::X_AMZN_REQUESTID;
 use crate::host::{Body, BodyStream, Host, ReadError};
 use crate::log::{Record, Token};
 use crate::model::{InvalidReply, Reply, Usage, build_payload};
@@ -225,7 +226,7 @@ impl<H: Host> Call<'_, H> {
         record.attempt(attempt.endpoint);
         let (head, body) = self.host.send(call, self.left()).await?.into_parts();
         record.upstream_status = Some(head.status.as_u16());
-        record.upstream_request_id = token(&head.headers, "x-amzn-requestid");
+        record.upstream_request_id = request_id(&head.headers);
         if head.status != StatusCode::OK {
             return Err(rarely(self.refused(attempt, &head, body)).await);
         }
@@ -332,8 +333,8 @@ enum Identity<'a> {
     ApiKey(&'a Secret),
 }
 
-fn token(headers: &HeaderMap, name: &str) -> Option<Token> {
-    headers.get(name)?.to_str().ok().and_then(Token::new)
+fn request_id(headers: &HeaderMap) -> Option<Token> {
+    headers.get(X_AMZN_REQUESTID)?.to_str().ok().and_then(Token::new)
 }
 
 #[cfg(test)]

@@ -100,6 +100,7 @@ pub mod error;
 pub mod event;
 pub mod gate;
 pub mod handler;
+mod header;
 pub mod host;
 pub mod invocation;
 pub mod invoke;

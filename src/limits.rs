@@ -18,6 +18,7 @@ use http::HeaderMap;
 use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::gate::Caller;
+use crate::header::CF_CONNECTING_IP;
 use crate::host::{Host, LimitError};
 
 pub use ledger::{Ledger, Message, Period, Reply, Standing, Verdict};
@@ -73,7 +74,7 @@ pub struct Address(String);
 impl Address {
     /// Of an IPv6 address the network, because its user has 2^64 of them.
     pub fn of(headers: &HeaderMap) -> Self {
-        let text = headers.get("cf-connecting-ip").and_then(|value| value.to_str().ok());
+        let text = headers.get(CF_CONNECTING_IP).and_then(|value| value.to_str().ok());
         Self(match text.map(|text| (text, text.parse::<Ipv6Addr>())) {
             Some((_, Ok(address))) => {
                 let [a, b, c, d, ..] = address.segments();

@@ -14,11 +14,13 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_runtime_api::client::identity::Identity;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 use crate::config::Secret;
 use crate::date::YEAR_10000;
+use crate::header::{X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 
 pub(crate) use difference::difference;
 pub use post::sign_post;
@@ -194,7 +196,7 @@ fn seconds_of(now: SystemTime) -> Result<u64, SignError> {
 
 /// An earlier one.
 fn remove_signature(headers: &mut HeaderMap) {
-    for name in ["authorization", "x-amz-date", "x-amz-security-token"] {
+    for name in [AUTHORIZATION, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN] {
         headers.remove(name);
     }
 }

@@ -13,6 +13,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, ORIGIN,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use js_sys::{Date, Promise};
 use sha2::{Digest, Sha256};
@@ -23,6 +26,9 @@ use crate::envelope::Envelope;
 use crate::event::{Event, Route};
 use crate::gate::VerifyingKey;
 use crate::handler::{Answer, streaming_handler, upgrade_handler};
+use crate::header::{
+    CF_ACCESS_JWT_ASSERTION, CF_CONNECTING_IP, X_AMZ_INVOCATION_TYPE, X_AMZN_REQUESTID, X_API_KEY,
+};
 use crate::host::{Host, LimitError, TransportError, VerifyError};
 use crate::limits::Settlement;
 use crate::log::{Level, Record};
@@ -191,9 +197,30 @@ fn target_of(url: &str) -> &str {
 fn header_map(lines: &str) -> HeaderMap {
     let pair = |line: &str| {
         let (name, value) = line.split_once(':')?;
-        Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+        Some((header_name(name)?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
     };
     lines.lines().filter_map(pair).collect()
+}
+
+/// Those that `glue.js` asks for are found without http's search for all that there are: of what the
+/// first request compiles, that would be a sixteenth.
+fn header_name(name: &str) -> Option<HeaderName> {
+    Some(match name {
+        "content-type" => CONTENT_TYPE,
+        "content-length" => CONTENT_LENGTH,
+        "content-encoding" => CONTENT_ENCODING,
+        "accept" => ACCEPT,
+        "authorization" => AUTHORIZATION,
+        "x-api-key" => X_API_KEY,
+        "cf-access-jwt-assertion" => CF_ACCESS_JWT_ASSERTION,
+        "cf-connecting-ip" => CF_CONNECTING_IP,
+        "x-amz-invocation-type" => X_AMZ_INVOCATION_TYPE,
+        "origin" => ORIGIN,
+        "host" => HOST,
+        "x-amzn-requestid" => X_AMZN_REQUESTID,
+        "date" => DATE,
+        other => other.parse().ok()?,
+    })
 }
 
 /// The headers, names and values by turns.

@@ -2,17 +2,14 @@
 //!
 //! Out of scope: whether the credential is good.
 
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName};
 
 use super::{Access, Refusal};
+use crate::header::{CF_ACCESS_JWT_ASSERTION, X_API_KEY};
 
 /// RFC 7230 gives a header of 8 KiB and more no promise, and no token that we take is as long.
 const MAX_CREDENTIAL_BYTES: usize = 8192;
-
-const API_KEY: &str = "x-api-key";
-/// <https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/validating-json/>
-const ASSERTION: &str = "cf-access-jwt-assertion";
-const PROTOCOL: &str = "sec-websocket-protocol";
 
 pub(crate) enum Credential<'a> {
     None,
@@ -22,6 +19,8 @@ pub(crate) enum Credential<'a> {
     /// `x-api-key`
     ApiKey(&'a str),
     /// `Cf-Access-Jwt-Assertion`, which Cloudflare Access adds.
+    ///
+    /// <https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/validating-json/>
     Assertion(&'a str),
     /// The whole of an `Authorization: AWS4-HMAC-SHA256 …`
     Signature(&'a str),
@@ -39,15 +38,15 @@ impl<'a> Credential<'a> {
             None => Ok(()),
             Some(_) => Err("more than one credential in the request"),
         };
-        if let Some(value) = single(headers, "authorization")? {
+        if let Some(value) = single(headers, AUTHORIZATION)? {
             add(authorization(value, access)?)?;
         }
-        if let Some(value) = single(headers, API_KEY)? {
+        if let Some(value) = single(headers, X_API_KEY)? {
             add(Self::ApiKey(token(value)?))?;
         }
         // Where Access is only the outer wall, what it adds is none of ours.
         if access.issuer().is_some()
-            && let Some(value) = single(headers, ASSERTION)?
+            && let Some(value) = single(headers, CF_ACCESS_JWT_ASSERTION)?
         {
             add(Self::Assertion(token(value)?))?;
         }
@@ -79,7 +78,8 @@ pub(crate) fn protocol(headers: &HeaderMap) -> Option<&'static str> {
 
 /// The protocols that a WebSocket's client offers.
 fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let values =
+        headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
@@ -96,8 +96,7 @@ fn authorization<'a>(value: &'a str, access: &Access) -> Result<Credential<'a>, 
 
 /// The only value of a header. Of several that it has, JavaScript's `Headers` makes one with commas,
 /// which no token has in it, and which a signature's parser counts.
-fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, &'static str> {
-    let name = HeaderName::from_static(name);
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, &'static str> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

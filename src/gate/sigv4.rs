@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use ctutils::CtEq;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use sha2::{Digest, Sha256};
 use time::{Date, Month, OffsetDateTime};
 
@@ -31,6 +31,7 @@ use super::tokens::{entries, from_hex};
 use super::{Caller, Refusal, only_value};
 use crate::config::Secret;
 use crate::event::Event;
+use crate::header::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use crate::sign::hex;
 use authorization::Authorization;
 
@@ -38,9 +39,6 @@ mod authorization;
 mod canonical;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
-const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
-const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// In seconds, AWS's. So long a request can be sent again by whoever sees it.
 const MAX_SKEW: u64 = 5 * 60;
@@ -149,7 +147,7 @@ pub(super) fn verify<B>(
     // 1.
     let Authorization { id, date, scope, signed_headers, signature } =
         Authorization::parse(authorization)?;
-    if headers.contains_key(SECURITY_TOKEN) {
+    if headers.contains_key(X_AMZ_SECURITY_TOKEN) {
         return Err(Refusal::Aws {
             kind: "UnrecognizedClientException",
             message: "The security token included in the request is invalid.".to_owned(),
@@ -170,7 +168,7 @@ pub(super) fn verify<B>(
     // 3.
     check_signed_headers(headers, &signed_headers)?;
     // 4.
-    let payload_hash = match only_value(headers, &CONTENT_SHA256) {
+    let payload_hash = match only_value(headers, &X_AMZ_CONTENT_SHA256) {
         None => None,
         Some(text) => Some(from_hex(text).ok_or_else(|| {
             let message = "The value of 'x-amz-content-sha256' must be the SHA-256 of the payload.";
@@ -235,7 +233,7 @@ fn is_signature(expected: &str, presented: &str) -> bool {
 }
 
 fn check_date(headers: &HeaderMap, scope_date: &str, now: SystemTime) -> Result<u64, Refusal> {
-    let Some(text) = only_value(headers, &AMZ_DATE) else {
+    let Some(text) = only_value(headers, &X_AMZ_DATE) else {
         let message =
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.";
         return Err(incomplete(message, "there is no x-amz-date"));

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::credentials::AssumeRoleError;
 use crate::date;
 use crate::error::{Code, Error};
+use crate::header::X_AMZN_ERRORTYPE;
 use crate::host::{ReadError, TransportError};
 use crate::log::{Redacted, Token};
 use crate::model::{InvalidReply, error_type};
@@ -161,9 +162,8 @@ impl InvokeError {
         let date = header(headers, DATE).and_then(date::parse_http);
         Self::Refused {
             status,
-            kind: headers
-                .get("x-amzn-errortype")
-                .and_then(|value| error_type(value.to_str().ok()?))
+            kind: header(headers, X_AMZN_ERRORTYPE)
+                .and_then(error_type)
                 .or_else(|| error_type(text(&body, "__type")?)),
             message: message(&body),
             retry_after: header(headers, RETRY_AFTER).and_then(|text| retry_after(text, date)),

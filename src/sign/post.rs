@@ -21,10 +21,8 @@ use time::OffsetDateTime;
 
 use super::{Credentials, RESERVED_IN_PATH, Scope, SignError, hex, remove_signature, seconds_of};
 use crate::config::Secret;
+use crate::header::{X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use crate::lock::lock;
-
-const X_AMZ_DATE: &str = "x-amz-date";
-const X_AMZ_SECURITY_TOKEN: &str = "x-amz-security-token";
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
@@ -134,8 +132,8 @@ impl Shared {
             ("accept", parts.accept),
             ("content-type", parts.content_type),
             ("host", Some(parts.host)),
-            (X_AMZ_DATE, Some(&*date)),
-            (X_AMZ_SECURITY_TOKEN, token),
+            ("x-amz-date", Some(&*date)),
+            ("x-amz-security-token", token),
         ] {
             let Some(value) = value else { continue };
             canonical.extend([name, ":", value, "\n"]);
