@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, Waker};
 
-use js_sys::{Promise, Uint8Array};
+use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 
@@ -23,26 +23,21 @@ thread_local! {
     static SETTLED: RefCell<Option<Result<Settled, JsValue>>> = const { RefCell::new(None) };
 }
 
-enum Settled {
-    Bytes(Vec<u8>),
-    Value(JsValue),
+/// Either is there: bytes, or another value.
+struct Settled {
+    value: JsValue,
+    bytes: Option<Vec<u8>>,
 }
 
-/// What a promise is settled with: `undefined` if the client left before that, `null` if it took too
-/// long. To be awaited in a task only.
+/// What a promise is settled with that is not one of bytes: an error that is `undefined` if the client
+/// left before that, `null` if it took too long. To be awaited in a task only.
 pub(super) async fn settled(promise: Promise) -> Result<JsValue, JsValue> {
-    match settle(promise).await? {
-        Settled::Value(value) => Ok(value),
-        Settled::Bytes(bytes) => Ok(Uint8Array::from(&*bytes).into()),
-    }
+    Ok(settle(promise).await?.value)
 }
 
 /// The same for a promise of bytes, an ArrayBuffer or a Uint8Array. None if it is for something else.
 pub(super) async fn settled_bytes(promise: Promise) -> Result<Option<Vec<u8>>, JsValue> {
-    match settle(promise).await? {
-        Settled::Value(_) => Ok(None),
-        Settled::Bytes(bytes) => Ok(Some(bytes)),
-    }
+    Ok(settle(promise).await?.bytes)
 }
 
 async fn settle(promise: Promise) -> Result<Settled, JsValue> {
@@ -68,11 +63,7 @@ pub(super) fn promise(
     let mut task = Some(Box::pin(future));
     let step = move |value: JsValue, bytes: Option<Vec<u8>>, is_error: bool| {
         let Some(future) = &mut task else { return Ok(JsValue::UNDEFINED) };
-        SETTLED.set(Some(match bytes {
-            Some(bytes) => Ok(Settled::Bytes(bytes)),
-            None if is_error => Err(value),
-            None => Ok(Settled::Value(value)),
-        }));
+        SETTLED.set(Some(if is_error { Err(value) } else { Ok(Settled { value, bytes }) }));
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => Ok(AWAITED.take().map_or(JsValue::UNDEFINED, JsValue::from)),
             Poll::Ready(result) => {
