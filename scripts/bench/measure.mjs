@@ -15,11 +15,11 @@ export async function throughput({ workers, process, upstream, workload, connect
   const options = { connections, directory, pids: { workerd: process.pid, upstream: upstream.pid } };
   // What asks nobody has no other one that does.
   const url = (worker) => (WORKLOADS[workload].isGated && process.urls[gated(worker)]) || process.urls[worker];
-  const one = (worker, seconds) => load(url(worker), WORKLOADS[workload], { ...options, seconds });
-  for (const worker of workers) await one(worker, warmUp);
+  const one = (worker, more) => load(url(worker), WORKLOADS[workload], { ...options, ...more });
+  for (const worker of workers) await one(worker, { seconds: warmUp, isWarmUp: true });
   const results = Object.fromEntries(workers.map((worker) => [worker, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const worker of workers) results[worker].push(await one(worker, seconds));
+    for (const worker of workers) results[worker].push(await one(worker, { seconds }));
   }
   return results;
 }
