@@ -32,7 +32,8 @@ ${Object.keys(TITLES).map((workload) => throughput(workload, results)).join("\n\
 ## Signing alone
 
 Microseconds for a signature, in one workerd process. aws4fetch's is no more than its \`AwsV4Signer\`,
-with a cache of signing keys.
+with a cache of signing keys. All are of one endpoint, and most of one second: bedrock-edge keeps what such
+requests share (\`src/sign/post.rs\`), and the first one in a second takes about twice as long.
 
 ${signing(results)}
 
