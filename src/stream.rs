@@ -8,13 +8,12 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 pub use event::StreamEvent;
-pub use frames::{FrameError, Frames};
+pub use frames::{FrameError, Frames, Message};
 pub use generation::{Generation, Streaming};
 use text::{Joiner, RawText};
 
@@ -179,7 +178,7 @@ impl Decoder {
 }
 
 /// What a message says.
-fn read(message: &Message) -> Result<Delta, InvokeError> {
+fn read(message: &Message<'_>) -> Result<Delta, InvokeError> {
     /// The payload of a `chunk`. Beside the bytes it has padding, against those who count them.
     #[derive(Deserialize)]
     struct Chunk<'a> {
@@ -187,19 +186,19 @@ fn read(message: &Message) -> Result<Delta, InvokeError> {
         bytes: Cow<'a, str>,
     }
 
-    match (header(message, ":message-type"), header(message, ":event-type")) {
+    match (message.header(":message-type"), message.header(":event-type")) {
         ("event", "chunk") => {}
         // Kinds of events that are to come.
         ("event", _) => return Ok(Delta::Other),
         ("error", _) => {
             return Err(InvokeError::Exception {
-                kind: capitalized(header(message, ":error-code")),
-                message: header(message, ":error-message").to_owned(),
+                kind: capitalized(message.header(":error-code")),
+                message: message.header(":error-message").to_owned(),
             });
         }
         ("exception", _) => {
             return Err(InvokeError::exception(
-                header(message, ":exception-type"),
+                message.header(":exception-type"),
                 message.payload(),
             ));
         }
@@ -210,15 +209,6 @@ fn read(message: &Message) -> Result<Delta, InvokeError> {
     match Delta::parse(&json)? {
         Delta::Error { kind, message } => Err(InvokeError::Exception { kind, message }),
         delta => Ok(delta),
-    }
-}
-
-/// The value of a header, or nothing where there is none or it is no string.
-fn header<'a>(message: &'a Message, name: &str) -> &'a str {
-    let header = message.headers().iter().find(|header| header.name().as_str() == name);
-    match header.map(Header::value) {
-        Some(HeaderValue::String(text)) => text.as_str(),
-        _ => "",
     }
 }
 

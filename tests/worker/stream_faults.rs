@@ -137,20 +137,8 @@ const ROWS: &[(&str, Expected)] = &[
         "stream_error:0",
         Envelope(FAILED, "unavailable", "InternalFailure: An internal error occurred."),
     ),
-    (
-        "stream_bad_crc",
-        Error(
-            "You",
-            "invalid_response",
-            INVALID,
-            false,
-            "a frame cannot be read: message checksum ",
-        ),
-    ),
-    (
-        "stream_bad_crc:0",
-        Envelope(INVALID, "invalid_response", "a frame cannot be read: message checksum "),
-    ),
+    ("stream_bad_crc", Error("You", "invalid_response", INVALID, false, "a frame has another CRC")),
+    ("stream_bad_crc:0", Envelope(INVALID, "invalid_response", "a frame has another CRC")),
     (
         "stream_bad_prelude",
         Error("You", "invalid_response", INVALID, false, "a frame's prelude has another CRC"),
