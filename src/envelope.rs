@@ -32,17 +32,17 @@ pub struct Envelope {
 /// assert_eq!(envelope.headers, [("Content-Type", "application/json; charset=utf-8".to_owned())]);
 /// ```
 pub fn build_response(prompt: &str, generated: &str, status: u16) -> Envelope {
-    let mut body = Vec::with_capacity(prompt.len() + generated.len() + 64);
-    body.extend_from_slice(br#"{"input_prompt":"#);
+    let mut body = String::with_capacity(prompt.len() + generated.len() + 64);
+    body.push_str(r#"{"input_prompt":"#);
     write_string(&mut body, prompt);
-    body.extend_from_slice(br#","generated_text":"#);
+    body.push_str(r#","generated_text":"#);
     write_string(&mut body, generated);
-    body.push(b'}');
+    body.push('}');
     Envelope {
         status_code: status,
         // The charset is the article's: RFC 8259 needs none, but some clients guess without it.
         headers: vec![("Content-Type", "application/json; charset=utf-8".to_owned())],
-        body: String::from_utf8(body).unwrap_or_default(),
+        body,
         is_base64_encoded: false,
     }
 }

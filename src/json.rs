@@ -4,46 +4,59 @@
 //! Out of scope: everything else of JSON, which is serde's.
 
 /// Appends the text as a JSON string, as `serde_json` writes it.
-pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_string(out: &mut String, text: &str) {
     out.reserve(text.len() + 2);
-    out.push(b'"');
-    let mut rest = text.as_bytes();
+    out.push('"');
+    let mut rest = text;
     while let Some((plain, byte, tail)) = split_at_escape(rest) {
-        out.extend_from_slice(plain);
+        out.push_str(plain);
         match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            _ => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
+            _ => out.push_str(&format!("\\u{byte:04x}")),
         }
         rest = tail;
     }
-    out.extend_from_slice(rest);
-    out.push(b'"');
+    out.push_str(rest);
+    out.push('"');
 }
 
-/// What is before and after the first byte that cannot stand in a string as it is, and the byte.
-fn split_at_escape(bytes: &[u8]) -> Option<(&[u8], u8, &[u8])> {
-    let (words, _) = bytes.as_chunks::<8>();
-    let plain = words.iter().take_while(|word| !has_escape(u64::from_ne_bytes(**word))).count() * 8;
-    let must_be_escaped = |byte: &u8| *byte < b' ' || b"\"\\".contains(byte);
-    let at = plain + bytes.get(plain..)?.iter().position(must_be_escaped)?;
-    let (before, behind) = bytes.split_at_checked(at)?;
-    let (byte, tail) = behind.split_first()?;
-    Some((before, *byte, tail))
+/// What is before and after the first character that cannot stand in a string as it is, and its byte.
+fn split_at_escape(text: &str) -> Option<(&str, u8, &str)> {
+    let (blocks, _) = text.as_bytes().as_chunks::<16>();
+    let plain = blocks.iter().take_while(|block| !has_escape(block)).count() * 16;
+    let at = plain + text.as_bytes().get(plain..)?.iter().position(must_be_escaped)?;
+    let (before, behind) = text.split_at_checked(at)?;
+    Some((before, *behind.as_bytes().first()?, behind.get(1..)?))
 }
 
-/// Whether one of eight bytes must be escaped.
-///
-/// <https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord>
-fn has_escape(word: u64) -> bool {
-    const EACH: u64 = u64::from_ne_bytes([1; 8]);
-    let less = |word: u64, than: u8| word.wrapping_sub(EACH * u64::from(than)) & !word;
-    let equal = |byte: u8| less(word ^ (EACH * u64::from(byte)), 1);
-    (less(word, b' ') | equal(b'"') | equal(b'\\')) & (EACH * 0x80) != 0
+fn must_be_escaped(byte: &u8) -> bool {
+    *byte < b' ' || *byte == b'"' || *byte == b'\\'
+}
+
+/// Whether one of sixteen bytes must be escaped.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+fn has_escape(block: &[u8; 16]) -> bool {
+    block.iter().any(must_be_escaped)
+}
+
+/// The same with SIMD, which the compiler does not come to by itself where it optimizes for size: of the
+/// instructions of a request with a long prompt that is 4 %, against a search by words of eight bytes.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+fn has_escape(block: &[u8; 16]) -> bool {
+    use std::arch::wasm32::{u8x16_eq, u8x16_lt, u8x16_splat, u64x2, v128_any_true, v128_or};
+
+    let [low, high] = block.as_chunks::<8>().0 else { return true };
+    let block = u64x2(u64::from_le_bytes(*low), u64::from_le_bytes(*high));
+    let controls = u8x16_lt(block, u8x16_splat(b' '));
+    let quotes = u8x16_eq(block, u8x16_splat(b'"'));
+    let backslashes = u8x16_eq(block, u8x16_splat(b'\\'));
+    v128_any_true(v128_or(controls, v128_or(quotes, backslashes)))
 }
 
 #[cfg(test)]
@@ -53,16 +66,17 @@ mod tests {
     use super::*;
 
     fn written(text: &str) -> String {
-        let mut out = Vec::new();
+        let mut out = String::new();
         write_string(&mut out, text);
-        String::from_utf8(out).unwrap()
+        out
     }
 
     #[test]
     fn every_character_below_256_is_as_serde_json_writes_it() {
         for character in '\0'..='\u{ff}' {
-            for before in 0..9 {
-                let text = format!("{}{character}12345678{character}", "a".repeat(before));
+            for before in 0..17 {
+                let text =
+                    format!("{}{character}{}{character}", "a".repeat(before), "b".repeat(16));
                 assert_eq!(written(&text), serde_json::to_string(&text).unwrap());
             }
         }
@@ -72,12 +86,6 @@ mod tests {
         #[test]
         fn any_text_is_as_serde_json_writes_it(text in any::<String>()) {
             prop_assert_eq!(written(&text), serde_json::to_string(&text).unwrap());
-        }
-
-        #[test]
-        fn one_of_eight_bytes_is_found(bytes in any::<[u8; 8]>()) {
-            let is_escaped = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-            prop_assert_eq!(has_escape(u64::from_ne_bytes(bytes)), bytes.iter().any(is_escaped));
         }
     }
 }

@@ -52,18 +52,18 @@ impl Payload<'_> {
     /// # Errors
     ///
     /// Where `serde_json` has one, which it does not for strings and numbers.
-    pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
         const EMPTY: &str = r#""content":"""#;
         let [Message { role, content }] = self.messages;
         let without = Self { messages: [Message { role, content: "" }], ..self.clone() };
         let json = serde_json::to_string(&without)?;
         // It is found only where it is meant: in a string its quotation marks would be escaped.
         let (head, tail) = json.split_once(EMPTY).unwrap_or((&json, ""));
-        let mut out = Vec::with_capacity(json.len() + content.len() + content.len() / 16);
-        out.extend_from_slice(head.as_bytes());
-        out.extend_from_slice(br#""content":"#);
+        let mut out = String::with_capacity(json.len() + content.len() + content.len() / 16);
+        out.push_str(head);
+        out.push_str(r#""content":"#);
         write_string(&mut out, content);
-        out.extend_from_slice(tail.as_bytes());
+        out.push_str(tail);
         Ok(out)
     }
 }

@@ -201,10 +201,16 @@ impl<'a> Fields<'a> {
 /// A string, borrowed where it has no escapes.
 pub(crate) fn string(json: &RawValue) -> Option<Cow<'_, str>> {
     let text = json.get().strip_prefix('"')?.strip_suffix('"')?;
-    if !text.contains('\\') {
+    if is_plain(text) {
         return Some(Cow::Borrowed(text));
     }
     serde_json::from_str(json.get()).ok().map(Cow::Owned)
+}
+
+/// Whether a valid JSON string is what is between its quotation marks. memchr looks at 16 bytes at a time,
+/// the standard library at 8.
+fn is_plain(text: &str) -> bool {
+    memchr::memchr(b'\\', text.as_bytes()).is_none()
 }
 
 /// A string that is not blank, borrowed where it has no escapes.
@@ -213,9 +219,8 @@ fn text<'a>(field: impl fmt::Display, json: &'a RawValue) -> Result<Cow<'a, str>
         return Err(invalid(format!("{field} must be a string")));
     };
     let text = match quoted.strip_suffix('"') {
-        // A JSON string without escapes is what is between its quotation marks. To parse it once
-        // more was 3 % of the time of a request with a long prompt.
-        Some(text) if !text.contains('\\') => Cow::Borrowed(text),
+        // To parse it once more was 3 % of the time of a request with a long prompt.
+        Some(text) if is_plain(text) => Cow::Borrowed(text),
         _ => serde_json::from_str(json.get()).map(Cow::Owned).map_err(|error| {
             invalid(format!("{field} is not a valid string: {}", plain(&error)))
         })?,

@@ -54,6 +54,21 @@ async fn the_envelope_is_exact() {
     }
 }
 
+/// In wasm the search for what must be escaped is not the one that unit tests run.
+#[tokio::test]
+async fn what_json_must_escape_is_found_in_every_place() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let prompt: String = ('\0'..='\u{ff}')
+        .flat_map(|character| {
+            (0..17).map(move |before| format!("{}{character}", "a".repeat(before)))
+        })
+        .collect();
+    let answer = worker.prompt(&prompt).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let expected = format!(r#"{{"input_prompt":{},"#, serde_json::to_string(&prompt).unwrap());
+    assert!(answer.body.starts_with(&expected), "{answer}");
+}
+
 #[tokio::test]
 async fn the_headers_tell_of_the_call() {
     let Fixture { worker, .. } = Fixture::shared().await;
