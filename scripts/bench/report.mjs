@@ -71,7 +71,7 @@ comments in idle streams, time limits, repeated calls, the caller who leaves): b
 compares status, headers, body and log line. Their sources are in \`workers/\`; esbuild bundles and
 minifies them. The JavaScript does a little less: it does not look for keys that are there twice,
 nesting that is too deep, invalid UTF-8, quoted prompts in the log, or characters divided over deltas.
-It sends what it makes of a frame at once; bedrock-edge sends together what comes within 4 ms.
+It sends what it makes of a frame at once; bedrock-edge sends together what comes within 16 ms.
 
 All run in one workerd process, which has one thread for JavaScript, and call the same upstream
 (\`upstream/\`, Rust) over HTTP. wrk sends the load from one thread. After ${plan.warmUp} s of warm-up each,

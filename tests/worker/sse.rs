@@ -13,6 +13,8 @@ pub struct Sse<'a> {
     /// With its body, if it is an envelope.
     pub head: Answer,
     pub connection: Connection<'a>,
+    /// How many came.
+    pub chunks: usize,
     /// What came in chunks, and is not a whole event yet.
     text: Vec<u8>,
     ended: bool,
@@ -45,7 +47,7 @@ impl<'a> Sse<'a> {
     /// The answer to what was written.
     pub async fn of(mut connection: Connection<'a>) -> Self {
         let head = connection.head().await;
-        let mut sse = Self { head, connection, text: Vec::new(), ended: false };
+        let mut sse = Self { head, connection, chunks: 0, text: Vec::new(), ended: false };
         if let Some(length) = sse.head.header("content-length") {
             let length = length.parse().unwrap();
             sse.head.body = sse.connection.body(length).await;
@@ -98,6 +100,7 @@ impl<'a> Sse<'a> {
                 self.text.extend_from_slice(&received[start..start + size]);
                 self.connection.received.drain(..start + size + 2);
                 self.ended = size == 0;
+                self.chunks += 1;
             }
             _ => {
                 let read = timeout(PATIENCE, self.connection.read_more()).await;

@@ -169,6 +169,30 @@ async fn each_event_leaves_when_its_frame_arrives() {
 }
 
 #[tokio::test]
+async fn what_comes_close_together_is_sent_together_but_not_the_first_text() {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let mut seen = Vec::new();
+    // More than once, because a machine may be busy.
+    for _ in 0..20 {
+        let mut answer = worker.stream("fault:pace:1").await;
+        let mut chunks = Vec::new();
+        while let Some(event) = answer.next().await {
+            if event.name == "delta" {
+                chunks.push(answer.chunks);
+            }
+        }
+        let with_the_first = chunks.iter().filter(|&&chunk| chunk == chunks[0]).count();
+        let deltas = chunks.len();
+        chunks.dedup();
+        if with_the_first == 1 && chunks.len() <= deltas / 2 {
+            return;
+        }
+        seen.push((with_the_first, chunks.len(), deltas));
+    }
+    panic!("deltas that came with the first, chunks of deltas, deltas: {seen:?}");
+}
+
+#[tokio::test]
 async fn a_connection_serves_one_stream_after_another() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let mut connection = worker.connect().await;
