@@ -58,9 +58,11 @@ impl Running {
         let mut running = Self { name, port, stub, child, log, ended: false };
         let start = Instant::now();
         loop {
-            // cargo-lambda's function ends with a client that goes before its answer.
             let probe = running.request(Method::GET, path).timeout(START);
-            if probe.send().await.is_ok() {
+            // To the last byte: cargo-lambda's function ends with a client that goes before.
+            if let Ok(answer) = probe.send().await
+                && answer.bytes().await.is_ok()
+            {
                 return running;
             }
             if let Some(status) = running.child.try_wait().unwrap() {
