@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::running::{Running, target, wrangler};
+use crate::support::{Running, target, wrangler};
 
 const TOKEN: &str = "Token example";
 

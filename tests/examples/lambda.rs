@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::running::{Running, target};
+use crate::support::{Running, target};
 
 const FOLDER: &str = "examples/lambda";
 

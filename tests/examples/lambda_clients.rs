@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use crate::running::{PATIENCE, Running, SECRET_ACCESS_KEY, wrangler};
+use crate::support::{PATIENCE, Running, SECRET_ACCESS_KEY, wrangler};
 
 /// A caller's key, which is not the one that Bedrock knows.
 const KEY_ID: &str = "EDGEI44QH8DHBEXAMPLE";

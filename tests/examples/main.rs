@@ -6,7 +6,7 @@
 
 #![cfg(unix)]
 
-mod running;
+mod support;
 
 mod embedded;
 mod lambda;

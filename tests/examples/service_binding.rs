@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::running::{Running, wrangler};
+use crate::support::{Running, wrangler};
 
 const FOLDER: &str = "examples/service-binding";
 

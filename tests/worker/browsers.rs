@@ -3,10 +3,10 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::Answer;
-use crate::fixture::Fixture;
-use crate::signer::sha256;
-use crate::websocket::Protocol;
+use crate::support::client::Answer;
+use crate::support::fixture::Fixture;
+use crate::support::signer::sha256;
+use crate::support::websocket::Protocol;
 
 const PAGE: &str = "https://app.example.com";
 const TOKEN: &str = "bedge_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";

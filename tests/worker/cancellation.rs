@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fixture::Fixture;
-use crate::websocket::Message;
+use crate::support::fixture::Fixture;
+use crate::support::websocket::Message;
 
 /// Far longer than any test, at a pace that shows when it goes on.
 const ENDLESS: &str = "fault:stream_long:100000:5";

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::fixture::Fixture;
+use crate::support::fixture::Fixture;
 
 #[tokio::test]
 async fn every_wrong_variable_is_in_the_log_and_none_in_the_answer() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::fixture::Fixture;
+use crate::support::fixture::Fixture;
 
 const FAILED: &str = "Error: Bedrock invocation failed";
 
@@ -105,7 +105,7 @@ async fn a_client_that_does_not_read_does_not_stall() {
     let mut connection = fixture.worker.connect_with_small_buffer().await;
     let prompt = "fault:stream_long:120000";
     connection.post(&json!({ "prompt": prompt, "stream": true })).await;
-    let mut answer = crate::sse::Sse::of(connection).await;
+    let mut answer = crate::support::sse::Sse::of(connection).await;
     sleep(ms(2500)).await;
     assert_eq!(fixture.stub.streams().open(), 1, "{:?}", fixture.stub.streams());
     let story = answer.story("a slow reader").await;

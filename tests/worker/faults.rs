@@ -5,8 +5,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
-use crate::client::Answer;
-use crate::fixture::Fixture;
+use crate::support::client::Answer;
+use crate::support::fixture::Fixture;
 
 const FAILED: &str = "Error: Bedrock invocation failed";
 const INVALID: &str = "Error: Invalid Bedrock response";

@@ -6,10 +6,10 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Answer, PATIENCE};
-use crate::fixture::Fixture;
-use crate::issuer::Issuer;
-use crate::workerd::Workerd;
+use crate::support::client::{Answer, PATIENCE};
+use crate::support::fixture::Fixture;
+use crate::support::issuer::Issuer;
+use crate::support::workerd::Workerd;
 
 const JWKS: &str = "/.well-known/jwks.json";
 

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::fixture::{Fixture, payload};
+use crate::support::fixture::{Fixture, payload};
 
 #[tokio::test]
 async fn each_of_many_at_once_gets_its_own_answer() {

@@ -7,39 +7,34 @@
 //! Out of scope: what a native test can tell (`cargo test`), and `wrangler` (tests/dev.rs). It
 //! wants `build/`, and workerd in `node_modules/`: `npm test` makes both.
 
-mod client;
-mod events;
-mod fixture;
-mod issuer;
-mod raw;
-mod signer;
-mod sse;
-mod websocket;
-mod workerd;
+mod support;
 
-mod answers;
-mod authentication;
-mod bodies;
+mod assumed_role;
+mod auth;
+mod bedrock_credentials;
 mod browsers;
 mod cancellation;
 mod configuration;
 mod deadlines;
+mod fallback_regions;
 mod faults;
-mod gate;
-mod idle;
+mod invalid_requests;
 mod jwks;
+mod keep_alive;
+mod ledger;
 mod limits;
 mod load;
-mod matrix;
+mod models;
+mod network_faults;
 mod privacy;
+mod rate_limits;
 mod real_clients;
-mod refusals;
-mod regions;
-mod roles;
+mod request_bodies;
+mod responses;
 mod routes;
 mod soak;
-mod sockets;
 mod stream_faults;
 mod stream_load;
 mod streams;
-mod upstream;
+mod upstream_requests;
+mod websockets;

@@ -5,8 +5,8 @@ use bedrock_stub::{AccessKey, Settings};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::fixture::Fixture;
-use crate::websocket::{BINARY, TEXT};
+use crate::support::fixture::Fixture;
+use crate::support::websocket::{BINARY, TEXT};
 
 /// A word for every place that a log must not repeat. Each stands there among others.
 const WORDS: [&str; 9] = [

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::client::PATIENCE;
-use crate::events::{Event, Story};
-use crate::fixture::Fixture;
-use crate::signer::{KEY_ID, SECRET};
+use crate::support::client::PATIENCE;
+use crate::support::events::{Event, Story};
+use crate::support::fixture::Fixture;
+use crate::support::signer::{KEY_ID, SECRET};
 
 const PROMPTS: [&str; 3] =
     ["今日の東京は晴れ☀️、気分は😀です。", "👩‍👩‍👧‍👦と🇯🇵と𠮷野家、é と e\u{301}", "plain English"];

@@ -3,10 +3,10 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::Answer;
-use crate::fixture::Fixture;
-use crate::refusals::assert_refused;
-use crate::workerd::Workerd;
+use crate::support::assertions::assert_refused;
+use crate::support::client::Answer;
+use crate::support::fixture::Fixture;
+use crate::support::workerd::Workerd;
 
 const NOT_FOUND: (u16, &str) = (404, "not_found");
 const METHOD_NOT_ALLOWED: (u16, &str) = (405, "method_not_allowed");
@@ -15,12 +15,6 @@ const GENERATE: &str = "OPTIONS, POST";
 const HEALTH: &str = "GET, HEAD, OPTIONS";
 const USAGE: &str = "GET, HEAD, OPTIONS";
 const SOCKET: &str = "GET, OPTIONS";
-
-impl Workerd {
-    pub async fn health(&self) -> Answer {
-        self.send(self.request(Method::GET, "/healthz")).await
-    }
-}
 
 /// A request line as it is written here: reqwest would parse the URL, and write its own.
 async fn ask(worker: &Workerd, method: &str, target: &str) -> Answer {

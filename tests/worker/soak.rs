@@ -12,10 +12,10 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::client::PATIENCE;
-use crate::events::Story;
-use crate::fixture::Fixture;
-use crate::stream_load::resident;
+use crate::support::client::PATIENCE;
+use crate::support::events::Story;
+use crate::support::fixture::Fixture;
+use crate::support::workerd::resident;
 
 const CALLERS: usize = 50;
 

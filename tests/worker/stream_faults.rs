@@ -8,7 +8,7 @@ use bedrock_stub::faults::{FAULTS, Fault, STREAM_FAULTS, UTF8_TEXT};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::fixture::Fixture;
+use crate::support::fixture::Fixture;
 
 const FAILED: &str = "Error: Bedrock invocation failed";
 const INVALID: &str = "Error: Invalid Bedrock response";

@@ -9,9 +9,10 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::client::PATIENCE;
-use crate::fixture::Fixture;
-use crate::sse::Sse;
+use crate::support::client::PATIENCE;
+use crate::support::fixture::Fixture;
+use crate::support::sse::Sse;
+use crate::support::workerd::resident;
 
 /// Open at the same time, in one isolate.
 const MANY: usize = 200;
@@ -125,12 +126,4 @@ async fn at_rest(fixture: &Fixture) -> StreamCounts {
         // On a busy machine the frames that fit into all buffers take their time.
         assert!(begun.elapsed() < 3 * PATIENCE, "{counts:?}");
     }
-}
-
-/// The memory of a process in bytes, where the system tells it as Linux does.
-pub fn resident(pid: u64) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kibibytes << 10)
 }

@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::fixture::{Fixture, payload};
-use crate::sse::Sse;
+use crate::support::fixture::{Fixture, payload};
+use crate::support::sse::Sse;
 
 const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";

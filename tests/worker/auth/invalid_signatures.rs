@@ -1,7 +1,7 @@
 //! Signatures that let nobody in.
 
 use super::*;
-use crate::fixture;
+use crate::support::fixture;
 
 /// SigV4 clients that do something wrong.
 pub fn rows(address: &str) -> Vec<(&'static str, Request, Expected)> {

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
-use crate::client::{Answer, Connection};
-use crate::fixture::Fixture;
-use crate::refusals::assert_refused;
+use crate::support::assertions::assert_refused;
+use crate::support::client::{Answer, Connection};
+use crate::support::fixture::Fixture;
 
 const LIMIT: usize = 100;
 const TOO_LARGE: (u16, &str) = (413, "payload_too_large");

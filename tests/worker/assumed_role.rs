@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::fixture::{ACCESS_KEY_ID, Fixture, SECRET_ACCESS_KEY};
+use crate::support::fixture::{ACCESS_KEY_ID, Fixture, SECRET_ACCESS_KEY};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/edge";
 

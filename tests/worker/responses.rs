@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::Answer;
-use crate::fixture::{Fixture, payload};
+use crate::support::client::Answer;
+use crate::support::fixture::{Fixture, payload};
 
 const DEFAULT_PROMPT: &str = "Hello, how can I help you?";
 

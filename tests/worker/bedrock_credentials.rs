@@ -3,8 +3,8 @@
 use bedrock_stub::{AccessKey, Settings};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, SECRET_ACCESS_KEY};
-use crate::upstream::header_names;
+use crate::support::fixture::header_names;
+use crate::support::fixture::{Fixture, SECRET_ACCESS_KEY};
 
 const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE//////////wEaDmFwLW5vcnRoZWFzdC0x+/=";
 const API_KEY: &str = "ABSKQmVkcm9ja0FQSUtleS1leGFtcGxl+/=";

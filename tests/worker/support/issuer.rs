@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use crate::client::PATIENCE;
+use super::client::PATIENCE;
 
 /// What the server answers.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::workerd::Workerd;
+use super::workerd::Workerd;
 
 /// How long a client waits for what normally takes milliseconds. More than a stream is ever silent.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -108,6 +108,10 @@ impl Workerd {
     /// A POST of nothing but a prompt.
     pub async fn prompt(&self, prompt: &str) -> Answer {
         self.post(json!({ "prompt": prompt })).await
+    }
+
+    pub async fn health(&self) -> Answer {
+        self.send(self.request(Method::GET, "/healthz")).await
     }
 
     /// A connection on which everything is written by hand.

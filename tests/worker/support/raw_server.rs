@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use crate::fixture::runtime;
+use super::fixture::runtime;
 
 /// What is done with a connection. At the end it is closed.
 #[derive(Clone)]

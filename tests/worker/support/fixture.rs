@@ -9,8 +9,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::client::PATIENCE;
-use crate::workerd::{Directory, Workerd};
+use super::client::PATIENCE;
+use super::workerd::{Directory, Workerd};
 
 pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -126,4 +126,11 @@ impl Fixture {
 /// The JSON that Bedrock was sent.
 pub fn payload(request: &Received) -> Value {
     serde_json::from_slice(&request.body).unwrap()
+}
+
+/// In the order of the alphabet.
+pub fn header_names(request: &Received) -> Vec<&str> {
+    let mut names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names
 }

@@ -1,22 +1,14 @@
 //! What arrives at Bedrock, byte for byte where a signature depends on it.
 
-use bedrock_stub::Received;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::fixture::{ACCESS_KEY_ID, Fixture, payload};
+use crate::support::fixture::{ACCESS_KEY_ID, Fixture, header_names, payload};
 
 /// What a signed call has. workerd adds `content-length` and `host` to what it is given, and
 /// nothing else.
 const SIGNED: [&str; 6] =
     ["accept", "authorization", "content-length", "content-type", "host", "x-amz-date"];
-
-/// In the order of the alphabet.
-pub fn header_names(request: &Received) -> Vec<&str> {
-    let mut names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    names
-}
 
 #[tokio::test]
 async fn a_call_is_exactly_this() {

@@ -1,30 +1,15 @@
-//! What the network and what is between us and Bedrock can do: to both operations, and below HTTP.
-//! What Bedrock itself can do is in faults.rs and stream_faults.rs, in the same form.
-//!
-//! The rows run at once, with a deadline that leaves time for three attempts.
+//! The cases: what is sent over the connection, and what must come of it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use bedrock_stub::events::events;
 use bedrock_stub::frames::{chunk, encode};
-use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::client::Answer;
-use crate::fixture::Fixture;
-use crate::raw::Act::{self, Repeat, Reset, Send, Silence, Wait};
-use crate::raw::Raw;
-
-const FAILED: &str = "Error: Bedrock invocation failed";
-const INVALID: &str = "Error: Invalid Bedrock response";
-
-/// More than the waits before the second and the third attempt.
-const TIMEOUT_MS: u64 = 4000;
-const STALL_MS: u64 = 1000;
+use crate::support::raw_server::Act::{self, Repeat, Reset, Send, Silence, Wait};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Operation {
+pub enum Operation {
     Invoke,
     Stream,
 }
@@ -32,7 +17,7 @@ enum Operation {
 use Operation::{Invoke, Stream};
 
 /// What is to come of it.
-enum Expected {
+pub enum Expected {
     Good,
     /// An envelope: `x-error-code`, the status of Bedrock's head, how the log's `error` begins, the
     /// number of calls.
@@ -43,11 +28,11 @@ enum Expected {
 
 use Expected::{Breaks, Fails, Good};
 
-struct Row {
-    name: &'static str,
-    acts: Vec<Act>,
-    invoke: Expected,
-    stream: Expected,
+pub struct Row {
+    pub name: &'static str,
+    pub acts: Vec<Act>,
+    pub invoke: Expected,
+    pub stream: Expected,
 }
 
 fn text(text: &str) -> Act {
@@ -56,7 +41,7 @@ fn text(text: &str) -> Act {
 
 /// The good answer to an operation, as the rows have it: `{ok}` is a head with its type, `{length}`
 /// its length, `{body}` its body, `{half}` and `{rest}` its halves.
-fn script(acts: &[Act], operation: Operation) -> Vec<Act> {
+pub fn script(acts: &[Act], operation: Operation) -> Vec<Act> {
     let message = json!({
         "content": [{ "type": "text", "text": "はい" }],
         "stop_reason": "end_turn",
@@ -110,7 +95,7 @@ const LATE: &str = "no answer: it took too long";
 const LATE_BODY: &str = "the answer broke off: it took too long";
 
 #[allow(clippy::too_many_lines)]
-fn rows() -> Vec<Row> {
+pub fn rows() -> Vec<Row> {
     let row = |name, acts, invoke, stream| Row { name, acts, invoke, stream };
     let same = |name, acts, expected: fn() -> Expected| row(name, acts, expected(), expected());
     let ms = Duration::from_millis;
@@ -294,111 +279,4 @@ fn rows() -> Vec<Row> {
             || Fails("rejected", Some(400), "400 Bad Request without a type", 1),
         ),
     ]
-}
-
-#[tokio::test]
-async fn of_whole_answers() {
-    check(Invoke).await;
-}
-
-#[tokio::test]
-async fn of_streams() {
-    check(Stream).await;
-}
-
-async fn check(operation: Operation) {
-    let rows = rows();
-    assert!(rows.len() >= 40, "{} rows", rows.len());
-    let scripts: HashMap<String, Vec<Act>> =
-        rows.iter().map(|row| (row.name.to_owned(), script(&row.acts, operation))).collect();
-    let silences = scripts.values().filter(|acts| matches!(acts.last(), Some(Silence))).count();
-    let raw = Raw::start(scripts).await;
-    let fixture = Fixture::with(json!({
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": raw.url(),
-        "BEDROCK_TIMEOUT_MS": TIMEOUT_MS,
-        "BEDROCK_STALL_MS": STALL_MS,
-    }))
-    .await;
-    let wrong: Vec<String> = join_all(rows.iter().map(async |row| {
-        let expected = if operation == Invoke { &row.invoke } else { &row.stream };
-        let problem = problem(&fixture, &raw, operation, row.name, expected).await;
-        problem.map(|problem| format!("{}: {problem}", row.name))
-    }))
-    .await
-    .into_iter()
-    .flatten()
-    .collect();
-    assert!(
-        wrong.is_empty(),
-        "{operation:?}: {} of {}\n{}",
-        wrong.len(),
-        rows.len(),
-        wrong.join("\n")
-    );
-    fixture.becomes("all are left", || raw.left() >= silences).await;
-    assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
-    let answer = fixture.worker.prompt("good").await;
-    assert_eq!(answer.status, if operation == Invoke { 200 } else { 500 }, "{answer}");
-}
-
-/// What is not as expected.
-async fn problem(
-    fixture: &Fixture,
-    raw: &Raw,
-    operation: Operation,
-    prompt: &str,
-    expected: &Expected,
-) -> Option<String> {
-    let mut events = Vec::new();
-    let head: Answer = match operation {
-        Invoke => fixture.worker.prompt(prompt).await,
-        Stream => {
-            let mut answer = fixture.worker.stream(prompt).await;
-            if answer.head.status == 200 {
-                events = answer.rest().await;
-            }
-            answer.head
-        }
-    };
-    let line = fixture.worker.log_line(head.request_id()).await;
-    let calls = raw.calls(prompt);
-    let body: Value = serde_json::from_str(&head.body).unwrap_or_default();
-    let last = events.last();
-    let seen = format!("{head}\n{line}\n{last:?}\n{calls} calls");
-    let error = line["error"].as_str().unwrap_or_default();
-    let code = head.header("x-error-code");
-    let is_so = match expected {
-        Good => {
-            let text = last.map_or(&body["generated_text"], |last| &last.data["generated_text"]);
-            head.status == 200 && text == "はい" && line["outcome"] == "ok" && calls == 1
-        }
-        Fails(expected, upstream_status, start, expected_calls) => {
-            let words =
-                if ["invalid_response", "truncated"].contains(expected) { INVALID } else { FAILED };
-            let retries = line["retries"].as_u64();
-            head.status == 500
-                && code == Some(expected)
-                && body == json!({ "input_prompt": prompt, "generated_text": words })
-                && head.header("x-bedrock-attempts") == Some(&*calls.to_string())
-                && head.header("retry-after").is_some()
-                    == (*expected == "unavailable" || *expected_calls == 3)
-                && calls == *expected_calls
-                && line["outcome"] == *expected
-                && line["status"] == 500
-                && line["level"] == "error"
-                && line["upstream_status"] == json!(upstream_status)
-                && retries == Some(calls as u64 - 1)
-                && error.starts_with(start)
-        }
-        Breaks(expected, start) => {
-            head.status == 200
-                && last.is_some_and(|last| last.name == "error" && last.data["code"] == *expected)
-                && events.iter().filter(|event| event.is_last()).count() == 1
-                && calls == 1
-                && line["outcome"] == *expected
-                && line["level"] == "error"
-                && error.starts_with(start)
-        }
-    };
-    (!is_so).then_some(seen)
 }

@@ -5,8 +5,8 @@
 use bedrock_stub::reply::tokens;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, payload};
-use crate::websocket::{BINARY, Message, TEXT};
+use crate::support::fixture::{Fixture, payload};
+use crate::support::websocket::{BINARY, Message, TEXT};
 
 const FAILED: &str = "Error: Bedrock invocation failed";
 const INVALID: &str = "Error: Invalid Bedrock response";

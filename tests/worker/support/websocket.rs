@@ -5,9 +5,9 @@
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::client::{Answer, Connection, PATIENCE};
-use crate::events::{Event, Story};
-use crate::workerd::Workerd;
+use super::client::{Answer, Connection, PATIENCE};
+use super::events::{Event, Story};
+use super::workerd::Workerd;
 
 /// The key and its answer of RFC 6455, section 1.3.
 const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: worker\r\nupgrade: websocket\r\n\

@@ -3,17 +3,17 @@
 //! Every request that is refused is sent without the body that it announces, so an answer shows
 //! that the body was not waited for.
 
-mod signatures;
-mod strangers;
+mod invalid_signatures;
+mod invalid_tokens;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::Answer;
-use crate::fixture::Fixture;
-use crate::issuer::Issuer;
-use crate::signer::{Call, KEY_ID, SECRET, at, sha256};
-use crate::workerd::Workerd;
+use crate::support::client::Answer;
+use crate::support::fixture::Fixture;
+use crate::support::issuer::Issuer;
+use crate::support::signer::{Call, KEY_ID, SECRET, at, sha256};
+use crate::support::workerd::Workerd;
 
 /// What `npm run token` prints, so to say.
 const TOKEN: &str = "bedge_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
@@ -124,8 +124,8 @@ async fn who_does_not_get_in() {
     let fixture = Fixture::with(bindings(&issuer)).await;
     let worker = &fixture.worker;
     let address = worker.address.to_string();
-    let rows = strangers::rows(&issuer);
-    let signed = signatures::rows(&address);
+    let rows = invalid_tokens::rows(&issuer);
+    let signed = invalid_signatures::rows(&address);
     let mut count = 0;
     let signed = signed.into_iter().map(|(case, request, it)| (case.to_owned(), request, it));
     for (case, request, expected) in rows.into_iter().chain(signed) {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::time::{Duration, Instant};
 
-use crate::fixture::Fixture;
+use crate::support::fixture::Fixture;
 
 /// What the Worker waits before it writes a comment.
 const IDLE: Duration = Duration::from_secs(15);

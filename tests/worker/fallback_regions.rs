@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::fixture::Fixture;
+use crate::support::fixture::Fixture;
 
 const TOKYO: &str = "ap-northeast-1";
 const VIRGINIA: &str = "us-east-1";

@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A running Worker. Dropping it ends it.
 pub struct Workerd {
     pub address: SocketAddr,
-    /// Of the door to the ledgers, in `ledger_door.js`.
+    /// Of the door to the ledgers, in `ledger_proxy.js`.
     pub door: SocketAddr,
     output: Arc<Output>,
     /// Held open for `UNTIL_INPUT_ENDS`.
@@ -256,7 +256,7 @@ fn prerequisites() -> Result<(PathBuf, PathBuf), &'static str> {
 /// What is in the configuration beside the Worker.
 const MODULES: [(&str, &str); 2] = [
     ("rate_limiter.js", include_str!("rate_limiter.js")),
-    ("ledger_door.js", include_str!("ledger_door.js")),
+    ("ledger_proxy.js", include_str!("ledger_proxy.js")),
 ];
 
 /// <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>
@@ -304,7 +304,7 @@ const config :Workerd.Config = (
       globalOutbound = "net",
     )),
     (name = "door", worker = (
-      modules = [(name = "ledger_door.js", esModule = embed "ledger_door.js")],
+      modules = [(name = "ledger_proxy.js", esModule = embed "ledger_proxy.js")],
       compatibilityDate = {date},
       bindings = [
         (name = "LEDGER",
@@ -346,4 +346,12 @@ fn compatibility() -> (String, Vec<String>) {
 fn quoted(text: &str) -> String {
     let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
     format!("\"{escaped}\"")
+}
+
+/// The memory of a process in bytes, where the system tells it as Linux does.
+pub fn resident(pid: u64) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes << 10)
 }

@@ -4,44 +4,12 @@
 //! Out of scope: how long a body may be (bodies.rs), paths and methods (routes.rs).
 
 use reqwest::Method;
-use serde_json::json;
 
-use crate::client::Answer;
-use crate::fixture::Fixture;
-use crate::workerd::Workerd;
+use crate::support::assertions::assert_refused;
+use crate::support::fixture::Fixture;
 
 const INVALID: (u16, &str) = (400, "invalid_request");
 const UNSUPPORTED: (u16, &str) = (415, "unsupported_media_type");
-
-/// The whole of a refusal: status, code, words, headers, and the same in the log.
-pub async fn assert_refused(
-    case: &str,
-    worker: &Workerd,
-    answer: &Answer,
-    (status, code): (u16, &str),
-    message: &str,
-) {
-    answer.assert_envelope(case, status, "", &format!("Error: {message}"));
-    assert_eq!(answer.header("x-error-code"), Some(code), "{case}: {answer}");
-    let mut names = vec!["content-type", "x-error-code", "x-request-id"];
-    if status == 405 {
-        names.insert(0, "allow");
-    }
-    assert_eq!(answer.header_names(), names, "{case}: {answer}");
-
-    let line = worker.log_line(answer.request_id()).await;
-    let expected = json!({
-        "level": "warn",
-        "outcome": code,
-        "status": status,
-        "request_id": answer.request_id(),
-        "model": "apac.anthropic.claude-sonnet-4-20250514-v1:0",
-        "region": "ap-northeast-1",
-        "retries": 0,
-        "total_ms": line["total_ms"],
-    });
-    assert_eq!(line, expected, "{case}");
-}
 
 #[tokio::test]
 async fn bodies_that_are_not_json() {

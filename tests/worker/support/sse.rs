@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::client::{Answer, Connection, PATIENCE};
-use crate::events::{Event, Story};
-use crate::workerd::Workerd;
+use super::client::{Answer, Connection, PATIENCE};
+use super::events::{Event, Story};
+use super::workerd::Workerd;
 
 /// An answer on its way.
 pub struct Sse<'a> {

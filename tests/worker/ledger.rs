@@ -1,0 +1,119 @@
+//! The ledgers that count what a caller uses.
+//!
+//! Out of scope: what a ledger makes of a message, day for day (`src/limits`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::support::fixture::Fixture;
+use crate::support::usage::{ANONYMOUS, assert_limited};
+use crate::support::workerd::Directory;
+
+/// The process is killed between a reservation and its settlement.
+#[tokio::test]
+async fn a_crash() {
+    let disk = Arc::new(Directory::new());
+    let bindings = json!({ "MONTHLY_TOKENS": 1000, "MAX_IN_FLIGHT": 2 });
+    let fixture = Fixture::on(disk.clone(), bindings.clone()).await;
+    let worker = &fixture.worker;
+    worker.prompt("hi").await;
+    let used = worker.settled_usage().await["this_month"]["used"].as_u64().unwrap();
+
+    let mut connection = worker.connect().await;
+    connection.post(&json!({ "prompt": "fault:slow:20000 crash", "max_tokens": 50 })).await;
+    while fixture.stub.requests().len() < 2 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    // A reservation whose deadline a test can wait for: the Worker's is a quarter of an hour.
+    let lease = Duration::from_secs(3);
+    let reserve =
+        json!({ "reserve": "short", "tokens": 300, "lease": lease.as_secs(), "max_in_flight": 2 });
+    let begun = Instant::now();
+    assert_eq!(worker.tell(ANONYMOUS, reserve.clone()).await["verdict"], "done");
+    drop(connection);
+    // With SIGKILL.
+    drop(fixture);
+
+    let fixture = Fixture::on(disk.clone(), bindings.clone()).await;
+    let worker = &fixture.worker;
+    let usage = worker.usage().await;
+    if begun.elapsed() < lease - Duration::from_secs(1) {
+        let month = &usage["this_month"];
+        assert_eq!(usage["in_flight"]["requests"], 2, "{usage}");
+        assert_eq!(
+            (&month["used"], &month["reserved"]),
+            (&json!(used), &json!(22 + 32 + 50 + 300))
+        );
+        assert_limited("still reserved", &worker.prompt("hi").await, "too_many_in_flight");
+    }
+    // Its deadline is in whole seconds.
+    sleep((lease + Duration::from_secs(1)).saturating_sub(begun.elapsed())).await;
+    let usage = worker.usage().await;
+    assert_eq!(usage["in_flight"]["requests"], 1, "{usage}");
+    assert_eq!(usage["this_month"]["reserved"], 22 + 32 + 50, "{usage}");
+    assert_eq!(worker.prompt("hi").await.status, 200);
+    // It was slow, not dead: what it has used counts.
+    worker.tell(ANONYMOUS, json!({ "settle": "short", "tokens": 77 })).await;
+    worker.tell(ANONYMOUS, json!({ "settle": "short", "tokens": 77 })).await;
+    drop(fixture);
+
+    let fixture = Fixture::on(disk, bindings).await;
+    let usage = fixture.worker.usage().await;
+    assert_eq!(usage["this_month"]["used"], used + used + 77, "{usage}");
+}
+
+/// Each caller has a ledger of its own.
+#[tokio::test]
+async fn accounts_are_apart() {
+    let Fixture { worker, stub: _stub } = Fixture::with(json!({ "MAX_IN_FLIGHT": 1 })).await;
+    let reserve = json!({ "reserve": "a", "tokens": 1, "lease": 900, "max_in_flight": 1 });
+    for account in ["token:alice", "jwt:alice", "token:bob"] {
+        assert_eq!(worker.tell(account, reserve.clone()).await["verdict"], "done", "{account}");
+        let mut second = reserve.clone();
+        second["reserve"] = json!("b");
+        let verdict = worker.tell(account, second).await["verdict"].clone();
+        assert_eq!(verdict, "too_many_in_flight", "{account}");
+    }
+    assert_eq!(worker.prompt("hi").await.status, 200);
+}
+
+/// Two hundred messages at once to one object.
+#[tokio::test]
+async fn an_object_takes_one_message_after_the_other() {
+    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
+    let worker = Arc::new(worker);
+    let mut replies = JoinSet::new();
+    for number in 0..200 {
+        let worker = worker.clone();
+        replies.spawn(async move {
+            let id = number.to_string();
+            let reserve =
+                json!({ "reserve": id, "tokens": 10, "lease": 900, "monthly_tokens": 1005 });
+            let verdict = worker.tell("token:many", reserve).await["verdict"].clone();
+            let settle = json!({ "settle": id, "tokens": 10 });
+            worker.tell("token:many", settle).await;
+            verdict
+        });
+    }
+    let verdicts = replies.join_all().await;
+    let count = |word: &str| verdicts.iter().filter(|it| **it == word).count();
+    assert_eq!((count("done"), count("monthly_tokens")), (100, 100));
+    let usage = worker.tell("token:many", json!({ "usage": true })).await;
+    assert_eq!(usage["this_month"]["used"], 1000, "{usage}");
+    assert_eq!(usage["in_flight"], 0, "{usage}");
+}
+
+#[tokio::test]
+async fn a_limit_without_a_binding_is_no_open_door() {
+    let bindings = json!({ "MAX_IN_FLIGHT": 1, "LEDGER": null });
+    let Fixture { worker, stub } = Fixture::with(bindings).await;
+    let answer = worker.prompt("hi").await;
+    answer.assert_envelope("no binding", 500, "hi", "Error: Internal server error");
+    let line = worker.log_line(answer.request_id()).await;
+    assert_eq!(line["error"], "LEDGER: this Host has no such binding");
+    assert!(stub.requests().is_empty());
+}

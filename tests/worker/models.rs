@@ -1,0 +1,50 @@
+//! The models that a caller may name.
+
+use serde_json::json;
+
+use crate::support::fixture::Fixture;
+
+#[tokio::test]
+async fn models() {
+    const DEFAULT: &str = "apac.anthropic.claude-sonnet-4-20250514-v1:0";
+    const OTHER: &str = "jp.anthropic.claude-sonnet-4-5-20250929-v1:0";
+    const ARN: &str =
+        "arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/a1b2";
+    let allowed = json!({ "ALLOWED_MODELS": format!("{OTHER}, {ARN}") });
+    let (fixture, closed) = (Fixture::with(allowed).await, Fixture::with(json!({})).await);
+    let cases = [
+        ("the default by name", &closed, DEFAULT, true),
+        ("another without a list", &closed, OTHER, false),
+        ("the default beside a list", &fixture, DEFAULT, true),
+        ("another", &fixture, OTHER, true),
+        ("an ARN", &fixture, ARN, true),
+        ("in capitals", &fixture, "JP.anthropic.claude-sonnet-4-5-20250929-v1:0", false),
+        ("a part of one", &fixture, "jp.anthropic.claude-sonnet-4-5", false),
+        ("the list", &fixture, "jp.anthropic.claude-sonnet-4-5-20250929-v1:0, x", false),
+        ("encoded", &fixture, "jp.anthropic.claude-sonnet-4-5-20250929-v1%3A0", false),
+        ("a path", &fixture, "../x", false),
+    ];
+    for (case, fixture, model, is_allowed) in cases {
+        let prompt = format!("model: {case}");
+        let body = json!({ "prompt": prompt, "model": model });
+        let answer = fixture.worker.post(body).await;
+        if is_allowed {
+            assert_eq!(answer.status, 200, "{case}: {answer}");
+            let path = model.replace(':', "%3A").replace('/', "%2F");
+            assert_eq!(fixture.received(&prompt).target, format!("/model/{path}/invoke"), "{case}");
+            let line = fixture.worker.log_line(answer.request_id()).await;
+            assert_eq!(line["model"], model, "{case}");
+        } else {
+            assert_eq!(answer.status, 403, "{case}: {answer}");
+            assert_eq!(answer.header("x-error-code"), Some("model_not_allowed"), "{case}");
+            assert!(!answer.body.contains(OTHER), "{case}: {answer}");
+        }
+    }
+    let body = json!({ "prompt": "another in events", "model": OTHER, "stream": true });
+    let answer = fixture.worker.post(body).await;
+    assert!(answer.body.contains(&format!(r#""model":"{OTHER}""#)), "{answer}");
+    for (case, model) in [("a number", json!(1)), ("nothing", json!(null)), ("blank", json!(" "))] {
+        let answer = fixture.worker.post(json!({ "prompt": "hi", "model": model })).await;
+        assert_eq!(answer.status, 400, "{case}: {answer}");
+    }
+}

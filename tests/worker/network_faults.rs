@@ -1,0 +1,133 @@
+//! What the network and what is between us and Bedrock can do: to both operations, and below HTTP.
+//! What Bedrock itself can do is in faults.rs and stream_faults.rs, in the same form.
+//!
+//! The rows run at once, with a deadline that leaves time for three attempts.
+
+mod cases;
+
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use self::cases::Expected::{self, Breaks, Fails, Good};
+use self::cases::Operation::{self, Invoke, Stream};
+use self::cases::{rows, script};
+use crate::support::client::Answer;
+use crate::support::fixture::Fixture;
+use crate::support::raw_server::Act::{self, Silence};
+use crate::support::raw_server::Raw;
+
+const FAILED: &str = "Error: Bedrock invocation failed";
+const INVALID: &str = "Error: Invalid Bedrock response";
+
+/// More than the waits before the second and the third attempt.
+const TIMEOUT_MS: u64 = 4000;
+const STALL_MS: u64 = 1000;
+
+#[tokio::test]
+async fn of_whole_answers() {
+    check(Invoke).await;
+}
+
+#[tokio::test]
+async fn of_streams() {
+    check(Stream).await;
+}
+
+async fn check(operation: Operation) {
+    let rows = rows();
+    assert!(rows.len() >= 40, "{} rows", rows.len());
+    let scripts: HashMap<String, Vec<Act>> =
+        rows.iter().map(|row| (row.name.to_owned(), script(&row.acts, operation))).collect();
+    let silences = scripts.values().filter(|acts| matches!(acts.last(), Some(Silence))).count();
+    let raw = Raw::start(scripts).await;
+    let fixture = Fixture::with(json!({
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": raw.url(),
+        "BEDROCK_TIMEOUT_MS": TIMEOUT_MS,
+        "BEDROCK_STALL_MS": STALL_MS,
+    }))
+    .await;
+    let wrong: Vec<String> = join_all(rows.iter().map(async |row| {
+        let expected = if operation == Invoke { &row.invoke } else { &row.stream };
+        let problem = problem(&fixture, &raw, operation, row.name, expected).await;
+        problem.map(|problem| format!("{}: {problem}", row.name))
+    }))
+    .await
+    .into_iter()
+    .flatten()
+    .collect();
+    assert!(
+        wrong.is_empty(),
+        "{operation:?}: {} of {}\n{}",
+        wrong.len(),
+        rows.len(),
+        wrong.join("\n")
+    );
+    fixture.becomes("all are left", || raw.left() >= silences).await;
+    assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
+    let answer = fixture.worker.prompt("good").await;
+    assert_eq!(answer.status, if operation == Invoke { 200 } else { 500 }, "{answer}");
+}
+
+/// What is not as expected.
+async fn problem(
+    fixture: &Fixture,
+    raw: &Raw,
+    operation: Operation,
+    prompt: &str,
+    expected: &Expected,
+) -> Option<String> {
+    let mut events = Vec::new();
+    let head: Answer = match operation {
+        Invoke => fixture.worker.prompt(prompt).await,
+        Stream => {
+            let mut answer = fixture.worker.stream(prompt).await;
+            if answer.head.status == 200 {
+                events = answer.rest().await;
+            }
+            answer.head
+        }
+    };
+    let line = fixture.worker.log_line(head.request_id()).await;
+    let calls = raw.calls(prompt);
+    let body: Value = serde_json::from_str(&head.body).unwrap_or_default();
+    let last = events.last();
+    let seen = format!("{head}\n{line}\n{last:?}\n{calls} calls");
+    let error = line["error"].as_str().unwrap_or_default();
+    let code = head.header("x-error-code");
+    let is_so = match expected {
+        Good => {
+            let text = last.map_or(&body["generated_text"], |last| &last.data["generated_text"]);
+            head.status == 200 && text == "はい" && line["outcome"] == "ok" && calls == 1
+        }
+        Fails(expected, upstream_status, start, expected_calls) => {
+            let words =
+                if ["invalid_response", "truncated"].contains(expected) { INVALID } else { FAILED };
+            let retries = line["retries"].as_u64();
+            head.status == 500
+                && code == Some(expected)
+                && body == json!({ "input_prompt": prompt, "generated_text": words })
+                && head.header("x-bedrock-attempts") == Some(&*calls.to_string())
+                && head.header("retry-after").is_some()
+                    == (*expected == "unavailable" || *expected_calls == 3)
+                && calls == *expected_calls
+                && line["outcome"] == *expected
+                && line["status"] == 500
+                && line["level"] == "error"
+                && line["upstream_status"] == json!(upstream_status)
+                && retries == Some(calls as u64 - 1)
+                && error.starts_with(start)
+        }
+        Breaks(expected, start) => {
+            head.status == 200
+                && last.is_some_and(|last| last.name == "error" && last.data["code"] == *expected)
+                && events.iter().filter(|event| event.is_last()).count() == 1
+                && calls == 1
+                && line["outcome"] == *expected
+                && line["level"] == "error"
+                && error.starts_with(start)
+        }
+    };
+    (!is_so).then_some(seen)
+}

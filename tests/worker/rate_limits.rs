@@ -1,0 +1,62 @@
+//! How many requests a caller may make.
+//!
+//! Out of scope: Cloudflare's own rate limiter (tests/dev.rs).
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::fixture::Fixture;
+use crate::support::usage::assert_limited;
+
+#[tokio::test]
+async fn a_limit_that_does_not_answer_is_not_waited_for() {
+    let Fixture { worker, stub } = Fixture::with(json!({ "RATE_LIMITER": 0 })).await;
+    let answer = worker.prompt("hi").await;
+    let message = "Error: what you may use cannot be looked up for now";
+    answer.assert_envelope("no answer", 503, "", message);
+    assert_eq!(answer.header("x-error-code"), Some("limits_unavailable"), "{answer}");
+    let line = worker.log_line(answer.request_id()).await;
+    assert_eq!(line["error"], "RATE_LIMITER: it took too long", "{line}");
+    assert_eq!(stub.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn requests_beyond_the_rate_are_refused() {
+    let bindings = json!({ "RATE_LIMITER": 3, "RATE_LIMIT_PERIOD": "10" });
+    let Fixture { worker, stub } = Fixture::with(bindings).await;
+    let from = |address: &str| {
+        let request = worker.request(Method::POST, "/").header("cf-connecting-ip", address);
+        worker.send(request.json(&json!({ "prompt": "hi" })))
+    };
+    for number in 0..5 {
+        let answer = from("192.0.2.1").await;
+        if number < 3 {
+            assert_eq!(answer.status, 200, "{answer}");
+        } else {
+            let message = "Error: too many requests";
+            answer.assert_envelope("one too many", 429, "", message);
+            assert_limited("one too many", &answer, "rate_limited");
+            assert_eq!(answer.header("retry-after"), Some("10"), "{answer}");
+        }
+    }
+    assert_eq!(stub.requests().len(), 3);
+    assert_eq!(from("192.0.2.2").await.status, 200);
+    assert_eq!(worker.health().await.status, 200);
+
+    // A WebSocket is no way around it: each message counts.
+    let mut socket = worker.socket().await;
+    for _ in 0..4 {
+        socket.prompt("hi").await;
+    }
+    let mut ends = Vec::new();
+    while ends.len() < 4 {
+        let event = socket.event().await;
+        if ["done", "error"].contains(&&*event.name) {
+            ends.push(event);
+        }
+    }
+    let names: Vec<_> = ends.iter().map(|event| &*event.name).collect();
+    assert_eq!(names, ["done", "done", "done", "error"]);
+    assert_eq!(ends[3].data["code"], "rate_limited");
+    assert_eq!(ends[3].data["retryable"], true);
+}
