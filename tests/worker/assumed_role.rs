@@ -32,10 +32,10 @@ fn assert_private(fixture: &Fixture) {
 async fn the_stored_key_is_only_good_for_sts() {
     let fixture = with_role(json!({}), Settings::default()).await;
     for prompt in ["by a role", "and again"] {
-        let answer = fixture.worker.prompt(prompt).await;
-        assert_eq!(answer.status, 200, "{answer}\n{}", fixture.worker.output());
-        assert_eq!(answer.header("x-bedrock-attempts"), Some("1"), "{answer}");
-        let received = fixture.received(prompt);
+        let response = fixture.worker.prompt(prompt).await;
+        assert_eq!(response.status, 200, "{response}\n{}", fixture.worker.output());
+        assert_eq!(response.header("x-bedrock-attempts"), Some("1"), "{response}");
+        let received = fixture.bedrock_request(prompt);
         let authorization = received.header("authorization").unwrap();
         assert!(authorization.contains("Credential=ASIASTANDIN000000001/"), "{authorization}");
         assert!(received.header("x-amz-security-token").unwrap().starts_with("FwoGZX"));
@@ -52,8 +52,8 @@ async fn fifty_at_first_make_one_call_of_sts() {
     let settings = Settings { sts_delay: Duration::from_millis(500), ..Settings::default() };
     let fixture = with_role(json!({}), settings).await;
     let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
-    for answer in join_all((0..50).map(ask)).await {
-        assert_eq!(answer.status, 200, "{answer}");
+    for response in join_all((0..50).map(ask)).await {
+        assert_eq!(response.status, 200, "{response}");
     }
     assert_eq!(fixture.stub.sts_calls(), 1);
 }
@@ -65,15 +65,15 @@ async fn the_others_go_on_when_the_one_leaves() {
     let fixture = with_role(json!({}), settings).await;
     let mut first = fixture.worker.connect().await;
     first.post(&json!({ "prompt": "the first" })).await;
-    fixture.becomes("STS is asked", || fixture.stub.sts_calls() == 1).await;
+    fixture.wait_until("STS is asked", || fixture.stub.sts_calls() == 1).await;
     let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
     let leave = async {
         sleep(Duration::from_millis(300)).await;
         first.reset();
     };
-    let (answers, ()) = tokio::join!(join_all((0..49).map(ask)), leave);
-    for answer in answers {
-        assert_eq!(answer.status, 200, "{answer}");
+    let (responses, ()) = tokio::join!(join_all((0..49).map(ask)), leave);
+    for response in responses {
+        assert_eq!(response.status, 200, "{response}");
     }
     assert_eq!(fixture.stub.sts_calls(), 2);
     // Of the first: nobody was told a status.
@@ -95,11 +95,11 @@ async fn they_are_replaced_by_one_while_the_others_go_on() {
     assert_eq!(fixture.worker.prompt("the first").await.status, 200);
     sleep(Duration::from_millis(2500)).await;
     let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
-    let answers = join_all((0..20).map(ask)).await;
+    let responses = join_all((0..20).map(ask)).await;
     let mut waited = 0;
-    for answer in answers {
-        assert_eq!(answer.status, 200, "{answer}");
-        let line = fixture.worker.log_line(answer.request_id()).await;
+    for response in responses {
+        assert_eq!(response.status, 200, "{response}");
+        let line = fixture.worker.log_line(response.request_id()).await;
         waited += usize::from(line["upstream_ms"].as_u64().unwrap() >= 700);
     }
     assert_eq!((fixture.stub.sts_calls(), waited), (2, 1));
@@ -110,14 +110,14 @@ async fn what_bedrock_calls_expired_is_replaced() {
     let fixture = with_role(json!({}), Settings::default()).await;
     assert_eq!(fixture.worker.prompt("before").await.status, 200);
     fixture.stub.expire_keys();
-    let answer = fixture.worker.prompt("after").await;
-    assert_eq!(answer.status, 200, "{answer}");
-    assert_eq!(answer.header("x-bedrock-attempts"), Some("2"), "{answer}");
+    let response = fixture.worker.prompt("after").await;
+    assert_eq!(response.status, 200, "{response}");
+    assert_eq!(response.header("x-bedrock-attempts"), Some("2"), "{response}");
     assert_eq!(fixture.stub.sts_calls(), 2);
     // Also before a stream's first frame.
     fixture.stub.expire_keys();
-    let story = fixture.worker.stream("a stream").await.story("a stream").await;
-    assert_eq!(story.end.name, "done", "{story}");
+    let reply = fixture.worker.stream("a stream").await.reply("a stream").await;
+    assert_eq!(reply.last.name, "done", "{reply}");
     assert_eq!(fixture.stub.sts_calls(), 3);
     assert_private(&fixture);
 }
@@ -139,14 +139,18 @@ async fn sts_fails() {
             let bindings = json!({ "BEDROCK_TIMEOUT_MS": 6000 });
             let fixture = with_role(bindings, Settings::default()).await;
             fixture.stub.fail_sts(faults);
-            let answer = fixture.worker.prompt("by a role").await;
-            assert_eq!((answer.status, answer.header("x-error-code")), (status, code), "{case}");
+            let response = fixture.worker.prompt("by a role").await;
+            assert_eq!(
+                (response.status, response.header("x-error-code")),
+                (status, code),
+                "{case}"
+            );
             assert_eq!(fixture.stub.sts_calls(), calls, "{case}");
-            let line = fixture.worker.log_line(answer.request_id()).await;
+            let line = fixture.worker.log_line(response.request_id()).await;
             assert_eq!(line["outcome"], code.unwrap_or("ok"), "{case}: {line}");
             if let Some(error) = line["error"].as_str() {
                 assert!(error.starts_with("cannot assume the role: "), "{case}: {line}");
-                assert_eq!(answer.header("x-bedrock-attempts"), None, "{case}: {answer}");
+                assert_eq!(response.header("x-bedrock-attempts"), None, "{case}: {response}");
             }
             assert_private(&fixture);
         };
@@ -160,9 +164,9 @@ async fn a_wrong_secret() {
         Settings::default(),
     )
     .await;
-    let answer = fixture.worker.prompt("by a role").await;
-    assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{answer}");
-    let line = fixture.worker.log_line(answer.request_id()).await;
+    let response = fixture.worker.prompt("by a role").await;
+    assert_eq!(response.header("x-error-code"), Some("access_denied"), "{response}");
+    let line = fixture.worker.log_line(response.request_id()).await;
     let start = "cannot assume the role: 403 Forbidden SignatureDoesNotMatch: the canonical \
                  request is the same, so the secret access key is not\n";
     assert!(line["error"].as_str().unwrap().starts_with(start), "{line}");

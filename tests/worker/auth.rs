@@ -9,10 +9,10 @@ mod invalid_tokens;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::client::Answer;
+use crate::support::client::Response;
 use crate::support::fixture::Fixture;
 use crate::support::issuer::Issuer;
-use crate::support::signer::{Call, KEY_ID, SECRET, at, sha256};
+use crate::support::signer::{CLIENT_KEY_ID, CLIENT_SECRET, UnsignedRequest, amz_date, sha256_hex};
 use crate::support::workerd::Workerd;
 
 /// What `npm run token` prints, so to say.
@@ -27,10 +27,10 @@ const CHALLENGE: &str = r#"Bearer realm="bedrock-edge", AWS4-HMAC-SHA256"#;
 pub fn bindings(issuer: &Issuer) -> Value {
     json!({
         "AUTH": null,
-        "API_TOKENS": format!("ci:{}\nphone:{}", sha256(TOKEN), sha256(OTHER_TOKEN)),
+        "API_TOKENS": format!("ci:{}\nphone:{}", sha256_hex(TOKEN), sha256_hex(OTHER_TOKEN)),
         "JWT_ISSUER": issuer.url,
         "JWT_AUDIENCE": "bedrock-edge second",
-        "CLIENT_KEYS": format!("{KEY_ID}:{SECRET}, EDGEI44QH8DHBEXAMPLE:{}", SECRET.replace('e', "f")),
+        "CLIENT_KEYS": format!("{CLIENT_KEY_ID}:{CLIENT_SECRET}, EDGEI44QH8DHBEXAMPLE:{}", CLIENT_SECRET.replace('e', "f")),
         "ALLOWED_ORIGINS": format!("{PAGE} http://localhost:3000"),
     })
 }
@@ -54,11 +54,11 @@ struct Request {
 }
 
 impl Request {
-    fn with(headers: Vec<(String, String)>) -> Self {
+    fn new(headers: Vec<(String, String)>) -> Self {
         Self { method: "POST", target: "/".to_owned(), headers, body: None }
     }
 
-    async fn send(&self, worker: &Workerd) -> Answer {
+    async fn send(&self, worker: &Workerd) -> Response {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.headers.iter().any(|(name, _)| name == "host") {
             head += "host: worker\r\n";
@@ -73,47 +73,47 @@ impl Request {
         head += "\r\n";
         let mut connection = worker.connect().await;
         connection.write(head + self.body.as_deref().unwrap_or_default()).await;
-        connection.answer().await
+        connection.response().await
     }
 }
 
 /// Its status and error code, and what it says to a SigV4 client.
 enum Expected {
     /// 401, and nothing more.
-    Stranger,
+    Unauthorized,
     /// 401, and this type of AWS's.
-    Aws(&'static str),
+    AwsError(&'static str),
     /// 403
     Forbidden,
 }
-use Expected::{Aws, Forbidden, Stranger};
+use Expected::{AwsError, Forbidden, Unauthorized};
 
-const INCOMPLETE: Expected = Aws("IncompleteSignatureException");
-const INVALID: Expected = Aws("InvalidSignatureException");
+const INCOMPLETE: Expected = AwsError("IncompleteSignatureException");
+const INVALID: Expected = AwsError("InvalidSignatureException");
 
-async fn assert_refused(case: &str, worker: &Workerd, answer: &Answer, expected: &Expected) {
+async fn assert_rejected(case: &str, worker: &Workerd, response: &Response, expected: &Expected) {
     let (status, code) = match expected {
-        Stranger | Aws(_) => (401, "unauthorized"),
+        Unauthorized | AwsError(_) => (401, "unauthorized"),
         Forbidden => (403, "forbidden"),
     };
-    assert_eq!(answer.status, status, "{case}: {answer}");
-    assert_eq!(answer.header("x-error-code"), Some(code), "{case}: {answer}");
+    assert_eq!(response.status, status, "{case}: {response}");
+    assert_eq!(response.header("x-error-code"), Some(code), "{case}: {response}");
     let challenge = (status == 401).then_some(CHALLENGE);
-    assert_eq!(answer.header("www-authenticate"), challenge, "{case}: {answer}");
-    let kind = if let Aws(kind) = expected { Some(*kind) } else { None };
-    assert_eq!(answer.header("x-amzn-errortype"), kind, "{case}: {answer}");
-    assert_eq!(answer.header("cache-control"), Some("no-store"), "{case}: {answer}");
-    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{case}: {answer}");
-    let body: Value = serde_json::from_str(&answer.body).unwrap();
-    assert_eq!(body["input_prompt"], "", "{case}: {answer}");
-    if let Stranger = expected {
-        answer.assert_envelope(case, 401, "", "Error: Unauthorized");
+    assert_eq!(response.header("www-authenticate"), challenge, "{case}: {response}");
+    let kind = if let AwsError(kind) = expected { Some(*kind) } else { None };
+    assert_eq!(response.header("x-amzn-errortype"), kind, "{case}: {response}");
+    assert_eq!(response.header("cache-control"), Some("no-store"), "{case}: {response}");
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{case}: {response}");
+    let body: Value = serde_json::from_str(&response.body).unwrap();
+    assert_eq!(body["input_prompt"], "", "{case}: {response}");
+    if let Unauthorized = expected {
+        response.assert_envelope(case, 401, "", "Error: Unauthorized");
     }
-    let line = worker.log_line(answer.request_id()).await;
+    let line = worker.log_line(response.request_id()).await;
     assert_eq!(line["outcome"], code, "{case}: {line}");
     match expected {
         // The log says what was wrong.
-        Stranger | Aws(_) => assert!(line["error"].is_string(), "{case}: {line}"),
+        Unauthorized | AwsError(_) => assert!(line["error"].is_string(), "{case}: {line}"),
         Forbidden => assert_eq!(line["caller"], "token:ci", "{case}: {line}"),
     }
 }
@@ -121,23 +121,24 @@ async fn assert_refused(case: &str, worker: &Workerd, answer: &Answer, expected:
 #[tokio::test]
 async fn who_does_not_get_in() {
     let issuer = Issuer::start().await;
-    let fixture = Fixture::with(bindings(&issuer)).await;
+    let fixture = Fixture::with_bindings(bindings(&issuer)).await;
     let worker = &fixture.worker;
     let address = worker.address.to_string();
-    let rows = invalid_tokens::rows(&issuer);
-    let signed = invalid_signatures::rows(&address);
+    let cases = invalid_tokens::cases(&issuer);
+    let signed = invalid_signatures::cases(&address);
     let mut count = 0;
     let signed = signed.into_iter().map(|(case, request, it)| (case.to_owned(), request, it));
-    for (case, request, expected) in rows.into_iter().chain(signed) {
-        let answer = request.send(worker).await;
-        assert_refused(&case, worker, &answer, &expected).await;
+    for (case, request, expected) in cases.into_iter().chain(signed) {
+        let response = request.send(worker).await;
+        assert_rejected(&case, worker, &response, &expected).await;
         count += 1;
     }
     assert!(count >= 60, "{count} rows");
     println!("{count} refused requests");
     assert!(fixture.stub.requests().is_empty());
     let output = worker.output();
-    for secret in [TOKEN, OTHER_TOKEN, SECRET, issuer.token("good"), issuer.token("expired")] {
+    for secret in [TOKEN, OTHER_TOKEN, CLIENT_SECRET, issuer.token("good"), issuer.token("expired")]
+    {
         assert!(!output.contains(secret), "a credential is in the log");
     }
 }
@@ -159,21 +160,21 @@ const ACCEPTED_JWTS: [(&str, &str); 13] = [
     ("Auth0's subject", "jwt:auth0|abc"),
 ];
 
-async fn assert_accepted(case: &str, worker: &Workerd, answer: &Answer, caller: &str) {
-    assert_eq!(answer.status, 200, "{case}: {answer}");
-    assert_eq!(answer.header("cache-control"), Some("no-store"), "{case}: {answer}");
-    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{case}: {answer}");
-    let line = worker.log_line(answer.request_id()).await;
+async fn assert_accepted(case: &str, worker: &Workerd, response: &Response, caller: &str) {
+    assert_eq!(response.status, 200, "{case}: {response}");
+    assert_eq!(response.header("cache-control"), Some("no-store"), "{case}: {response}");
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{case}: {response}");
+    let line = worker.log_line(response.request_id()).await;
     assert_eq!(line["caller"], caller, "{case}: {line}");
 }
 
 #[tokio::test]
 async fn who_gets_in() {
     let issuer = Issuer::start().await;
-    let fixture = Fixture::with(bindings(&issuer)).await;
+    let fixture = Fixture::with_bindings(bindings(&issuer)).await;
     let worker = &fixture.worker;
     let token = |name| bearer(issuer.token(name));
-    let rows = ACCEPTED_JWTS.map(|(name, caller)| (name, vec![token(name)], caller));
+    let cases = ACCEPTED_JWTS.map(|(name, caller)| (name, vec![token(name)], caller));
     let others = vec![
         ("a token", vec![bearer(TOKEN)], "token:ci"),
         ("another token", vec![bearer(OTHER_TOKEN)], "token:phone"),
@@ -197,32 +198,32 @@ async fn who_gets_in() {
             "token:ci",
         ),
     ];
-    for (case, headers, caller) in rows.into_iter().chain(others) {
-        let mut request = Request::with(headers);
+    for (case, headers, caller) in cases.into_iter().chain(others) {
+        let mut request = Request::new(headers);
         request.body = Some(BODY.to_owned());
-        let answer = request.send(worker).await;
-        assert_accepted(case, worker, &answer, caller).await;
+        let response = request.send(worker).await;
+        assert_accepted(case, worker, &response, caller).await;
     }
     let address = worker.address.to_string();
-    let call = || Call::new(&address, BODY);
+    let call = || UnsignedRequest::new(&address, BODY);
     for (case, call) in [
         ("SigV4", call()),
-        ("SigV4 with the hash", call().hashed()),
+        ("SigV4 with the hash", call().with_body_hash()),
         ("SigV4 for API Gateway", call().with(|it| it.service = "execute-api".into())),
         ("SigV4 for Lambda", call().with(|it| it.service = "lambda".into())),
-        ("SigV4 four minutes late", call().with(|it| it.time = at(-240))),
-        ("SigV4 four minutes early", call().with(|it| it.time = at(240))),
+        ("SigV4 four minutes late", call().with(|it| it.time = amz_date(-240))),
+        ("SigV4 four minutes early", call().with(|it| it.time = amz_date(240))),
         ("SigV4 with a query", call().with(|it| it.target = "/?b=2&a=%7e+%20&c&a=1".into())),
         (
             "SigV4 with more headers",
             call().header("content-type", "application/json").header("x-a", "a  b"),
         ),
     ] {
-        let mut request = Request::with(call.signed());
+        let mut request = Request::new(call.signed_headers());
         request.target.clone_from(&call.target);
         request.body = Some(call.body.clone());
-        let answer = request.send(worker).await;
-        assert_accepted(case, worker, &answer, &format!("key:{KEY_ID}")).await;
+        let response = request.send(worker).await;
+        assert_accepted(case, worker, &response, &format!("key:{CLIENT_KEY_ID}")).await;
     }
     // Whoever is known is told more.
     for (method, target, status) in [
@@ -237,27 +238,27 @@ async fn who_gets_in() {
             headers: vec![bearer(TOKEN)],
             body: Some(String::new()),
         };
-        let answer = request.send(worker).await;
-        assert_eq!(answer.status, status, "{method} {target}: {answer}");
+        let response = request.send(worker).await;
+        assert_eq!(response.status, status, "{method} {target}: {response}");
     }
 }
 
 #[tokio::test]
 async fn with_nothing_configured_nobody_gets_in() {
-    let fixture = Fixture::with(json!({ "AUTH": null })).await;
+    let fixture = Fixture::with_bindings(json!({ "AUTH": null })).await;
     let worker = &fixture.worker;
     let health = worker.send(worker.request(Method::GET, "/healthz")).await;
     health.assert_envelope("health", 200, "", "ok");
     for (case, headers) in [
         ("nothing", vec![]),
         ("a token", vec![bearer(TOKEN)]),
-        ("a signature", Call::new("worker", BODY).signed()),
+        ("a signature", UnsignedRequest::new("worker", BODY).signed_headers()),
     ] {
-        let answer = Request::with(headers).send(worker).await;
-        answer.assert_envelope(case, 401, "", "Error: Unauthorized");
-        let challenge = answer.header("www-authenticate");
-        assert_eq!(challenge, Some(r#"Bearer realm="bedrock-edge""#), "{case}: {answer}");
-        let line = worker.log_line(answer.request_id()).await;
+        let response = Request::new(headers).send(worker).await;
+        response.assert_envelope(case, 401, "", "Error: Unauthorized");
+        let challenge = response.header("www-authenticate");
+        assert_eq!(challenge, Some(r#"Bearer realm="bedrock-edge""#), "{case}: {response}");
+        let line = worker.log_line(response.request_id()).await;
         if case == "nothing" {
             assert_eq!(
                 line["error"],
@@ -274,24 +275,24 @@ async fn a_required_scope() {
     let issuer = Issuer::start().await;
     let mut bindings = bindings(&issuer);
     bindings["JWT_REQUIRED_SCOPE"] = "chat".into();
-    let fixture = Fixture::with(bindings).await;
+    let fixture = Fixture::with_bindings(bindings).await;
     let worker = &fixture.worker;
     for name in ["the scope", "the scope in scp"] {
-        let mut request = Request::with(vec![bearer(issuer.token(name))]);
+        let mut request = Request::new(vec![bearer(issuer.token(name))]);
         request.body = Some(BODY.to_owned());
-        let answer = request.send(worker).await;
-        assert_accepted(name, worker, &answer, "jwt:alice").await;
+        let response = request.send(worker).await;
+        assert_accepted(name, worker, &response, "jwt:alice").await;
     }
     for name in ["another scope", "no scope"] {
-        let answer = Request::with(vec![bearer(issuer.token(name))]).send(worker).await;
-        answer.assert_envelope(name, 403, "", "Error: the token lacks the scope chat");
-        assert_eq!(answer.header("x-error-code"), Some("forbidden"), "{name}: {answer}");
+        let response = Request::new(vec![bearer(issuer.token(name))]).send(worker).await;
+        response.assert_envelope(name, 403, "", "Error: the token lacks the scope chat");
+        assert_eq!(response.header("x-error-code"), Some("forbidden"), "{name}: {response}");
         assert_eq!(
-            answer.header("www-authenticate"),
+            response.header("www-authenticate"),
             Some(r#"Bearer realm="bedrock-edge", error="insufficient_scope", scope="chat""#),
-            "{name}: {answer}"
+            "{name}: {response}"
         );
-        let line = worker.log_line(answer.request_id()).await;
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["caller"], "jwt:alice", "{name}: {line}");
     }
     assert_eq!(fixture.stub.requests().len(), 2);
@@ -310,22 +311,23 @@ async fn what_the_scripts_issue_gets_in() {
     let [token, api_tokens] = &*printed("token.mjs", "ci") else { panic!() };
     assert!(token.starts_with("bedge_") && token.len() == 49, "{token}");
     let [id, secret, client_keys] = &*printed("client-key.mjs", "") else { panic!() };
-    let fixture = Fixture::with(json!({
+    let fixture = Fixture::with_bindings(json!({
         "AUTH": null,
         "API_TOKENS": api_tokens,
         "CLIENT_KEYS": client_keys,
     }))
     .await;
     let worker = &fixture.worker;
-    let call = Call::new(&worker.address.to_string(), BODY).with(|it| {
+    let call = UnsignedRequest::new(&worker.address.to_string(), BODY).with(|it| {
         it.id = id.split_once('=').unwrap().1.to_owned();
         it.secret = secret.split_once('=').unwrap().1.to_owned();
     });
     let caller = format!("key:{}", call.id);
-    for (headers, caller) in [(vec![bearer(token)], "token:ci"), (call.signed(), &*caller)] {
-        let mut request = Request::with(headers);
+    for (headers, caller) in [(vec![bearer(token)], "token:ci"), (call.signed_headers(), &*caller)]
+    {
+        let mut request = Request::new(headers);
         request.body = Some(BODY.to_owned());
-        let answer = request.send(worker).await;
-        assert_accepted("issued", worker, &answer, caller).await;
+        let response = request.send(worker).await;
+        assert_accepted("issued", worker, &response, caller).await;
     }
 }

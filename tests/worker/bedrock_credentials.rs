@@ -24,11 +24,11 @@ fn temporary_bindings() -> Value {
 #[tokio::test]
 async fn temporary_credentials() {
     let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
-    let fixture = Fixture::with_stub(temporary_bindings(), settings).await;
-    let answer = fixture.worker.prompt("for an hour").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let fixture = Fixture::with_stub_settings(temporary_bindings(), settings).await;
+    let response = fixture.worker.prompt("for an hour").await;
+    assert_eq!(response.status, 200, "{response}");
 
-    let received = fixture.received("for an hour");
+    let received = fixture.bedrock_request("for an hour");
     assert_eq!(
         header_names(&received),
         [
@@ -48,18 +48,18 @@ async fn temporary_credentials() {
 #[tokio::test]
 async fn a_refused_signature_is_logged_without_the_token() {
     let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
-    let fixture = Fixture::with_stub(temporary_bindings(), settings).await;
-    let answer = fixture.worker.prompt("fault:bad_signature").await;
-    answer.assert_envelope(
+    let fixture = Fixture::with_stub_settings(temporary_bindings(), settings).await;
+    let response = fixture.worker.prompt("fault:bad_signature").await;
+    response.assert_envelope(
         "bad_signature",
         500,
         "fault:bad_signature",
         "Error: Bedrock invocation failed",
     );
 
-    let line = fixture.worker.log_line(answer.request_id()).await;
+    let line = fixture.worker.log_line(response.request_id()).await;
     let error = line["error"].as_str().unwrap();
-    let received = fixture.received("fault:bad_signature");
+    let received = fixture.bedrock_request("fault:bad_signature");
     let date = received.header("x-amz-date").unwrap();
     // The rest is what one looks for: which headers, which path, which time.
     let canonical = format!(
@@ -79,7 +79,7 @@ async fn a_refused_signature_is_logged_without_the_token() {
 #[tokio::test]
 async fn a_refused_signature_tells_the_first_line_that_differs() {
     let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
-    let fixture = Fixture::with_stub(temporary_bindings(), settings).await;
+    let fixture = Fixture::with_stub_settings(temporary_bindings(), settings).await;
     let host = fixture.stub.url().replace("http://", "");
     let cases = [
         (
@@ -102,11 +102,15 @@ async fn a_refused_signature_tells_the_first_line_that_differs() {
     ];
     for (header, difference) in cases {
         let prompt = format!("fault:bad_signature:{header}");
-        for answer in
+        for response in
             [fixture.worker.prompt(&prompt).await, fixture.worker.stream(&prompt).await.head]
         {
-            assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{header}: {answer}");
-            let line = fixture.worker.log_line(answer.request_id()).await;
+            assert_eq!(
+                response.header("x-error-code"),
+                Some("access_denied"),
+                "{header}: {response}"
+            );
+            let line = fixture.worker.log_line(response.request_id()).await;
             let start = format!("403 Forbidden InvalidSignatureException: {difference}");
             let error = line["error"].as_str().unwrap();
             assert!(error.starts_with(&start), "{header}: {error}");
@@ -119,11 +123,11 @@ async fn a_refused_signature_tells_the_first_line_that_differs() {
 async fn an_api_key_wins_over_a_signature() {
     let settings = Settings { api_keys: vec![API_KEY.to_owned()], ..Settings::default() };
     let bindings = json!({ "AWS_BEARER_TOKEN_BEDROCK": API_KEY });
-    let fixture = Fixture::with_stub(bindings, settings).await;
-    let answer = fixture.worker.prompt("with a key").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let fixture = Fixture::with_stub_settings(bindings, settings).await;
+    let response = fixture.worker.prompt("with a key").await;
+    assert_eq!(response.status, 200, "{response}");
 
-    let received = fixture.received("with a key");
+    let received = fixture.bedrock_request("with a key");
     assert_eq!(
         header_names(&received),
         ["accept", "authorization", "content-length", "content-type", "host"]
@@ -163,12 +167,12 @@ async fn what_bedrock_does_not_know_is_refused() {
         ),
     ];
     for (case, bindings, error) in cases {
-        let Fixture { worker, stub: _stub } = Fixture::with(bindings.clone()).await;
-        let answer = worker.prompt("let me in").await;
-        answer.assert_envelope(case, 500, "let me in", "Error: Bedrock invocation failed");
-        assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{case}: {answer}");
+        let Fixture { worker, stub: _stub } = Fixture::with_bindings(bindings.clone()).await;
+        let response = worker.prompt("let me in").await;
+        response.assert_envelope(case, 500, "let me in", "Error: Bedrock invocation failed");
+        assert_eq!(response.header("x-error-code"), Some("access_denied"), "{case}: {response}");
 
-        let line = worker.log_line(answer.request_id()).await;
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(
             (&line["outcome"], &line["upstream_status"]),
             (&json!("access_denied"), &json!(403)),

@@ -3,30 +3,30 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::client::Answer;
+use crate::support::client::Response;
 use crate::support::fixture::Fixture;
-use crate::support::signer::sha256;
-use crate::support::websocket::Protocol;
+use crate::support::signer::sha256_hex;
+use crate::support::websocket::Subprotocol;
 
 const PAGE: &str = "https://app.example.com";
 const TOKEN: &str = "bedge_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
 async fn fixture() -> Fixture {
-    Fixture::with(json!({
+    Fixture::with_bindings(json!({
         "AUTH": null,
-        "API_TOKENS": format!("page:{}", sha256(TOKEN)),
+        "API_TOKENS": format!("page:{}", sha256_hex(TOKEN)),
         "ALLOWED_ORIGINS": format!("{PAGE}, http://localhost:3000"),
     }))
     .await
 }
 
-fn assert_readable(case: &str, answer: &Answer) {
-    assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE), "{case}: {answer}");
-    assert_eq!(answer.header("vary"), Some("Origin"), "{case}: {answer}");
-    assert_eq!(answer.header("access-control-allow-credentials"), None, "{case}: {answer}");
-    let exposed = answer.header("access-control-expose-headers").unwrap_or_default();
+fn assert_readable(case: &str, response: &Response) {
+    assert_eq!(response.header("access-control-allow-origin"), Some(PAGE), "{case}: {response}");
+    assert_eq!(response.header("vary"), Some("Origin"), "{case}: {response}");
+    assert_eq!(response.header("access-control-allow-credentials"), None, "{case}: {response}");
+    let exposed = response.header("access-control-expose-headers").unwrap_or_default();
     for name in ["x-request-id", "x-error-code", "retry-after", "www-authenticate"] {
-        assert!(exposed.split(", ").any(|it| it == name), "{case}: {name}: {answer}");
+        assert!(exposed.split(", ").any(|it| it == name), "{case}: {name}: {response}");
     }
 }
 
@@ -44,13 +44,13 @@ async fn a_preflight_and_what_follows() {
         .header("sec-fetch-dest", "empty")
         .header("sec-fetch-mode", "cors")
         .header("sec-fetch-site", "cross-site");
-    let answer = worker.send(preflight).await;
-    assert_eq!((answer.status, &*answer.body), (204, ""), "{answer}");
-    assert_readable("preflight", &answer);
-    assert_eq!(answer.header("access-control-allow-methods"), Some("POST"), "{answer}");
-    let allowed = answer.header("access-control-allow-headers");
-    assert_eq!(allowed, Some("content-type, authorization, x-api-key"), "{answer}");
-    assert_eq!(answer.header("access-control-max-age"), Some("3600"), "{answer}");
+    let response = worker.send(preflight).await;
+    assert_eq!((response.status, &*response.body), (204, ""), "{response}");
+    assert_readable("preflight", &response);
+    assert_eq!(response.header("access-control-allow-methods"), Some("POST"), "{response}");
+    let allowed = response.header("access-control-allow-headers");
+    assert_eq!(allowed, Some("content-type, authorization, x-api-key"), "{response}");
+    assert_eq!(response.header("access-control-max-age"), Some("3600"), "{response}");
 
     let post = |prompt: &str, token: &str| {
         let body = json!({ "prompt": prompt, "stream": prompt.contains("stream") });
@@ -64,9 +64,9 @@ async fn a_preflight_and_what_follows() {
         ("Bedrock's fault", "fault:throttled", TOKEN, 500),
         ("a stranger", "Hello", "wrong", 401),
     ] {
-        let answer = post(prompt, token).await;
-        assert_eq!(answer.status, status, "{case}: {answer}");
-        assert_readable(case, &answer);
+        let response = post(prompt, token).await;
+        assert_eq!(response.status, status, "{case}: {response}");
+        assert_readable(case, &response);
     }
     // `GET` of health needs no preflight, and is for all.
     let health = worker.request(Method::GET, "/healthz").header("origin", PAGE);
@@ -87,11 +87,11 @@ async fn who_else_asks() {
             stranger = stranger.header("origin", origin);
         }
         for (request, status) in [(health, 200), (stranger, 401)] {
-            let answer = worker.send(request).await;
-            assert_eq!(answer.status, status, "{case}: {answer}");
-            assert_eq!(answer.header(allow_origin), None, "{case}: {answer}");
+            let response = worker.send(request).await;
+            assert_eq!(response.status, status, "{case}: {response}");
+            assert_eq!(response.header(allow_origin), None, "{case}: {response}");
             // So that no cache gives the one's answer to the other.
-            assert_eq!(answer.header("vary"), Some("Origin"), "{case}: {answer}");
+            assert_eq!(response.header("vary"), Some("Origin"), "{case}: {response}");
         }
     }
     // A preflight for what there is not.
@@ -112,10 +112,10 @@ async fn off_by_default() {
     let page = worker.request(Method::POST, "/").header("origin", PAGE).body("{}");
     // Nobody is asked who they are, so this page would spend somebody else's tokens.
     for request in [preflight, page] {
-        let answer = worker.send(request).await;
-        assert_eq!(answer.status, 403, "{answer}");
-        assert_eq!(answer.header("access-control-allow-origin"), None, "{answer}");
-        assert_eq!(answer.header("vary"), None, "{answer}");
+        let response = worker.send(request).await;
+        assert_eq!(response.status, 403, "{response}");
+        assert_eq!(response.header("access-control-allow-origin"), None, "{response}");
+        assert_eq!(response.header("vary"), None, "{response}");
     }
 }
 
@@ -128,23 +128,23 @@ async fn a_web_socket() {
     for origin in [None, Some(PAGE), Some("http://worker")] {
         let mut socket = asked(origin, &offer).await.unwrap_or_else(|it| panic!("{it}"));
         // The token is not repeated.
-        assert_eq!(socket.protocol, Protocol::Ours, "{origin:?}");
+        assert_eq!(socket.subprotocol, Subprotocol::BedrockEdge, "{origin:?}");
         socket.prompt("Hello").await;
-        let story = socket.story("Hello").await;
-        assert_eq!(story.end.name, "done", "{story}");
+        let reply = socket.reply("Hello").await;
+        assert_eq!(reply.last.name, "done", "{reply}");
     }
     let line = worker.nth_log_line(1).await;
     assert_eq!(line["caller"], "token:page", "{line}");
     // Without our protocol none is chosen, which a browser takes for a failure.
     let socket = asked(None, &format!("bearer.{TOKEN}")).await.unwrap_or_else(|it| panic!("{it}"));
-    assert_eq!(socket.protocol, Protocol::None);
+    assert_eq!(socket.subprotocol, Subprotocol::None);
 
     for (case, origin, offer, status) in [
         ("no token", Some(PAGE), "bedrock-edge", 401),
         ("another page", Some("https://evil.example"), &*offer, 403),
         ("a page that has none", Some("null"), &*offer, 403),
     ] {
-        let Err(answer) = asked(origin, offer).await else { panic!("{case}") };
-        assert_eq!(answer.status, status, "{case}: {answer}");
+        let Err(response) = asked(origin, offer).await else { panic!("{case}") };
+        assert_eq!(response.status, status, "{case}: {response}");
     }
 }

@@ -20,7 +20,7 @@ async fn every_wrong_variable_is_in_the_log_and_none_in_the_answer() {
         "MAX_TOKENS": "leaked",
         "TEMPERATURE": "leaked",
     });
-    let fixture = Fixture::with(bindings.clone()).await;
+    let fixture = Fixture::with_bindings(bindings.clone()).await;
     let worker = &fixture.worker;
     let requests = [
         ("the function", worker.request(Method::POST, "/").json(&json!({ "prompt": "Hello" }))),
@@ -30,18 +30,18 @@ async fn every_wrong_variable_is_in_the_log_and_none_in_the_answer() {
         ("not JSON", worker.request(Method::POST, "/").body("Hello")),
     ];
     for (case, request) in requests {
-        let answer = worker.send(request).await;
-        answer.assert_envelope(case, 500, "", "Error: Internal server error");
-        assert_eq!(answer.header("x-error-code"), Some("misconfigured"), "{case}: {answer}");
+        let response = worker.send(request).await;
+        response.assert_envelope(case, 500, "", "Error: Internal server error");
+        assert_eq!(response.header("x-error-code"), Some("misconfigured"), "{case}: {response}");
         let names = ["content-type", "x-error-code", "x-request-id"];
-        assert_eq!(answer.header_names(), names, "{case}: {answer}");
+        assert_eq!(response.header_names(), names, "{case}: {response}");
 
-        let line = worker.log_line(answer.request_id()).await;
+        let line = worker.log_line(response.request_id()).await;
         let expected = json!({
             "level": "error",
             "outcome": "misconfigured",
             "status": 500,
-            "request_id": answer.request_id(),
+            "request_id": response.request_id(),
             "retries": 0,
             "total_ms": line["total_ms"],
             "error": line["error"],
@@ -82,12 +82,12 @@ async fn what_is_missing_is_named() {
         ),
     ];
     for (case, bindings, error) in cases {
-        let Fixture { worker, stub } = Fixture::with(bindings).await;
+        let Fixture { worker, stub } = Fixture::with_bindings(bindings).await;
         let health = worker.health().await;
         health.assert_envelope(case, 500, "", "Error: Internal server error");
-        let answer = worker.prompt("Hello").await;
-        answer.assert_envelope(case, 500, "", "Error: Internal server error");
-        let line = worker.log_line(answer.request_id()).await;
+        let response = worker.prompt("Hello").await;
+        response.assert_envelope(case, 500, "", "Error: Internal server error");
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["error"], error, "{case}");
         assert!(stub.requests().is_empty(), "{case}");
     }
@@ -104,7 +104,8 @@ async fn the_log_level_is_the_lowest_that_is_written() {
         ("error", &[500]),
     ];
     for (level, expected) in cases {
-        let Fixture { worker, stub: _stub } = Fixture::with(json!({ "LOG_LEVEL": level })).await;
+        let Fixture { worker, stub: _stub } =
+            Fixture::with_bindings(json!({ "LOG_LEVEL": level })).await;
         worker.prompt("Hello").await;
         worker.prompt(" ").await;
         let last = worker.prompt("fault:unavailable").await;

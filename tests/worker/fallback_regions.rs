@@ -28,25 +28,25 @@ async fn the_next_one_answers_when_the_attempts_are_spent() {
         ("fault:hang_up_before@ap-northeast-1", VIRGINIA, US, 3),
     ];
     for (prompt, region, model, calls) in cases {
-        let answer = fixture.worker.prompt(prompt).await;
-        assert_eq!(answer.status, 200, "{prompt}: {answer}");
-        assert_eq!(answer.header("x-bedrock-region"), Some(region), "{prompt}: {answer}");
+        let response = fixture.worker.prompt(prompt).await;
+        assert_eq!(response.status, 200, "{prompt}: {response}");
+        assert_eq!(response.header("x-bedrock-region"), Some(region), "{prompt}: {response}");
         let attempts = calls.to_string();
-        assert_eq!(answer.header("x-bedrock-attempts"), Some(&*attempts), "{prompt}: {answer}");
-        let line = fixture.worker.log_line(answer.request_id()).await;
+        assert_eq!(response.header("x-bedrock-attempts"), Some(&*attempts), "{prompt}: {response}");
+        let line = fixture.worker.log_line(response.request_id()).await;
         assert_eq!((&line["region"], &line["model"]), (&json!(region), &json!(model)), "{prompt}");
         assert_eq!(line["retries"], calls - 1, "{prompt}: {line}");
 
         let streamed = format!("{prompt} streamed");
-        let mut answer = fixture.worker.stream(&streamed).await;
-        assert_eq!(answer.head.header("x-bedrock-region"), Some(region), "{}", answer.head);
-        let story = answer.story(&streamed).await;
-        assert_eq!(story.end.name, "done", "{story}");
-        assert_eq!(story.start["model"], model, "{story}");
+        let mut response = fixture.worker.stream(&streamed).await;
+        assert_eq!(response.head.header("x-bedrock-region"), Some(region), "{}", response.head);
+        let reply = response.reply(&streamed).await;
+        assert_eq!(reply.last.name, "done", "{reply}");
+        assert_eq!(reply.start["model"], model, "{reply}");
     }
-    let answer = fixture.worker.prompt("fault:access_denied@ap-northeast-1").await;
-    assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{answer}");
-    assert_eq!(answer.header("x-bedrock-region"), Some(TOKYO), "{answer}");
+    let response = fixture.worker.prompt("fault:access_denied@ap-northeast-1").await;
+    assert_eq!(response.header("x-error-code"), Some("access_denied"), "{response}");
+    assert_eq!(response.header("x-bedrock-region"), Some(TOKYO), "{response}");
 }
 
 /// From the fifth refusal in a row on nobody asks there for a while.
@@ -56,10 +56,10 @@ async fn a_region_that_is_known_to_be_throttling_is_left_alone() {
     let mut attempts = Vec::new();
     for number in 0..5 {
         let prompt = format!("fault:type_in_body@ap-northeast-1 {number}");
-        let answer = fixture.worker.prompt(&prompt).await;
-        assert_eq!(answer.status, 200, "{answer}");
-        assert_eq!(answer.header("x-bedrock-region"), Some(VIRGINIA), "{answer}");
-        attempts.push(answer.header("x-bedrock-attempts").unwrap().to_owned());
+        let response = fixture.worker.prompt(&prompt).await;
+        assert_eq!(response.status, 200, "{response}");
+        assert_eq!(response.header("x-bedrock-region"), Some(VIRGINIA), "{response}");
+        attempts.push(response.header("x-bedrock-attempts").unwrap().to_owned());
     }
     assert_eq!(attempts, ["3", "3", "2", "1", "1"]);
 }

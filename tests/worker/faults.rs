@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
-use crate::support::client::Answer;
+use crate::support::client::Response;
 use crate::support::fixture::Fixture;
 
 const FAILED: &str = "Error: Bedrock invocation failed";
@@ -176,14 +176,14 @@ fn calls(fault: &str) -> usize {
 
 #[tokio::test]
 async fn failures() {
-    let fixture = Fixture::with(json!({})).await;
+    let fixture = Fixture::with_bindings(json!({})).await;
     // At once, because of the waits.
     let check = async |row: &Expected| {
         let case = row.fault;
         let prompt = format!("fault:{case}");
-        let answer = fixture.worker.prompt(&prompt).await;
-        answer.assert_envelope(case, 500, &prompt, row.words);
-        assert_eq!(answer.header("x-error-code"), Some(row.code), "{case}: {answer}");
+        let response = fixture.worker.prompt(&prompt).await;
+        response.assert_envelope(case, 500, &prompt, row.words);
+        assert_eq!(response.header("x-error-code"), Some(row.code), "{case}: {response}");
         let retry_after = match (case, row.code) {
             // Bedrock's.
             ("throttled", _) => Some("1"),
@@ -191,7 +191,7 @@ async fn failures() {
             (_, "throttled" | "unavailable") => Some("4"),
             _ => None,
         };
-        assert_eq!(answer.header("retry-after"), retry_after, "{case}: {answer}");
+        assert_eq!(response.header("retry-after"), retry_after, "{case}: {response}");
         // Nothing else, so nothing of AWS's words.
         let mut names = vec!["content-type", "server-timing", "x-error-code", "x-request-id"];
         names.extend(retry_after.map(|_| "retry-after"));
@@ -203,27 +203,27 @@ async fn failures() {
             names.push("x-amzn-bedrock-output-token-count");
         }
         names.sort_unstable();
-        assert_eq!(answer.header_names(), names, "{case}: {answer}");
+        assert_eq!(response.header_names(), names, "{case}: {response}");
         // A redirect is not followed, and nothing is repeated that would be refused again.
         let calls = calls(case);
-        assert_eq!(fixture.all_received(&prompt).len(), calls, "{case}");
+        assert_eq!(fixture.bedrock_requests(&prompt).len(), calls, "{case}");
         let attempts = calls.to_string();
-        assert_eq!(answer.header("x-bedrock-attempts"), Some(&*attempts), "{case}: {answer}");
+        assert_eq!(response.header("x-bedrock-attempts"), Some(&*attempts), "{case}: {response}");
 
-        let line = fixture.worker.log_line(answer.request_id()).await;
+        let line = fixture.worker.log_line(response.request_id()).await;
         assert_eq!(line["level"], "error", "{case}: {line}");
         assert_eq!(line["status"], 500, "{case}: {line}");
         assert_eq!(line["outcome"], row.code, "{case}: {line}");
         assert_eq!(line["upstream_status"], json!(row.upstream_status), "{case}: {line}");
         assert_eq!(line["error"], row.error, "{case}: {line}");
-        let requestid = answer.header("x-amzn-requestid");
+        let requestid = response.header("x-amzn-requestid");
         assert_eq!(line["x_amzn_requestid"], json!(requestid), "{case}: {line}");
         assert_eq!(line["retries"], calls - 1, "{case}: {line}");
     };
     join_all(FAILURES.iter().map(check)).await;
     // In the same isolate.
-    let answer = fixture.worker.prompt("after all the failures").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let response = fixture.worker.prompt("after all the failures").await;
+    assert_eq!(response.status, 200, "{response}");
 }
 
 #[tokio::test]
@@ -256,30 +256,30 @@ async fn successes() {
         ("a slow answer", "fault:slow:1500", plain("fault:slow:1500"), Some("end_turn")),
     ];
     for (case, prompt, generated, stop_reason) in cases {
-        let answer = worker.prompt(prompt).await;
-        answer.assert_envelope(case, 200, prompt, &generated);
-        assert_eq!(answer.header("x-stop-reason"), stop_reason, "{case}: {answer}");
-        assert_eq!(answer.header("x-error-code"), None, "{case}: {answer}");
-        assert_eq!(answer.header("x-injected"), None, "{case}: {answer}");
+        let response = worker.prompt(prompt).await;
+        response.assert_envelope(case, 200, prompt, &generated);
+        assert_eq!(response.header("x-stop-reason"), stop_reason, "{case}: {response}");
+        assert_eq!(response.header("x-error-code"), None, "{case}: {response}");
+        assert_eq!(response.header("x-injected"), None, "{case}: {response}");
         // From the body, which is where they are right.
-        let tokens = answer.header("x-amzn-bedrock-output-token-count").unwrap_or_default();
-        assert!(tokens.parse::<u32>().is_ok(), "{case}: {answer}");
+        let tokens = response.header("x-amzn-bedrock-output-token-count").unwrap_or_default();
+        assert!(tokens.parse::<u32>().is_ok(), "{case}: {response}");
 
-        let line = worker.log_line(answer.request_id()).await;
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["outcome"], "ok", "{case}: {line}");
         assert_eq!(line["stop_reason"], json!(stop_reason), "{case}: {line}");
         if prompt == "fault:garbage_headers" {
-            assert_eq!(answer.header("x-amzn-requestid"), None, "{case}: {answer}");
+            assert_eq!(response.header("x-amzn-requestid"), None, "{case}: {response}");
             assert_eq!(line["x_amzn_requestid"], Value::Null, "{case}: {line}");
         }
         if prompt.starts_with("fault:slow") {
-            assert!(took_at_least(1500, &answer, &line), "{case}: {answer}\n{line}");
+            assert!(took_at_least(1500, &response, &line), "{case}: {response}\n{line}");
         }
     }
 }
 
-fn took_at_least(milliseconds: u64, answer: &Answer, line: &Value) -> bool {
-    let told = answer.header("server-timing").unwrap_or_default();
+fn took_at_least(milliseconds: u64, response: &Response, line: &Value) -> bool {
+    let told = response.header("server-timing").unwrap_or_default();
     let upstream = line["upstream_ms"].as_u64().unwrap_or_default();
     upstream >= milliseconds && told.starts_with(&format!("bedrock;dur={upstream}, "))
 }
@@ -295,9 +295,9 @@ async fn a_quoted_prompt_is_not_logged() {
         ("with a backslash", r"fault:validation \ tellnoone", "tellnoone"),
     ];
     for (case, prompt, secret) in cases {
-        let answer = worker.prompt(prompt).await;
-        answer.assert_envelope(case, 500, prompt, FAILED);
-        let line = worker.log_line(answer.request_id()).await;
+        let response = worker.prompt(prompt).await;
+        response.assert_envelope(case, 500, prompt, FAILED);
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["outcome"], "rejected", "{case}: {line}");
         assert!(!line.to_string().contains(secret), "{case}: {line}");
     }
@@ -310,12 +310,12 @@ async fn nobody_listens() {
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", socket.local_addr().unwrap());
     let bindings = json!({ "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url });
-    let Fixture { worker, stub: _stub } = Fixture::with(bindings).await;
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(bindings).await;
 
-    let answer = worker.prompt("is anybody there?").await;
-    answer.assert_envelope("nobody listens", 500, "is anybody there?", FAILED);
-    assert_eq!(answer.header("x-error-code"), Some("unavailable"), "{answer}");
-    let line = worker.log_line(answer.request_id()).await;
+    let response = worker.prompt("is anybody there?").await;
+    response.assert_envelope("nobody listens", 500, "is anybody there?", FAILED);
+    assert_eq!(response.header("x-error-code"), Some("unavailable"), "{response}");
+    let line = worker.log_line(response.request_id()).await;
     assert_eq!(line["outcome"], "unavailable", "{line}");
     assert_eq!(line["upstream_status"], Value::Null, "{line}");
     let error = line["error"].as_str().unwrap_or_default();

@@ -5,7 +5,7 @@
 
 use reqwest::Method;
 
-use crate::support::assertions::assert_refused;
+use crate::support::assertions::assert_rejected;
 use crate::support::fixture::Fixture;
 
 const INVALID: (u16, &str) = (400, "invalid_request");
@@ -67,8 +67,8 @@ async fn bodies_that_are_not_json() {
     ];
     for (case, body, message) in cases {
         let request = worker.request(Method::POST, "/").header("content-type", "application/json");
-        let answer = worker.send(request.body(body)).await;
-        assert_refused(case, worker, &answer, INVALID, message).await;
+        let response = worker.send(request.body(body)).await;
+        assert_rejected(case, worker, &response, INVALID, message).await;
     }
 }
 
@@ -112,9 +112,9 @@ async fn fields_of_the_wrong_type_or_size() {
         (r#""stream": null"#, STREAM),
     ];
     for (case, message) in cases {
-        let answer =
+        let response =
             worker.send(worker.request(Method::POST, "/").body(format!("{{{case}}}"))).await;
-        assert_refused(case, worker, &answer, INVALID, message).await;
+        assert_rejected(case, worker, &response, INVALID, message).await;
     }
 }
 
@@ -142,8 +142,8 @@ async fn media_types_that_are_not_json() {
     for (header, value, message) in cases {
         let case = format!("{header}: {}", String::from_utf8_lossy(value));
         let request = worker.request(Method::POST, "/").header(header, value);
-        let answer = worker.send(request.body(r#"{"prompt": "Hello"}"#)).await;
-        assert_refused(&case, worker, &answer, UNSUPPORTED, message).await;
+        let response = worker.send(request.body(r#"{"prompt": "Hello"}"#)).await;
+        assert_rejected(&case, worker, &response, UNSUPPORTED, message).await;
     }
 }
 
@@ -163,7 +163,7 @@ async fn media_types_that_are_json() {
     ];
     for (header, value) in cases {
         let request = worker.request(Method::POST, "/").header(header, value);
-        let answer = worker.send(request.body(r#"{"prompt": "Hello"}"#)).await;
-        assert_eq!(answer.status, 200, "{header}: {value}: {answer}");
+        let response = worker.send(request.body(r#"{"prompt": "Hello"}"#)).await;
+        assert_eq!(response.status, 200, "{header}: {value}: {response}");
     }
 }

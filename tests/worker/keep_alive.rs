@@ -10,12 +10,12 @@ const IDLE: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn a_silent_stream_is_kept_alive() {
-    let fixture = Fixture::with(json!({})).await;
+    let fixture = Fixture::with_bindings(json!({})).await;
     let mut stays = fixture.worker.stream("fault:stream_stall").await;
     let mut leaves = fixture.worker.stream("fault:stream_stall").await;
-    for answer in [&mut stays, &mut leaves] {
+    for response in [&mut stays, &mut leaves] {
         for name in ["start", "delta"] {
-            assert_eq!(answer.next().await.unwrap().name, name);
+            assert_eq!(response.next().await.unwrap().name, name);
         }
     }
     let silent = Instant::now();
@@ -27,7 +27,7 @@ async fn a_silent_stream_is_kept_alive() {
     assert_eq!(comment.name, ": keep-alive\n\n");
     let waited = silent.elapsed();
     assert!(waited > IDLE - Duration::from_secs(1), "{waited:?}");
-    fixture.streams_become("the comment finds nobody", |it| it.cancelled == 1).await;
+    fixture.wait_for_streams("the comment finds nobody", |it| it.cancelled == 1).await;
     assert_eq!(fixture.worker.log_line(&id).await["outcome"], "cancelled");
     assert_eq!(fixture.stub.streams().open(), 1);
 }

@@ -11,14 +11,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::fixture::Fixture;
 use crate::support::usage::{ANONYMOUS, assert_limited};
-use crate::support::workerd::Directory;
+use crate::support::workerd::TempDir;
 
 /// The process is killed between a reservation and its settlement.
 #[tokio::test]
 async fn a_crash() {
-    let disk = Arc::new(Directory::new());
+    let storage = Arc::new(TempDir::new());
     let bindings = json!({ "MONTHLY_TOKENS": 1000, "MAX_IN_FLIGHT": 2 });
-    let fixture = Fixture::on(disk.clone(), bindings.clone()).await;
+    let fixture = Fixture::with_storage(storage.clone(), bindings.clone()).await;
     let worker = &fixture.worker;
     worker.prompt("hi").await;
     let used = worker.settled_usage().await["this_month"]["used"].as_u64().unwrap();
@@ -33,12 +33,12 @@ async fn a_crash() {
     let reserve =
         json!({ "reserve": "short", "tokens": 300, "lease": lease.as_secs(), "max_in_flight": 2 });
     let begun = Instant::now();
-    assert_eq!(worker.tell(ANONYMOUS, reserve.clone()).await["verdict"], "done");
+    assert_eq!(worker.send_to_ledger(ANONYMOUS, reserve.clone()).await["verdict"], "done");
     drop(connection);
     // With SIGKILL.
     drop(fixture);
 
-    let fixture = Fixture::on(disk.clone(), bindings.clone()).await;
+    let fixture = Fixture::with_storage(storage.clone(), bindings.clone()).await;
     let worker = &fixture.worker;
     let usage = worker.usage().await;
     if begun.elapsed() < lease - Duration::from_secs(1) {
@@ -57,11 +57,11 @@ async fn a_crash() {
     assert_eq!(usage["this_month"]["reserved"], 22 + 32 + 50, "{usage}");
     assert_eq!(worker.prompt("hi").await.status, 200);
     // It was slow, not dead: what it has used counts.
-    worker.tell(ANONYMOUS, json!({ "settle": "short", "tokens": 77 })).await;
-    worker.tell(ANONYMOUS, json!({ "settle": "short", "tokens": 77 })).await;
+    worker.send_to_ledger(ANONYMOUS, json!({ "settle": "short", "tokens": 77 })).await;
+    worker.send_to_ledger(ANONYMOUS, json!({ "settle": "short", "tokens": 77 })).await;
     drop(fixture);
 
-    let fixture = Fixture::on(disk, bindings).await;
+    let fixture = Fixture::with_storage(storage, bindings).await;
     let usage = fixture.worker.usage().await;
     assert_eq!(usage["this_month"]["used"], used + used + 77, "{usage}");
 }
@@ -69,13 +69,18 @@ async fn a_crash() {
 /// Each caller has a ledger of its own.
 #[tokio::test]
 async fn accounts_are_apart() {
-    let Fixture { worker, stub: _stub } = Fixture::with(json!({ "MAX_IN_FLIGHT": 1 })).await;
+    let Fixture { worker, stub: _stub } =
+        Fixture::with_bindings(json!({ "MAX_IN_FLIGHT": 1 })).await;
     let reserve = json!({ "reserve": "a", "tokens": 1, "lease": 900, "max_in_flight": 1 });
     for account in ["token:alice", "jwt:alice", "token:bob"] {
-        assert_eq!(worker.tell(account, reserve.clone()).await["verdict"], "done", "{account}");
+        assert_eq!(
+            worker.send_to_ledger(account, reserve.clone()).await["verdict"],
+            "done",
+            "{account}"
+        );
         let mut second = reserve.clone();
         second["reserve"] = json!("b");
-        let verdict = worker.tell(account, second).await["verdict"].clone();
+        let verdict = worker.send_to_ledger(account, second).await["verdict"].clone();
         assert_eq!(verdict, "too_many_in_flight", "{account}");
     }
     assert_eq!(worker.prompt("hi").await.status, 200);
@@ -84,7 +89,7 @@ async fn accounts_are_apart() {
 /// Two hundred messages at once to one object.
 #[tokio::test]
 async fn an_object_takes_one_message_after_the_other() {
-    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
     let worker = Arc::new(worker);
     let mut replies = JoinSet::new();
     for number in 0..200 {
@@ -93,16 +98,16 @@ async fn an_object_takes_one_message_after_the_other() {
             let id = number.to_string();
             let reserve =
                 json!({ "reserve": id, "tokens": 10, "lease": 900, "monthly_tokens": 1005 });
-            let verdict = worker.tell("token:many", reserve).await["verdict"].clone();
+            let verdict = worker.send_to_ledger("token:many", reserve).await["verdict"].clone();
             let settle = json!({ "settle": id, "tokens": 10 });
-            worker.tell("token:many", settle).await;
+            worker.send_to_ledger("token:many", settle).await;
             verdict
         });
     }
     let verdicts = replies.join_all().await;
     let count = |word: &str| verdicts.iter().filter(|it| **it == word).count();
     assert_eq!((count("done"), count("monthly_tokens")), (100, 100));
-    let usage = worker.tell("token:many", json!({ "usage": true })).await;
+    let usage = worker.send_to_ledger("token:many", json!({ "usage": true })).await;
     assert_eq!(usage["this_month"]["used"], 1000, "{usage}");
     assert_eq!(usage["in_flight"], 0, "{usage}");
 }
@@ -110,10 +115,10 @@ async fn an_object_takes_one_message_after_the_other() {
 #[tokio::test]
 async fn a_limit_without_a_binding_is_no_open_door() {
     let bindings = json!({ "MAX_IN_FLIGHT": 1, "LEDGER": null });
-    let Fixture { worker, stub } = Fixture::with(bindings).await;
-    let answer = worker.prompt("hi").await;
-    answer.assert_envelope("no binding", 500, "hi", "Error: Internal server error");
-    let line = worker.log_line(answer.request_id()).await;
+    let Fixture { worker, stub } = Fixture::with_bindings(bindings).await;
+    let response = worker.prompt("hi").await;
+    response.assert_envelope("no binding", 500, "hi", "Error: Internal server error");
+    let line = worker.log_line(response.request_id()).await;
     assert_eq!(line["error"], "LEDGER: this Host has no such binding");
     assert!(stub.requests().is_empty());
 }

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::fixture::{Fixture, payload};
+use crate::support::fixture::{Fixture, json_body};
 
 #[tokio::test]
 async fn each_of_many_at_once_gets_its_own_answer() {
@@ -23,18 +23,18 @@ async fn each_of_many_at_once_gets_its_own_answer() {
     }
     let mut ids = BTreeSet::new();
     while let Some(finished) = requests.join_next().await {
-        let (answer, prompt) = finished.unwrap();
-        let body: Value = serde_json::from_str(&answer.body).unwrap();
-        assert_eq!(body["input_prompt"], prompt, "{answer}");
+        let (response, prompt) = finished.unwrap();
+        let body: Value = serde_json::from_str(&response.body).unwrap();
+        assert_eq!(body["input_prompt"], prompt, "{response}");
         let status = if prompt.contains("unavailable") { 500 } else { 200 };
-        assert_eq!(answer.status, status, "{prompt}: {answer}");
+        assert_eq!(response.status, status, "{prompt}: {response}");
         if status == 200 {
             let generated = body["generated_text"].as_str().unwrap();
-            assert!(generated.contains(&prompt), "{prompt}: {answer}");
+            assert!(generated.contains(&prompt), "{prompt}: {response}");
         }
-        let line = worker.log_line(answer.request_id()).await;
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["status"], status, "{prompt}: {line}");
-        ids.insert(answer.request_id().to_owned());
+        ids.insert(response.request_id().to_owned());
     }
     assert_eq!(ids.len(), 24, "{ids:?}");
 }
@@ -44,12 +44,12 @@ async fn a_slow_answer_holds_up_nobody() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let slow = tokio::spawn(worker.prompt("fault:slow:1000 first come"));
     for number in 0..5 {
-        let answer = worker.prompt(&format!("served meanwhile: {number}")).await;
-        assert_eq!(answer.status, 200, "{answer}");
+        let response = worker.prompt(&format!("served meanwhile: {number}")).await;
+        assert_eq!(response.status, 200, "{response}");
     }
     assert!(!slow.is_finished());
-    let answer = slow.await.unwrap();
-    assert_eq!(answer.status, 200, "{answer}");
+    let response = slow.await.unwrap();
+    assert_eq!(response.status, 200, "{response}");
 }
 
 #[tokio::test]
@@ -58,16 +58,16 @@ async fn half_a_megabyte_comes_back_whole() {
     // Characters of one to four bytes, and some that JSON escapes.
     let mut prompt = "日本語の長い文章と絵文字😀、そして\"é\"と\\を。\n".repeat(8000);
     prompt.truncate(prompt.floor_char_boundary(500_000));
-    let answer = fixture.worker.prompt(&prompt).await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let response = fixture.worker.prompt(&prompt).await;
+    assert_eq!(response.status, 200, "{response}");
 
-    let body: Value = serde_json::from_str(&answer.body).unwrap();
-    assert!(body["input_prompt"] == prompt, "input_prompt differs: {answer}");
+    let body: Value = serde_json::from_str(&response.body).unwrap();
+    assert!(body["input_prompt"] == prompt, "input_prompt differs: {response}");
     let characters = format!("({} 文字)", prompt.chars().count());
     let generated = body["generated_text"].as_str().unwrap();
     assert!(generated.contains(&characters), "{characters}: {generated}");
     let expected = json!([{ "role": "user", "content": prompt }]);
-    assert!(payload(&fixture.received(&prompt))["messages"] == expected);
+    assert!(json_body(&fixture.bedrock_request(&prompt))["messages"] == expected);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_mebibyte_is_the_most_by_default() {
     for (length, status) in [(1 << 20, 200), ((1 << 20) + 1, 413)] {
         let mut body = r#"{"prompt": "much ado about nothing"}"#.to_owned();
         body.push_str(&" ".repeat(length - body.len()));
-        let answer = worker.send(worker.request(Method::POST, "/").body(body)).await;
-        assert_eq!(answer.status, status, "{length} bytes: {answer}");
+        let response = worker.send(worker.request(Method::POST, "/").body(body)).await;
+        assert_eq!(response.status, status, "{length} bytes: {response}");
     }
 }

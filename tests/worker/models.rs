@@ -11,7 +11,8 @@ async fn models() {
     const ARN: &str =
         "arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/a1b2";
     let allowed = json!({ "ALLOWED_MODELS": format!("{OTHER}, {ARN}") });
-    let (fixture, closed) = (Fixture::with(allowed).await, Fixture::with(json!({})).await);
+    let (fixture, closed) =
+        (Fixture::with_bindings(allowed).await, Fixture::with_bindings(json!({})).await);
     let cases = [
         ("the default by name", &closed, DEFAULT, true),
         ("another without a list", &closed, OTHER, false),
@@ -27,24 +28,28 @@ async fn models() {
     for (case, fixture, model, is_allowed) in cases {
         let prompt = format!("model: {case}");
         let body = json!({ "prompt": prompt, "model": model });
-        let answer = fixture.worker.post(body).await;
+        let response = fixture.worker.post(body).await;
         if is_allowed {
-            assert_eq!(answer.status, 200, "{case}: {answer}");
+            assert_eq!(response.status, 200, "{case}: {response}");
             let path = model.replace(':', "%3A").replace('/', "%2F");
-            assert_eq!(fixture.received(&prompt).target, format!("/model/{path}/invoke"), "{case}");
-            let line = fixture.worker.log_line(answer.request_id()).await;
+            assert_eq!(
+                fixture.bedrock_request(&prompt).target,
+                format!("/model/{path}/invoke"),
+                "{case}"
+            );
+            let line = fixture.worker.log_line(response.request_id()).await;
             assert_eq!(line["model"], model, "{case}");
         } else {
-            assert_eq!(answer.status, 403, "{case}: {answer}");
-            assert_eq!(answer.header("x-error-code"), Some("model_not_allowed"), "{case}");
-            assert!(!answer.body.contains(OTHER), "{case}: {answer}");
+            assert_eq!(response.status, 403, "{case}: {response}");
+            assert_eq!(response.header("x-error-code"), Some("model_not_allowed"), "{case}");
+            assert!(!response.body.contains(OTHER), "{case}: {response}");
         }
     }
     let body = json!({ "prompt": "another in events", "model": OTHER, "stream": true });
-    let answer = fixture.worker.post(body).await;
-    assert!(answer.body.contains(&format!(r#""model":"{OTHER}""#)), "{answer}");
+    let response = fixture.worker.post(body).await;
+    assert!(response.body.contains(&format!(r#""model":"{OTHER}""#)), "{response}");
     for (case, model) in [("a number", json!(1)), ("nothing", json!(null)), ("blank", json!(" "))] {
-        let answer = fixture.worker.post(json!({ "prompt": "hi", "model": model })).await;
-        assert_eq!(answer.status, 400, "{case}: {answer}");
+        let response = fixture.worker.post(json!({ "prompt": "hi", "model": model })).await;
+        assert_eq!(response.status, 400, "{case}: {response}");
     }
 }

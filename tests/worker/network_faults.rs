@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use self::cases::Expected::{self, Breaks, Fails, Good};
 use self::cases::Operation::{self, Invoke, Stream};
-use self::cases::{rows, script};
-use crate::support::client::Answer;
+use self::cases::{cases, script};
+use crate::support::client::Response;
 use crate::support::fixture::Fixture;
-use crate::support::raw_server::Act::{self, Silence};
-use crate::support::raw_server::Raw;
+use crate::support::raw_server::RawServer;
+use crate::support::raw_server::Step::{self, Hang};
 
 const FAILED: &str = "Error: Bedrock invocation failed";
 const INVALID: &str = "Error: Invalid Bedrock response";
@@ -36,22 +36,22 @@ async fn of_streams() {
 }
 
 async fn check(operation: Operation) {
-    let rows = rows();
-    assert!(rows.len() >= 40, "{} rows", rows.len());
-    let scripts: HashMap<String, Vec<Act>> =
-        rows.iter().map(|row| (row.name.to_owned(), script(&row.acts, operation))).collect();
-    let silences = scripts.values().filter(|acts| matches!(acts.last(), Some(Silence))).count();
-    let raw = Raw::start(scripts).await;
-    let fixture = Fixture::with(json!({
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": raw.url(),
+    let cases = cases();
+    assert!(cases.len() >= 40, "{} rows", cases.len());
+    let scripts: HashMap<String, Vec<Step>> =
+        cases.iter().map(|case| (case.name.to_owned(), script(&case.steps, operation))).collect();
+    let hanging = scripts.values().filter(|steps| matches!(steps.last(), Some(Hang))).count();
+    let server = RawServer::start(scripts).await;
+    let fixture = Fixture::with_bindings(json!({
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": server.url(),
         "BEDROCK_TIMEOUT_MS": TIMEOUT_MS,
         "BEDROCK_STALL_MS": STALL_MS,
     }))
     .await;
-    let wrong: Vec<String> = join_all(rows.iter().map(async |row| {
-        let expected = if operation == Invoke { &row.invoke } else { &row.stream };
-        let problem = problem(&fixture, &raw, operation, row.name, expected).await;
-        problem.map(|problem| format!("{}: {problem}", row.name))
+    let wrong: Vec<String> = join_all(cases.iter().map(async |case| {
+        let expected = if operation == Invoke { &case.invoke } else { &case.stream };
+        let problem = problem(&fixture, &server, operation, case.name, expected).await;
+        problem.map(|problem| format!("{}: {problem}", case.name))
     }))
     .await
     .into_iter()
@@ -61,42 +61,42 @@ async fn check(operation: Operation) {
         wrong.is_empty(),
         "{operation:?}: {} of {}\n{}",
         wrong.len(),
-        rows.len(),
+        cases.len(),
         wrong.join("\n")
     );
-    fixture.becomes("all are left", || raw.left() >= silences).await;
+    fixture.wait_until("all are left", || server.abandoned() >= hanging).await;
     assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
-    let answer = fixture.worker.prompt("good").await;
-    assert_eq!(answer.status, if operation == Invoke { 200 } else { 500 }, "{answer}");
+    let response = fixture.worker.prompt("good").await;
+    assert_eq!(response.status, if operation == Invoke { 200 } else { 500 }, "{response}");
 }
 
 /// What is not as expected.
 async fn problem(
     fixture: &Fixture,
-    raw: &Raw,
+    server: &RawServer,
     operation: Operation,
     prompt: &str,
     expected: &Expected,
 ) -> Option<String> {
     let mut events = Vec::new();
-    let head: Answer = match operation {
+    let head: Response = match operation {
         Invoke => fixture.worker.prompt(prompt).await,
         Stream => {
-            let mut answer = fixture.worker.stream(prompt).await;
-            if answer.head.status == 200 {
-                events = answer.rest().await;
+            let mut response = fixture.worker.stream(prompt).await;
+            if response.head.status == 200 {
+                events = response.remaining_events().await;
             }
-            answer.head
+            response.head
         }
     };
     let line = fixture.worker.log_line(head.request_id()).await;
-    let calls = raw.calls(prompt);
+    let calls = server.calls(prompt);
     let body: Value = serde_json::from_str(&head.body).unwrap_or_default();
     let last = events.last();
     let seen = format!("{head}\n{line}\n{last:?}\n{calls} calls");
     let error = line["error"].as_str().unwrap_or_default();
     let code = head.header("x-error-code");
-    let is_so = match expected {
+    let as_expected = match expected {
         Good => {
             let text = last.map_or(&body["generated_text"], |last| &last.data["generated_text"]);
             head.status == 200 && text == "はい" && line["outcome"] == "ok" && calls == 1
@@ -129,5 +129,5 @@ async fn problem(
                 && error.starts_with(start)
         }
     };
-    (!is_so).then_some(seen)
+    (!as_expected).then_some(seen)
 }

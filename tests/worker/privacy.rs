@@ -38,7 +38,7 @@ async fn no_word_of_anybody_is_logged() {
         "BEDROCK_MAX_ATTEMPTS": 1,
     });
     let settings = Settings { keys: vec![key], ..Settings::default() };
-    let Fixture { worker, stub } = Fixture::with_stub(bindings, settings).await;
+    let Fixture { worker, stub } = Fixture::with_stub_settings(bindings, settings).await;
 
     // A success first, then every failure of Bedrock's; they echo what they were sent.
     let prompts = std::iter::once("promptword こんにちは".to_owned()).chain(
@@ -55,7 +55,7 @@ async fn no_word_of_anybody_is_logged() {
         requests.push(worker.request(Method::POST, "/?queryword").json(&body));
     }
     // Then everything that the Worker refuses itself.
-    let refused = [
+    let rejected = [
         "promptword",
         r#"{"prompt": "promptword"#,
         r#"{"prompt": ["promptword"]}"#,
@@ -66,7 +66,7 @@ async fn no_word_of_anybody_is_logged() {
         r#"{"stop_sequences": "stopword"}"#,
         r#"{"max_tokens": "promptword"}"#,
     ];
-    requests.extend(refused.map(|body| worker.request(Method::POST, "/").body(body)));
+    requests.extend(rejected.map(|body| worker.request(Method::POST, "/").body(body)));
     requests
         .push(worker.request(Method::POST, "/").header("content-type", "headerword/headerword"));
     requests.push(worker.request(Method::POST, "/").header("content-encoding", "headerword"));
@@ -78,11 +78,11 @@ async fn no_word_of_anybody_is_logged() {
 
     let mut count = requests.len();
     for request in requests {
-        let answer = worker.send(request).await;
-        worker.log_line(answer.request_id()).await;
+        let response = worker.send(request).await;
+        worker.log_line(response.request_id()).await;
     }
     // Then every stream, in both forms, and one that the client does not wait for.
-    let mut socket = worker.socket().await;
+    let mut socket = worker.open_websocket().await;
     let slow = ["slow", "stream_stall"];
     let names = STREAM_FAULTS.iter().map(|fault| fault.name);
     let names = names.chain(FAULTS.iter().filter(|fault| fault.streams).map(|fault| fault.name));
@@ -97,27 +97,27 @@ async fn no_word_of_anybody_is_logged() {
             "stop_sequences": ["stopword"],
             "stream": true,
         });
-        let mut answer = worker.stream_of(&body).await;
-        answer.rest().await;
-        worker.log_line(answer.head.request_id()).await;
+        let mut response = worker.stream_with_body(&body).await;
+        response.remaining_events().await;
+        worker.log_line(response.head.request_id()).await;
         socket.send(TEXT, body.to_string().as_bytes()).await;
-        socket.story(&prompt).await;
+        socket.reply(&prompt).await;
         count += 2;
     }
-    let refused: [(u8, &[u8]); 3] = [
+    let rejected: [(u8, &[u8]); 3] = [
         (TEXT, b"promptword"),
         (BINARY, b"\xffpromptword"),
         (TEXT, br#"{"prompt": ["promptword"]}"#),
     ];
-    for (opcode, message) in refused {
+    for (opcode, message) in rejected {
         socket.send(opcode, message).await;
-        socket.story("refused").await;
+        socket.reply("refused").await;
         count += 1;
     }
-    let mut answer = worker.stream("fault:stream_stall promptword").await;
-    while answer.next().await.unwrap().name != "delta" {}
-    let id = answer.head.request_id().to_owned();
-    answer.connection.reset();
+    let mut response = worker.stream("fault:stream_stall promptword").await;
+    while response.next().await.unwrap().name != "delta" {}
+    let id = response.head.request_id().to_owned();
+    response.connection.reset();
     worker.log_line(&id).await;
     count += 1;
 

@@ -10,12 +10,12 @@ use crate::support::usage::assert_limited;
 
 #[tokio::test]
 async fn a_limit_that_does_not_answer_is_not_waited_for() {
-    let Fixture { worker, stub } = Fixture::with(json!({ "RATE_LIMITER": 0 })).await;
-    let answer = worker.prompt("hi").await;
+    let Fixture { worker, stub } = Fixture::with_bindings(json!({ "RATE_LIMITER": 0 })).await;
+    let response = worker.prompt("hi").await;
     let message = "Error: what you may use cannot be looked up for now";
-    answer.assert_envelope("no answer", 503, "", message);
-    assert_eq!(answer.header("x-error-code"), Some("limits_unavailable"), "{answer}");
-    let line = worker.log_line(answer.request_id()).await;
+    response.assert_envelope("no answer", 503, "", message);
+    assert_eq!(response.header("x-error-code"), Some("limits_unavailable"), "{response}");
+    let line = worker.log_line(response.request_id()).await;
     assert_eq!(line["error"], "RATE_LIMITER: it took too long", "{line}");
     assert_eq!(stub.requests().len(), 0);
 }
@@ -23,20 +23,20 @@ async fn a_limit_that_does_not_answer_is_not_waited_for() {
 #[tokio::test]
 async fn requests_beyond_the_rate_are_refused() {
     let bindings = json!({ "RATE_LIMITER": 3, "RATE_LIMIT_PERIOD": "10" });
-    let Fixture { worker, stub } = Fixture::with(bindings).await;
+    let Fixture { worker, stub } = Fixture::with_bindings(bindings).await;
     let from = |address: &str| {
         let request = worker.request(Method::POST, "/").header("cf-connecting-ip", address);
         worker.send(request.json(&json!({ "prompt": "hi" })))
     };
     for number in 0..5 {
-        let answer = from("192.0.2.1").await;
+        let response = from("192.0.2.1").await;
         if number < 3 {
-            assert_eq!(answer.status, 200, "{answer}");
+            assert_eq!(response.status, 200, "{response}");
         } else {
             let message = "Error: too many requests";
-            answer.assert_envelope("one too many", 429, "", message);
-            assert_limited("one too many", &answer, "rate_limited");
-            assert_eq!(answer.header("retry-after"), Some("10"), "{answer}");
+            response.assert_envelope("one too many", 429, "", message);
+            assert_limited("one too many", &response, "rate_limited");
+            assert_eq!(response.header("retry-after"), Some("10"), "{response}");
         }
     }
     assert_eq!(stub.requests().len(), 3);
@@ -44,13 +44,13 @@ async fn requests_beyond_the_rate_are_refused() {
     assert_eq!(worker.health().await.status, 200);
 
     // A WebSocket is no way around it: each message counts.
-    let mut socket = worker.socket().await;
+    let mut socket = worker.open_websocket().await;
     for _ in 0..4 {
         socket.prompt("hi").await;
     }
     let mut ends = Vec::new();
     while ends.len() < 4 {
-        let event = socket.event().await;
+        let event = socket.next_event().await;
         if ["done", "error"].contains(&&*event.name) {
             ends.push(event);
         }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
-use crate::support::assertions::assert_refused;
-use crate::support::client::{Answer, Connection};
+use crate::support::assertions::assert_rejected;
+use crate::support::client::{Connection, Response};
 use crate::support::fixture::Fixture;
 
 const LIMIT: usize = 100;
@@ -16,7 +16,9 @@ const TOO_LARGE_MESSAGE: &str = "the body must have 100 bytes at most";
 
 async fn fixture() -> &'static Fixture {
     static FIXTURE: OnceCell<Fixture> = OnceCell::const_new();
-    FIXTURE.get_or_init(|| Fixture::with(json!({ "MAX_BODY_BYTES": LIMIT.to_string() }))).await
+    FIXTURE
+        .get_or_init(|| Fixture::with_bindings(json!({ "MAX_BODY_BYTES": LIMIT.to_string() })))
+        .await
 }
 
 /// The head of a POST with this header beside the usual ones.
@@ -38,20 +40,20 @@ fn body_of(bytes: usize) -> Vec<u8> {
 }
 
 /// With its length told.
-async fn send_whole(connection: &mut Connection<'_>, body: &[u8]) -> Answer {
+async fn send_whole(connection: &mut Connection<'_>, body: &[u8]) -> Response {
     connection.write(head(&format!("content-length: {}", body.len()))).await;
     connection.write(body).await;
-    connection.answer().await
+    connection.response().await
 }
 
 /// In chunks of one byte each.
-async fn send_chunked(connection: &mut Connection<'_>, body: &[u8]) -> Answer {
+async fn send_chunked(connection: &mut Connection<'_>, body: &[u8]) -> Response {
     connection.write(head("transfer-encoding: chunked")).await;
     for byte in body {
         connection.write(chunk(&[*byte])).await;
     }
     connection.write("0\r\n\r\n").await;
-    connection.answer().await
+    connection.response().await
 }
 
 #[tokio::test]
@@ -62,18 +64,18 @@ async fn the_limit_is_the_last_length_that_is_taken() {
             let case = format!("{length} bytes{}", if chunked { " in chunks" } else { "" });
             let body = body_of(length);
             let mut connection = worker.connect().await;
-            let answer = if chunked {
+            let response = if chunked {
                 send_chunked(&mut connection, &body).await
             } else {
                 send_whole(&mut connection, &body).await
             };
             if length > LIMIT {
-                assert_refused(&case, worker, &answer, TOO_LARGE, TOO_LARGE_MESSAGE).await;
+                assert_rejected(&case, worker, &response, TOO_LARGE, TOO_LARGE_MESSAGE).await;
             } else {
-                assert_eq!(answer.status, 200, "{case}: {answer}");
+                assert_eq!(response.status, 200, "{case}: {response}");
                 let sent: Value = serde_json::from_slice(&body).unwrap();
-                let answered: Value = serde_json::from_str(&answer.body).unwrap();
-                assert_eq!(answered["input_prompt"], sent["prompt"], "{case}: {answer}");
+                let answered: Value = serde_json::from_str(&response.body).unwrap();
+                assert_eq!(answered["input_prompt"], sent["prompt"], "{case}: {response}");
             }
         }
     }
@@ -98,8 +100,8 @@ async fn a_body_that_is_too_long_is_not_waited_for() {
         let mut connection = worker.connect().await;
         connection.write(head(header)).await;
         connection.write(sent).await;
-        let answer = connection.answer().await;
-        assert_refused(case, worker, &answer, TOO_LARGE, TOO_LARGE_MESSAGE).await;
+        let response = connection.response().await;
+        assert_rejected(case, worker, &response, TOO_LARGE, TOO_LARGE_MESSAGE).await;
     }
 }
 
@@ -119,8 +121,8 @@ async fn a_body_that_nobody_reads_is_not_waited_for() {
              content-length: 50\r\n\r\n"
         );
         connection.write(head).await;
-        let answer = connection.answer().await;
-        assert_eq!(answer.status, status, "{case}: {answer}");
+        let response = connection.response().await;
+        assert_eq!(response.status, status, "{case}: {response}");
     }
 }
 
@@ -135,7 +137,7 @@ async fn a_body_in_pieces_is_put_together() {
     connection.write(start).await;
     sleep(Duration::from_millis(50)).await;
     connection.write(end).await;
-    let whole = connection.answer().await;
+    let whole = connection.response().await;
     assert!(whole.status == 200 && whole.body.contains("\"絵文字😀です\""), "{whole}");
     let chunked = send_chunked(&mut connection, body).await;
     assert_eq!((chunked.status, &chunked.body), (200, &whole.body), "{chunked}");
@@ -160,12 +162,12 @@ async fn a_client_that_leaves_breaks_nothing() {
         connection.write(sent).await;
         sleep(Duration::from_millis(50)).await;
         drop(connection);
-        let answer = worker.prompt("still there?").await;
-        assert_eq!(answer.status, 200, "{case}: {answer}");
+        let response = worker.prompt("still there?").await;
+        assert_eq!(response.status, 200, "{case}: {response}");
     }
     // Until Bedrock's answer to nobody has come.
     sleep(Duration::from_millis(500)).await;
-    let answer = worker.prompt("and now?").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let response = worker.prompt("and now?").await;
+    assert_eq!(response.status, 200, "{response}");
     assert_eq!(worker.unexpected_output(), Vec::<String>::new());
 }

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::client::Answer;
-use crate::support::fixture::{Fixture, payload};
+use crate::support::client::Response;
+use crate::support::fixture::{Fixture, json_body};
 
 const DEFAULT_PROMPT: &str = "Hello, how can I help you?";
 
@@ -49,8 +49,12 @@ async fn the_envelope_is_exact() {
         ),
     ];
     for (case, body, expected) in cases {
-        let answer = worker.send(worker.request(Method::POST, "/").body(body)).await;
-        assert_eq!((answer.status, answer.body.as_str()), (200, expected), "{case}: {answer}");
+        let response = worker.send(worker.request(Method::POST, "/").body(body)).await;
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (200, expected),
+            "{case}: {response}"
+        );
     }
 }
 
@@ -63,19 +67,19 @@ async fn what_json_must_escape_is_found_in_every_place() {
             (0..17).map(move |before| format!("{}{character}", "a".repeat(before)))
         })
         .collect();
-    let answer = worker.prompt(&prompt).await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let response = worker.prompt(&prompt).await;
+    assert_eq!(response.status, 200, "{response}");
     let expected = format!(r#"{{"input_prompt":{},"#, serde_json::to_string(&prompt).unwrap());
-    assert!(answer.body.starts_with(&expected), "{answer}");
+    assert!(response.body.starts_with(&expected), "{response}");
 }
 
 #[tokio::test]
 async fn the_headers_tell_of_the_call() {
     let Fixture { worker, .. } = Fixture::shared().await;
-    let answer = worker.prompt("headers of an answer").await;
+    let response = worker.prompt("headers of an answer").await;
 
     assert_eq!(
-        answer.header_names(),
+        response.header_names(),
         [
             "content-type",
             "server-timing",
@@ -87,25 +91,29 @@ async fn the_headers_tell_of_the_call() {
             "x-request-id",
             "x-stop-reason",
         ],
-        "{answer}"
+        "{response}"
     );
-    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"), "{answer}");
-    assert_eq!(answer.header("x-amzn-bedrock-input-token-count"), Some("4"), "{answer}");
-    assert_eq!(answer.header("x-amzn-bedrock-output-token-count"), Some("22"), "{answer}");
-    assert_eq!(answer.header("x-stop-reason"), Some("end_turn"), "{answer}");
-    let (bedrock, total) = timing(&answer).unwrap_or_else(|| panic!("server-timing: {answer}"));
-    assert!(bedrock <= total, "{answer}");
+    assert_eq!(
+        response.header("content-type"),
+        Some("application/json; charset=utf-8"),
+        "{response}"
+    );
+    assert_eq!(response.header("x-amzn-bedrock-input-token-count"), Some("4"), "{response}");
+    assert_eq!(response.header("x-amzn-bedrock-output-token-count"), Some("22"), "{response}");
+    assert_eq!(response.header("x-stop-reason"), Some("end_turn"), "{response}");
+    let (bedrock, total) = timing(&response).unwrap_or_else(|| panic!("server-timing: {response}"));
+    assert!(bedrock <= total, "{response}");
 
-    let line = worker.log_line(answer.request_id()).await;
+    let line = worker.log_line(response.request_id()).await;
     let expected = json!({
         "level": "info",
         "outcome": "ok",
         "status": 200,
-        "request_id": answer.request_id(),
+        "request_id": response.request_id(),
         "model": "apac.anthropic.claude-sonnet-4-20250514-v1:0",
         "region": "ap-northeast-1",
         "upstream_status": 200,
-        "x_amzn_requestid": answer.header("x-amzn-requestid"),
+        "x_amzn_requestid": response.header("x-amzn-requestid"),
         "retries": 0,
         "input_tokens": 4,
         "output_tokens": 22,
@@ -117,8 +125,8 @@ async fn the_headers_tell_of_the_call() {
 }
 
 /// The numbers of `bedrock;dur=1, total;dur=2`.
-fn timing(answer: &Answer) -> Option<(u64, u64)> {
-    let (bedrock, total) = answer.header("server-timing")?.split_once(", ")?;
+fn timing(response: &Response) -> Option<(u64, u64)> {
+    let (bedrock, total) = response.header("server-timing")?.split_once(", ")?;
     let bedrock = bedrock.strip_prefix("bedrock;dur=")?.parse().ok()?;
     Some((bedrock, total.strip_prefix("total;dur=")?.parse().ok()?))
 }
@@ -126,11 +134,11 @@ fn timing(answer: &Answer) -> Option<(u64, u64)> {
 #[tokio::test]
 async fn the_request_id_of_bedrock_is_passed_on() {
     // The only one that calls this stand-in, which counts: the first request has the number 0.
-    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
     for number in 0..3 {
-        let answer = worker.prompt("whose id?").await;
+        let response = worker.prompt("whose id?").await;
         let expected = format!("00000000-0000-4000-8000-{number:012x}");
-        assert_eq!(answer.header("x-amzn-requestid"), Some(expected.as_str()), "{answer}");
+        assert_eq!(response.header("x-amzn-requestid"), Some(expected.as_str()), "{response}");
     }
 }
 
@@ -196,9 +204,9 @@ async fn what_the_caller_sets_reaches_bedrock() {
         body["prompt"] = json!(prompt);
         expected["anthropic_version"] = json!("bedrock-2023-05-31");
         expected["messages"] = json!([{ "role": "user", "content": prompt }]);
-        let answer = fixture.worker.post(body).await;
-        assert_eq!(answer.status, 200, "{case}: {answer}");
-        assert_eq!(payload(&fixture.received(&prompt)), expected, "{case}");
+        let response = fixture.worker.post(body).await;
+        assert_eq!(response.status, 200, "{case}: {response}");
+        assert_eq!(json_body(&fixture.bedrock_request(&prompt)), expected, "{case}");
     }
 }
 
@@ -222,10 +230,10 @@ async fn the_stop_reason_is_told() {
         ),
     ];
     for (case, body, generated, stop_reason, tokens) in cases {
-        let answer = worker.post(body).await;
-        answer.assert_envelope(case, 200, "日本", generated);
-        assert_eq!(answer.header("x-stop-reason"), stop_reason, "{case}: {answer}");
-        let told = answer.header("x-amzn-bedrock-output-token-count");
-        assert_eq!(told, tokens, "{case}: {answer}");
+        let response = worker.post(body).await;
+        response.assert_envelope(case, 200, "日本", generated);
+        assert_eq!(response.header("x-stop-reason"), stop_reason, "{case}: {response}");
+        let told = response.header("x-amzn-bedrock-output-token-count");
+        assert_eq!(told, tokens, "{case}: {response}");
     }
 }

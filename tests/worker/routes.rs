@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::assertions::assert_refused;
-use crate::support::client::Answer;
+use crate::support::assertions::assert_rejected;
+use crate::support::client::Response;
 use crate::support::fixture::Fixture;
 use crate::support::workerd::Workerd;
 
@@ -17,11 +17,11 @@ const USAGE: &str = "GET, HEAD, OPTIONS";
 const SOCKET: &str = "GET, OPTIONS";
 
 /// A request line as it is written here: reqwest would parse the URL, and write its own.
-async fn ask(worker: &Workerd, method: &str, target: &str) -> Answer {
+async fn send_raw(worker: &Workerd, method: &str, target: &str) -> Response {
     let mut connection = worker.connect().await;
     let head = format!("{method} {target} HTTP/1.1\r\nhost: worker\r\ncontent-length: 0\r\n\r\n");
     connection.write(head).await;
-    connection.answer().await
+    connection.response().await
 }
 
 #[tokio::test]
@@ -29,9 +29,9 @@ async fn health() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let targets = ["/healthz", "/healthz?", "/healthz?verbose=1", "http://another/healthz"];
     for path in targets {
-        let answer = ask(worker, "GET", path).await;
-        answer.assert_envelope(path, 200, "", "ok");
-        assert_eq!(answer.header_names(), ["content-type", "x-request-id"], "{path}: {answer}");
+        let response = send_raw(worker, "GET", path).await;
+        response.assert_envelope(path, 200, "", "ok");
+        assert_eq!(response.header_names(), ["content-type", "x-request-id"], "{path}: {response}");
     }
 }
 
@@ -40,10 +40,10 @@ async fn a_query_is_ignored() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let targets = ["/?", "/?x=1", "/?prompt=other", "/?a=/healthz", "/?%", "/?/healthz?//"];
     for target in targets {
-        let answer = ask(worker, "POST", target).await;
-        assert_eq!(answer.status, 200, "{target}: {answer}");
+        let response = send_raw(worker, "POST", target).await;
+        assert_eq!(response.status, 200, "{target}: {response}");
         let default = r#"{"input_prompt":"Hello, how can I help you?","#;
-        assert!(answer.body.starts_with(default), "{target}: {answer}");
+        assert!(response.body.starts_with(default), "{target}: {response}");
     }
 }
 
@@ -89,9 +89,9 @@ async fn other_paths() {
     for target in targets {
         for method in ["GET", "POST", "OPTIONS"] {
             let case = format!("{method} {target:.40}");
-            let answer = ask(worker, method, target).await;
+            let response = send_raw(worker, method, target).await;
             let message = "there is nothing at this path";
-            assert_refused(&case, worker, &answer, NOT_FOUND, message).await;
+            assert_rejected(&case, worker, &response, NOT_FOUND, message).await;
         }
     }
 }
@@ -108,10 +108,10 @@ async fn other_methods() {
     for (path, methods, allow) in cases {
         for method in methods {
             let case = format!("{method} {path}");
-            let answer = ask(worker, method, path).await;
+            let response = send_raw(worker, method, path).await;
             let message = format!("the method must be one of {allow}");
-            assert_refused(&case, worker, &answer, METHOD_NOT_ALLOWED, &message).await;
-            assert_eq!(answer.header("allow"), Some(allow), "{case}: {answer}");
+            assert_rejected(&case, worker, &response, METHOD_NOT_ALLOWED, &message).await;
+            assert_eq!(response.header("allow"), Some(allow), "{case}: {response}");
         }
     }
 }
@@ -132,12 +132,12 @@ async fn methods_without_a_body_in_the_answer() {
     ];
     for (method, path, status, allow, code) in cases {
         let case = format!("{method} {path}");
-        let answer = worker.send(worker.request(method, path)).await;
-        assert_eq!(answer.status, status, "{case}: {answer}");
-        assert_eq!(answer.body, "", "{case}: {answer}");
-        assert_eq!(answer.header("allow"), allow, "{case}: {answer}");
-        assert_eq!(answer.header("x-error-code"), code, "{case}: {answer}");
-        let line = worker.log_line(answer.request_id()).await;
+        let response = worker.send(worker.request(method, path)).await;
+        assert_eq!(response.status, status, "{case}: {response}");
+        assert_eq!(response.body, "", "{case}: {response}");
+        assert_eq!(response.header("allow"), allow, "{case}: {response}");
+        assert_eq!(response.header("x-error-code"), code, "{case}: {response}");
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["status"], status, "{case}: {line}");
         assert_eq!(line["outcome"], code.unwrap_or("ok"), "{case}: {line}");
     }
@@ -152,15 +152,15 @@ async fn a_socket_wants_an_upgrade() {
         if let Some(upgrade) = upgrade {
             request = request.header("upgrade", upgrade);
         }
-        let answer = worker.send(request).await;
+        let response = worker.send(request).await;
         let case = format!("upgrade: {upgrade:?}");
         // Without `upgrade: websocket`, because workerd takes out every header of a connection.
-        assert_refused(&case, worker, &answer, (426, "upgrade_required"), message).await;
+        assert_rejected(&case, worker, &response, (426, "upgrade_required"), message).await;
     }
     // An upgrade of another path is none.
-    let answer =
+    let response =
         worker.send(worker.request(Method::GET, "/healthz").header("upgrade", "websocket")).await;
-    answer.assert_envelope("health", 200, "", "ok");
+    response.assert_envelope("health", 200, "", "ok");
 }
 
 #[tokio::test]
@@ -179,27 +179,27 @@ async fn one_connection_serves_many_requests() {
         ))
         .await;
     for status in [200, 415, 200, 404] {
-        let answer = connection.answer().await;
-        assert_eq!(answer.status, status, "{answer}");
+        let response = connection.response().await;
+        assert_eq!(response.status, status, "{response}");
     }
 }
 
 #[tokio::test]
 async fn under_a_base_path() {
-    let fixture = Fixture::with(json!({ "BASE_PATH": "/ai" })).await;
+    let fixture = Fixture::with_bindings(json!({ "BASE_PATH": "/ai" })).await;
     let worker = &fixture.worker;
     for (target, status) in
         [("/ai", 200), ("/ai/", 200), ("/ai?x=/", 200), ("/", 404), ("/aims", 404)]
     {
-        let answer = ask(worker, "POST", target).await;
-        assert_eq!(answer.status, status, "{target}: {answer}");
+        let response = send_raw(worker, "POST", target).await;
+        assert_eq!(response.status, status, "{target}: {response}");
     }
     for (target, status) in [("/ai/healthz", 200), ("/healthz", 404), ("/ai/ws", 426), ("/ws", 404)]
     {
-        let answer = ask(worker, "GET", target).await;
-        assert_eq!(answer.status, status, "{target}: {answer}");
+        let response = send_raw(worker, "GET", target).await;
+        assert_eq!(response.status, status, "{target}: {response}");
     }
     let invocation = "/ai/2015-03-31/functions/f/invocations";
-    let answer = ask(worker, "POST", invocation).await;
-    assert_eq!(answer.header("x-amz-executed-version"), Some("$LATEST"), "{answer}");
+    let response = send_raw(worker, "POST", invocation).await;
+    assert_eq!(response.header("x-amz-executed-version"), Some("$LATEST"), "{response}");
 }

@@ -12,10 +12,10 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::support::client::PATIENCE;
-use crate::support::events::Story;
+use crate::support::client::TIMEOUT;
+use crate::support::events::StreamedReply;
 use crate::support::fixture::Fixture;
-use crate::support::workerd::resident;
+use crate::support::workerd::resident_memory;
 
 const CALLERS: usize = 50;
 
@@ -77,7 +77,7 @@ const STREAM_FAULTS: &[&str] = &[
 ];
 
 /// What became of the requests: by kind and end, how many.
-type Ends = BTreeMap<String, u64>;
+type Outcomes = BTreeMap<String, u64>;
 
 struct Caller<'a> {
     fixture: &'a Fixture,
@@ -88,7 +88,7 @@ struct Caller<'a> {
     /// Those that failed over a WebSocket before their first event, which tells the id.
     unnamed: usize,
     ids: BTreeSet<String>,
-    ends: Ends,
+    outcomes: Outcomes,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,14 +97,14 @@ async fn soak() {
     let settings = Settings { record: false, ..Settings::default() };
     // Much longer than anything takes that is not to fail, on a busy machine too.
     let bindings = json!({ "BEDROCK_TIMEOUT_MS": 8000, "BEDROCK_STALL_MS": 5000 });
-    let fixture = Fixture::with_stub(bindings, settings).await;
+    let fixture = Fixture::with_stub_settings(bindings, settings).await;
     let until = Instant::now() + Duration::from_secs(seconds);
 
     let sizes = async {
         let pid = fixture.worker.pid().await;
         let mut sizes = Vec::new();
         while Instant::now() < until {
-            sizes.extend(resident(pid));
+            sizes.extend(resident_memory(pid));
             sleep(Duration::from_millis(500)).await;
         }
         sizes
@@ -112,35 +112,35 @@ async fn soak() {
     let callers = join_all((0..CALLERS).map(async |number| {
         let mut caller = Caller {
             fixture: &fixture,
-            client: Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
+            client: Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap(),
             number,
             calls: 0,
             count: 0,
             unnamed: 0,
             ids: BTreeSet::new(),
-            ends: Ends::new(),
+            outcomes: Outcomes::new(),
         };
         while Instant::now() < until {
-            caller.call().await;
+            caller.send_next().await;
             sleep(PAUSE).await;
         }
         caller
     }));
     let (sizes, callers) = tokio::join!(sizes, callers);
 
-    let (mut count, mut unnamed, mut ids, mut ends) = (0, 0, BTreeSet::new(), Ends::new());
+    let (mut count, mut unnamed, mut ids, mut outcomes) = (0, 0, BTreeSet::new(), Outcomes::new());
     for caller in callers {
         count += caller.count;
         unnamed += caller.unnamed;
         ids.extend(caller.ids);
-        for (end, number) in caller.ends {
-            *ends.entry(end).or_default() += number;
+        for (end, number) in caller.outcomes {
+            *outcomes.entry(end).or_default() += number;
         }
     }
-    println!("{count} requests of {CALLERS} callers in {seconds} s: {ends:#?}");
+    println!("{count} requests of {CALLERS} callers in {seconds} s: {outcomes:#?}");
     assert_eq!(ids.len() + unnamed, count, "each has an id of its own");
     // One line each, and no other.
-    fixture.becomes("the last log line", || fixture.worker.log_lines().len() >= count).await;
+    fixture.wait_until("the last log line", || fixture.worker.log_lines().len() >= count).await;
     let lines = fixture.worker.log_lines();
     assert_eq!(lines.len(), count, "log lines");
     let logged: BTreeSet<&str> =
@@ -148,7 +148,7 @@ async fn soak() {
     assert_eq!(logged.len(), count, "ids in the log");
     assert!(ids.iter().all(|id| logged.contains(&**id)), "the ids of the answers are in the log");
     assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
-    fixture.streams_become("all streams are over", |it| it.open() == 0).await;
+    fixture.wait_for_streams("all streams are over", |it| it.open() == 0).await;
     assert_flat(&sizes, if seconds < 60 { SHORT_SLACK } else { SLACK });
 }
 
@@ -168,13 +168,13 @@ fn assert_flat(sizes: &[u64], slack: u64) {
 
 impl Caller<'_> {
     /// One request, or, over a WebSocket, three.
-    async fn call(&mut self) {
+    async fn send_next(&mut self) {
         self.calls += 1;
         match self.calls % 4 {
-            0 => self.whole("short", "").await,
-            1 => self.whole("long", &"long ".repeat(4000)).await,
+            0 => self.buffered("short", "").await,
+            1 => self.buffered("long", &"long ".repeat(4000)).await,
             2 => self.stream().await,
-            _ => self.socket().await,
+            _ => self.websocket().await,
         }
     }
 
@@ -190,12 +190,12 @@ impl Caller<'_> {
         (format!("fault:{fault} {name}"), true)
     }
 
-    fn end(&mut self, kind: &str, how: &str, id: &str) {
-        *self.ends.entry(format!("{kind}: {how}")).or_default() += 1;
+    fn record(&mut self, kind: &str, how: &str, id: &str) {
+        *self.outcomes.entry(format!("{kind}: {how}")).or_default() += 1;
         assert!(self.ids.insert(id.to_owned()), "{id} is there twice");
     }
 
-    async fn whole(&mut self, kind: &str, more: &str) {
+    async fn buffered(&mut self, kind: &str, more: &str) {
         let (name, is_faulty) = self.prompt(FAULTS);
         let prompt = format!("{name} {more}");
         let url = format!("http://{}/", self.fixture.worker.address);
@@ -212,58 +212,58 @@ impl Caller<'_> {
         if status == 200 {
             assert_eq!(code, None, "{name}");
             assert!(text.contains(&*name), "{name}: another one's text: {text}");
-            self.end(kind, "ok", &id);
+            self.record(kind, "ok", &id);
         } else {
             assert!(is_faulty && status == 500, "{name}: {status} {text}");
             assert!(text.starts_with("Error: "), "{name}: {text}");
-            self.end(kind, &code.unwrap(), &id);
+            self.record(kind, &code.unwrap(), &id);
         }
     }
 
     async fn stream(&mut self) {
         let (name, is_faulty) = self.prompt(STREAM_FAULTS);
-        let mut answer = self.fixture.worker.stream(&name).await;
-        let id = answer.head.request_id().to_owned();
-        if answer.head.status == 200 {
-            let story = answer.story(&name).await;
-            assert_eq!(story.request_id(), id, "{name}");
-            let how = story_end(&name, is_faulty, &story);
-            return self.end("stream", &how, &id);
+        let mut response = self.fixture.worker.stream(&name).await;
+        let id = response.head.request_id().to_owned();
+        if response.head.status == 200 {
+            let reply = response.reply(&name).await;
+            assert_eq!(reply.request_id(), id, "{name}");
+            let how = reply_outcome(&name, is_faulty, &reply);
+            return self.record("stream", &how, &id);
         }
-        assert!(is_faulty, "{name}: {}", answer.head);
-        let body: Value = serde_json::from_str(&answer.head.body).unwrap();
+        assert!(is_faulty, "{name}: {}", response.head);
+        let body: Value = serde_json::from_str(&response.head.body).unwrap();
         assert_eq!(body["input_prompt"], name, "another one's answer");
-        let code = answer.head.header("x-error-code").unwrap().to_owned();
-        self.end("stream", &code, &id);
+        let code = response.head.header("x-error-code").unwrap().to_owned();
+        self.record("stream", &code, &id);
     }
 
-    async fn socket(&mut self) {
-        let mut socket = self.fixture.worker.socket().await;
+    async fn websocket(&mut self) {
+        let mut socket = self.fixture.worker.open_websocket().await;
         for _ in 0..3 {
             let (name, is_faulty) = self.prompt(STREAM_FAULTS);
             socket.prompt(&name).await;
-            let story = socket.story(&name).await;
-            let how = story_end(&name, is_faulty, &story);
+            let reply = socket.reply(&name).await;
+            let how = reply_outcome(&name, is_faulty, &reply);
             // What fails before its first event has none that tells its id.
-            if story.start.is_null() {
-                *self.ends.entry(format!("socket: {how}")).or_default() += 1;
+            if reply.start.is_null() {
+                *self.outcomes.entry(format!("socket: {how}")).or_default() += 1;
                 self.unnamed += 1;
                 continue;
             }
-            let id = story.request_id().to_owned();
-            self.end("socket", &how, &id);
+            let id = reply.request_id().to_owned();
+            self.record("socket", &how, &id);
         }
         socket.close().await;
     }
 }
 
 /// How it ended, which must be its own end.
-fn story_end(name: &str, is_faulty: bool, story: &Story) -> String {
-    if story.end.name == "done" {
-        assert_eq!(story.end.data["input_prompt"], name, "another one's answer");
-        assert!(story.text().contains(name), "another one's text: {story}");
+fn reply_outcome(name: &str, is_faulty: bool, reply: &StreamedReply) -> String {
+    if reply.last.name == "done" {
+        assert_eq!(reply.last.data["input_prompt"], name, "another one's answer");
+        assert!(reply.text().contains(name), "another one's text: {reply}");
         return "ok".to_owned();
     }
-    assert!(is_faulty, "{name}: {story}");
-    story.end.data["code"].as_str().unwrap().to_owned()
+    assert!(is_faulty, "{name}: {reply}");
+    reply.last.data["code"].as_str().unwrap().to_owned()
 }

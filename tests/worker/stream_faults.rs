@@ -201,11 +201,11 @@ fn every_fault_is_expected() {
 
 #[tokio::test]
 async fn what_comes_of_a_stream() {
-    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
     // At once, because some are repeated.
     let check = async |(case, expected): &(&str, Expected)| {
         let prompt = format!("fault:{case}");
-        let mut answer = worker.stream(&prompt).await;
+        let mut response = worker.stream(&prompt).await;
         let line = async |id: &str, outcome: &str, error: &str| {
             let line = worker.log_line(id).await;
             assert_eq!(line["outcome"], outcome, "{case}: {line}");
@@ -214,9 +214,14 @@ async fn what_comes_of_a_stream() {
             line
         };
         if let Envelope(words, code, error) = expected {
-            answer.head.assert_envelope(case, 500, &prompt, words);
-            assert_eq!(answer.head.header("x-error-code"), Some(*code), "{case}: {}", answer.head);
-            let line = line(answer.head.request_id(), code, error).await;
+            response.head.assert_envelope(case, 500, &prompt, words);
+            assert_eq!(
+                response.head.header("x-error-code"),
+                Some(*code),
+                "{case}: {}",
+                response.head
+            );
+            let line = line(response.head.request_id(), code, error).await;
             assert_eq!((&line["status"], &line["level"]), (&json!(500), &json!("error")), "{case}");
             let retries = match *code {
                 "throttled" | "unavailable" => 2,
@@ -226,8 +231,8 @@ async fn what_comes_of_a_stream() {
             assert_eq!(line["retries"], retries, "{case}: {line}");
             return;
         }
-        let story = answer.story(case).await;
-        assert_eq!(story.request_id(), answer.head.request_id(), "{case}: {story}");
+        let reply = response.reply(case).await;
+        assert_eq!(reply.request_id(), response.head.request_id(), "{case}: {reply}");
         let text = match expected {
             Done(text) => text(),
             Error(text, ..) => (*text).to_owned(),
@@ -238,20 +243,20 @@ async fn what_comes_of_a_stream() {
                 )
             }
         };
-        assert_eq!(story.text(), text, "{case}");
+        assert_eq!(reply.text(), text, "{case}");
         if let Error(_, code, message, retryable, error) = expected {
-            story.assert_error(case, code, message, *retryable);
-            let line = line(story.request_id(), code, error).await;
+            reply.assert_error(case, code, message, *retryable);
+            let line = line(reply.request_id(), code, error).await;
             // The status is what the client got, the level what it came to.
             assert_eq!((&line["status"], &line["level"]), (&json!(200), &json!("error")), "{case}");
         } else {
-            assert_eq!(story.end.name, "done", "{case}: {story}");
-            assert_eq!(story.end.data["input_prompt"], prompt, "{case}: {story}");
-            assert_eq!(story.end.data["stop_reason"], "end_turn", "{case}: {story}");
-            let line = line(story.request_id(), "ok", "").await;
-            let usage = &story.end.data["usage"];
+            assert_eq!(reply.last.name, "done", "{case}: {reply}");
+            assert_eq!(reply.last.data["input_prompt"], prompt, "{case}: {reply}");
+            assert_eq!(reply.last.data["stop_reason"], "end_turn", "{case}: {reply}");
+            let line = line(reply.request_id(), "ok", "").await;
+            let usage = &reply.last.data["usage"];
             for name in ["input_tokens", "output_tokens"] {
-                assert!(usage[name].is_u64(), "{case}: {story}");
+                assert!(usage[name].is_u64(), "{case}: {reply}");
                 assert_eq!(line[name], usage[name], "{case}: {line}");
             }
             assert_eq!(line["level"], "info", "{case}: {line}");
@@ -259,8 +264,8 @@ async fn what_comes_of_a_stream() {
     };
     join_all(ROWS.iter().map(check)).await;
     // In the same isolate.
-    let answer = worker.prompt("after all that came of streams").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let response = worker.prompt("after all that came of streams").await;
+    assert_eq!(response.status, 200, "{response}");
 }
 
 /// Where Bedrock answers with an error instead of a stream, streaming changes nothing. Where it
@@ -270,29 +275,29 @@ async fn before_the_first_frame_it_is_as_without_streaming() {
     // That there is no text is known at the end only, when the first event is long sent.
     const WITHOUT_TEXT: [&str; 2] = ["no_text", "tool_only"];
 
-    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
     // At once, because some are repeated.
     let check = async |fault: &Fault| {
         let case = fault.name;
         let prompt =
             if case == "slow" { "fault:slow:50".to_owned() } else { format!("fault:{case}") };
         let whole = worker.prompt(&prompt).await;
-        let mut answer = worker.stream(&prompt).await;
+        let mut response = worker.stream(&prompt).await;
         if whole.status == 200 {
             let body: Value = serde_json::from_str(&whole.body).unwrap();
-            let story = answer.story(case).await;
-            assert_eq!(story.end.data["input_prompt"], body["input_prompt"], "{case}: {story}");
-            assert_eq!(story.text(), body["generated_text"].as_str().unwrap(), "{case}: {story}");
+            let reply = response.reply(case).await;
+            assert_eq!(reply.last.data["input_prompt"], body["input_prompt"], "{case}: {reply}");
+            assert_eq!(reply.text(), body["generated_text"].as_str().unwrap(), "{case}: {reply}");
             let stop_reason = json!(whole.header("x-stop-reason"));
-            assert_eq!(story.end.data["stop_reason"], stop_reason, "{case}: {story}");
-            assert_eq!(answer.head.header("x-injected"), None, "{case}: {}", answer.head);
+            assert_eq!(reply.last.data["stop_reason"], stop_reason, "{case}: {reply}");
+            assert_eq!(response.head.header("x-injected"), None, "{case}: {}", response.head);
         } else if WITHOUT_TEXT.contains(&case) {
-            let story = answer.story(case).await;
-            assert_eq!(story.text(), "", "{case}: {story}");
-            story.assert_error(case, "invalid_response", INVALID, false);
+            let reply = response.reply(case).await;
+            assert_eq!(reply.text(), "", "{case}: {reply}");
+            reply.assert_error(case, "invalid_response", INVALID, false);
             assert_eq!(whole.header("x-error-code"), Some("invalid_response"), "{case}: {whole}");
         } else {
-            let head = &answer.head;
+            let head = &response.head;
             assert_eq!((head.status, &head.body), (whole.status, &whole.body), "{case}: {head}");
             assert_eq!(head.header_names(), whole.header_names(), "{case}: {head}");
             for name in ["content-type", "retry-after", "x-error-code"] {
@@ -323,9 +328,9 @@ async fn what_the_caller_does_wrong_is_the_same_envelope() {
         ),
     ];
     for (case, body, status, code) in cases {
-        let answer = worker.stream_of(&body).await.head;
-        assert_eq!(answer.status, status, "{case}: {answer}");
-        assert_eq!(answer.header("x-error-code"), Some(code), "{case}: {answer}");
-        assert!(answer.body.starts_with(r#"{"input_prompt":"","#), "{case}: {answer}");
+        let response = worker.stream_with_body(&body).await.head;
+        assert_eq!(response.status, status, "{case}: {response}");
+        assert_eq!(response.header("x-error-code"), Some(code), "{case}: {response}");
+        assert!(response.body.starts_with(r#"{"input_prompt":"","#), "{case}: {response}");
     }
 }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::fixture::{ACCESS_KEY_ID, Fixture, header_names, payload};
+use crate::support::fixture::{ACCESS_KEY_ID, Fixture, header_names, json_body};
 
 /// What a signed call has. workerd adds `content-length` and `host` to what it is given, and
 /// nothing else.
@@ -14,10 +14,10 @@ const SIGNED: [&str; 6] =
 async fn a_call_is_exactly_this() {
     let fixture = Fixture::shared().await;
     let prompt = "exactly this: 日本語";
-    let answer = fixture.worker.prompt(prompt).await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let response = fixture.worker.prompt(prompt).await;
+    assert_eq!(response.status, 200, "{response}");
 
-    let received = fixture.received(prompt);
+    let received = fixture.bedrock_request(prompt);
     assert_eq!(received.method, "POST");
     let target = "/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke";
     assert_eq!(received.target, target);
@@ -72,11 +72,11 @@ async fn nothing_of_the_clients_headers_is_passed_on() {
         .header("x-forwarded-for", "203.0.113.1")
         .header("x-request-id", "of-the-client")
         .body(json!({ "prompt": prompt }).to_string());
-    let answer = fixture.worker.send(request).await;
-    assert_eq!(answer.status, 200, "{answer}");
-    assert_ne!(answer.request_id(), "of-the-client");
+    let response = fixture.worker.send(request).await;
+    assert_eq!(response.status, 200, "{response}");
+    assert_ne!(response.request_id(), "of-the-client");
 
-    let received = fixture.received(prompt);
+    let received = fixture.bedrock_request(prompt);
     assert_eq!(header_names(&received), SIGNED);
     assert!(!received.target.contains('?'), "{}", received.target);
     let values = received.headers.iter().map(|(_, value)| value.as_str());
@@ -103,10 +103,10 @@ async fn the_settings_reach_bedrock() {
         ),
     ];
     for (case, bindings, expected) in cases {
-        let fixture = Fixture::with(bindings).await;
-        let answer = fixture.worker.prompt("set so").await;
-        assert_eq!(answer.status, 200, "{case}: {answer}");
-        let mut sent = payload(&fixture.received("set so"));
+        let fixture = Fixture::with_bindings(bindings).await;
+        let response = fixture.worker.prompt("set so").await;
+        assert_eq!(response.status, 200, "{case}: {response}");
+        let mut sent = json_body(&fixture.bedrock_request("set so"));
         sent.as_object_mut()
             .unwrap()
             .retain(|name, _| !["anthropic_version", "messages"].contains(&name.as_str()));
@@ -129,12 +129,12 @@ async fn the_model_id_is_encoded_once() {
         ),
     ];
     for (case, model_id, target) in cases {
-        let fixture = Fixture::with(json!({ "BEDROCK_MODEL_ID": model_id })).await;
-        let answer = fixture.worker.prompt("to which model?").await;
+        let fixture = Fixture::with_bindings(json!({ "BEDROCK_MODEL_ID": model_id })).await;
+        let response = fixture.worker.prompt("to which model?").await;
         // 200, so the signature is over the same path.
-        assert_eq!(answer.status, 200, "{case}: {answer}");
-        assert_eq!(fixture.received("to which model?").target, target, "{case}");
-        let line = fixture.worker.log_line(answer.request_id()).await;
+        assert_eq!(response.status, 200, "{case}: {response}");
+        assert_eq!(fixture.bedrock_request("to which model?").target, target, "{case}");
+        let line = fixture.worker.log_line(response.request_id()).await;
         assert_eq!(line["model"], model_id, "{case}");
     }
 }

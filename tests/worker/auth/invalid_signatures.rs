@@ -4,12 +4,12 @@ use super::*;
 use crate::support::fixture;
 
 /// SigV4 clients that do something wrong.
-pub fn rows(address: &str) -> Vec<(&'static str, Request, Expected)> {
-    let call = || Call::new(address, BODY);
-    let request = |call: &Call| Request::with(call.signed());
-    let row = |case, call: Call, expected| (case, request(&call), expected);
+pub fn cases(address: &str) -> Vec<(&'static str, Request, Expected)> {
+    let call = || UnsignedRequest::new(address, BODY);
+    let request = |call: &UnsignedRequest| Request::new(call.signed_headers());
+    let case_of = |case, call: UnsignedRequest, expected| (case, request(&call), expected);
     // The request after the signature was made.
-    let altered = |case, call: Call, expected, change: &dyn Fn(&mut Request)| {
+    let altered = |case, call: UnsignedRequest, expected, change: &dyn Fn(&mut Request)| {
         let mut request = request(&call);
         change(&mut request);
         (case, request, expected)
@@ -19,7 +19,7 @@ pub fn rows(address: &str) -> Vec<(&'static str, Request, Expected)> {
         header.1 = change(&header.1);
     };
     let in_authorization = |case, from: &'static str, to: &'static str, expected| {
-        altered(case, call().hashed(), expected, &|request| {
+        altered(case, call().with_body_hash(), expected, &|request| {
             set(request, "authorization", &|value| {
                 assert!(value.contains(from), "{case}: {value}");
                 value.replacen(from, to, 1)
@@ -27,100 +27,120 @@ pub fn rows(address: &str) -> Vec<(&'static str, Request, Expected)> {
         })
     };
     vec![
-        row(
+        case_of(
             "SigV4: an unknown key",
-            call().hashed().with(|it| it.id = "EDGEUNKNOWN7EXAMPLES".into()),
+            call().with_body_hash().with(|it| it.id = "EDGEUNKNOWN7EXAMPLES".into()),
             INVALID,
         ),
-        row(
+        case_of(
             "SigV4: an unknown key, the hash left out",
             call().with(|it| it.id = "EDGEUNKNOWN7EXAMPLES".into()),
             INVALID,
         ),
-        row("SigV4: a wrong secret", call().hashed().with(|it| it.secret.push('x')), INVALID),
-        row(
-            "SigV4: the secret of another key",
-            call().hashed().with(|it| it.id = "EDGEI44QH8DHBEXAMPLE".into()),
+        case_of(
+            "SigV4: a wrong secret",
+            call().with_body_hash().with(|it| it.secret.push('x')),
             INVALID,
         ),
-        row(
+        case_of(
+            "SigV4: the secret of another key",
+            call().with_body_hash().with(|it| it.id = "EDGEI44QH8DHBEXAMPLE".into()),
+            INVALID,
+        ),
+        case_of(
             "SigV4: the Worker's own key for Bedrock",
-            call().hashed().with(|it| {
+            call().with_body_hash().with(|it| {
                 it.id = fixture::ACCESS_KEY_ID.into();
                 it.secret = fixture::SECRET_ACCESS_KEY.into();
             }),
             INVALID,
         ),
-        row("SigV4: six minutes old", call().hashed().with(|it| it.time = at(-360)), INVALID),
-        row("SigV4: a day old", call().hashed().with(|it| it.time = at(-86400)), INVALID),
-        row("SigV4: of the future", call().hashed().with(|it| it.time = at(360)), INVALID),
-        row(
+        case_of(
+            "SigV4: six minutes old",
+            call().with_body_hash().with(|it| it.time = amz_date(-360)),
+            INVALID,
+        ),
+        case_of(
+            "SigV4: a day old",
+            call().with_body_hash().with(|it| it.time = amz_date(-86400)),
+            INVALID,
+        ),
+        case_of(
+            "SigV4: of the future",
+            call().with_body_hash().with(|it| it.time = amz_date(360)),
+            INVALID,
+        ),
+        case_of(
             "SigV4: the scope of another day",
-            call().hashed().with(|it| it.scope_date = Some("20200101".into())),
+            call().with_body_hash().with(|it| it.scope_date = Some("20200101".into())),
             INVALID,
         ),
-        row(
+        case_of(
             "SigV4: another region",
-            call().hashed().with(|it| it.region = "us-east-1".into()),
+            call().with_body_hash().with(|it| it.region = "us-east-1".into()),
             INVALID,
         ),
-        row("SigV4: another service", call().hashed().with(|it| it.service = "s3".into()), INVALID),
-        row("SigV4: no date", call().hashed().with(|it| it.time.clear()), INCOMPLETE),
-        row(
+        case_of(
+            "SigV4: another service",
+            call().with_body_hash().with(|it| it.service = "s3".into()),
+            INVALID,
+        ),
+        case_of("SigV4: no date", call().with_body_hash().with(|it| it.time.clear()), INCOMPLETE),
+        case_of(
             "SigV4: a date that is none",
-            call().hashed().with(|it| it.time = "20260231T000000Z".into()),
+            call().with_body_hash().with(|it| it.time = "20260231T000000Z".into()),
             INCOMPLETE,
         ),
-        row(
+        case_of(
             "SigV4: a date with dashes",
-            call().hashed().with(|it| it.time = "2026-01-02T03:04:05Z".into()),
+            call().with_body_hash().with(|it| it.time = "2026-01-02T03:04:05Z".into()),
             INCOMPLETE,
         ),
-        row(
+        case_of(
             "SigV4: an unsigned payload",
             call().header("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
             INVALID,
         ),
-        row(
+        case_of(
             "SigV4: a payload in chunks",
             call().header("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
             INVALID,
         ),
-        row(
+        case_of(
             "SigV4: a session token",
-            call().hashed().header("x-amz-security-token", "FwoGZXIvYXdzEXAMPLE"),
-            Aws("UnrecognizedClientException"),
+            call().with_body_hash().header("x-amz-security-token", "FwoGZXIvYXdzEXAMPLE"),
+            AwsError("UnrecognizedClientException"),
         ),
-        row(
+        case_of(
             "SigV4: host not signed",
-            call().hashed().with(|it| it.headers.retain(|(name, _)| name != "host")),
+            call().with_body_hash().with(|it| it.headers.retain(|(name, _)| name != "host")),
             INVALID,
         ),
-        altered("SigV4: another host", call().hashed(), INVALID, &|it| {
+        altered("SigV4: another host", call().with_body_hash(), INVALID, &|it| {
             set(it, "host", &|_| "another".into())
         }),
-        altered("SigV4: another date", call().hashed(), INVALID, &|it| {
-            set(it, "x-amz-date", &|_| at(-1))
+        altered("SigV4: another date", call().with_body_hash(), INVALID, &|it| {
+            set(it, "x-amz-date", &|_| amz_date(-1))
         }),
-        altered("SigV4: another method", call().hashed(), INVALID, &|it| it.method = "PUT"),
-        altered("SigV4: another path", call().hashed(), INVALID, &|it| {
+        altered("SigV4: another method", call().with_body_hash(), INVALID, &|it| it.method = "PUT"),
+        altered("SigV4: another path", call().with_body_hash(), INVALID, &|it| {
             it.target = "/nowhere".into()
         }),
-        altered("SigV4: another query", call().hashed(), INVALID, &|it| {
+        altered("SigV4: another query", call().with_body_hash(), INVALID, &|it| {
             it.target = "/?stream=true".into()
         }),
-        altered("SigV4: another hash", call().hashed(), INVALID, &|it| {
-            set(it, "x-amz-content-sha256", &|_| sha256("{}"))
+        altered("SigV4: another hash", call().with_body_hash(), INVALID, &|it| {
+            set(it, "x-amz-content-sha256", &|_| sha256_hex("{}"))
         }),
-        altered("SigV4: a header of AWS's smuggled in", call().hashed(), INVALID, &|it| {
+        altered("SigV4: a header of AWS's smuggled in", call().with_body_hash(), INVALID, &|it| {
             it.headers.push(header("x-amz-target", "Admin.Everything"));
         }),
         altered("SigV4: the hash smuggled in", call(), INVALID, &|it| {
-            it.headers.push(header("x-amz-content-sha256", &sha256(BODY)));
+            it.headers.push(header("x-amz-content-sha256", &sha256_hex(BODY)));
         }),
         altered(
             "SigV4: a signed header taken out",
-            call().hashed().header("x-purpose", "test"),
+            call().with_body_hash().header("x-purpose", "test"),
             INCOMPLETE,
             &|it| {
                 it.headers.retain(|(name, _)| name != "x-purpose");
@@ -128,7 +148,7 @@ pub fn rows(address: &str) -> Vec<(&'static str, Request, Expected)> {
         ),
         altered(
             "SigV4: a signed header changed",
-            call().hashed().header("x-purpose", "test"),
+            call().with_body_hash().header("x-purpose", "test"),
             INVALID,
             &|it| {
                 set(it, "x-purpose", &|_| "another".into());
@@ -136,32 +156,42 @@ pub fn rows(address: &str) -> Vec<(&'static str, Request, Expected)> {
         ),
         altered(
             "SigV4: a signed header twice",
-            call().hashed().header("x-purpose", "test"),
+            call().with_body_hash().header("x-purpose", "test"),
             INVALID,
             &|it| {
                 it.headers.push(header("x-purpose", "test"));
             },
         ),
-        altered("SigV4: two dates", call().hashed(), INCOMPLETE, &|it| {
-            it.headers.push(header("x-amz-date", &at(0)));
+        altered("SigV4: two dates", call().with_body_hash(), INCOMPLETE, &|it| {
+            it.headers.push(header("x-amz-date", &amz_date(0)));
         }),
-        altered("SigV4: two hosts", call().hashed(), Aws("InvalidSignatureException"), &|it| {
-            set(it, "host", &|host| format!("{host}, another"));
-        }),
-        altered("SigV4: Authorization twice", call().hashed(), INCOMPLETE, &|it| {
+        altered(
+            "SigV4: two hosts",
+            call().with_body_hash(),
+            AwsError("InvalidSignatureException"),
+            &|it| {
+                set(it, "host", &|host| format!("{host}, another"));
+            },
+        ),
+        altered("SigV4: Authorization twice", call().with_body_hash(), INCOMPLETE, &|it| {
             let second = it.headers.last().unwrap().clone();
             it.headers.push(second);
         }),
-        altered("SigV4: a token beside it", call().hashed(), Stranger, &|it| {
+        altered("SigV4: a token beside it", call().with_body_hash(), Unauthorized, &|it| {
             it.headers.push(header("x-api-key", TOKEN))
         }),
-        altered("SigV4: a token in the same Authorization", call().hashed(), INCOMPLETE, &|it| {
-            set(it, "authorization", &|value| format!("{value}, Bearer {TOKEN}"));
-        }),
-        altered("SigV4: presigned", Call::new(address, ""), INCOMPLETE, &|it| {
+        altered(
+            "SigV4: a token in the same Authorization",
+            call().with_body_hash(),
+            INCOMPLETE,
+            &|it| {
+                set(it, "authorization", &|value| format!("{value}, Bearer {TOKEN}"));
+            },
+        ),
+        altered("SigV4: presigned", UnsignedRequest::new(address, ""), INCOMPLETE, &|it| {
             it.headers.clear();
             it.target = format!(
-                "/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={KEY_ID}&X-Amz-Signature=00"
+                "/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={CLIENT_KEY_ID}&X-Amz-Signature=00"
             );
         }),
         in_authorization("SigV4: no signature", ", Signature=", ", Sig=", INCOMPLETE),
@@ -178,37 +208,43 @@ pub fn rows(address: &str) -> Vec<(&'static str, Request, Expected)> {
         ),
         in_authorization("SigV4: a header listed twice", "host;", "host;host;", INCOMPLETE),
         in_authorization("SigV4: headers in upper case", "host;", "Host;", INCOMPLETE),
-        in_authorization("SigV4: SigV4a", "AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256", Stranger),
+        in_authorization(
+            "SigV4: SigV4a",
+            "AWS4-HMAC-SHA256",
+            "AWS4-ECDSA-P256-SHA256",
+            Unauthorized,
+        ),
     ]
 }
 
 #[tokio::test]
 async fn a_signed_body_that_was_altered() {
     let issuer = Issuer::start().await;
-    let fixture = Fixture::with(bindings(&issuer)).await;
+    let fixture = Fixture::with_bindings(bindings(&issuer)).await;
     let worker = &fixture.worker;
     let address = worker.address.to_string();
-    let call = || Call::new(&address, BODY);
+    let call = || UnsignedRequest::new(&address, BODY);
     // Here the body comes: it is what is wrong.
     for (case, call, body) in [
         ("another body", call(), r#"{"prompt":"Hullo"}"#),
-        ("another body, its hash signed", call().hashed(), r#"{"prompt":"Hullo"}"#),
+        ("another body, its hash signed", call().with_body_hash(), r#"{"prompt":"Hullo"}"#),
         ("no body", call(), ""),
-        ("no body, its hash signed", call().hashed(), ""),
-        ("a byte more", call().hashed(), "{\"prompt\":\"Hello\"} "),
+        ("no body, its hash signed", call().with_body_hash(), ""),
+        ("a byte more", call().with_body_hash(), "{\"prompt\":\"Hello\"} "),
     ] {
-        let mut request = Request::with(call.signed());
+        let mut request = Request::new(call.signed_headers());
         request.body = Some(body.to_owned());
-        let answer = request.send(worker).await;
-        assert_refused(case, worker, &answer, &INVALID).await;
-        let line = worker.log_line(answer.request_id()).await;
+        let response = request.send(worker).await;
+        assert_rejected(case, worker, &response, &INVALID).await;
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["error"], "the signature is of another body", "{case}");
         assert!(line.get("caller").is_none(), "{case}: {line}");
     }
     assert!(fixture.stub.requests().is_empty());
     // A body that is too long is read of nobody.
-    let mut request = Request::with(Call::new(&address, "x").hashed().signed());
+    let mut request =
+        Request::new(UnsignedRequest::new(&address, "x").with_body_hash().signed_headers());
     request.body = Some("x".repeat(1_048_577));
-    let answer = request.send(worker).await;
-    assert_eq!(answer.status, 413, "{answer}");
+    let response = request.send(worker).await;
+    assert_eq!(response.status, 413, "{response}");
 }

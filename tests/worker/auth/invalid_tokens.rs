@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub fn rows(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
+pub fn cases(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
     let is_refused = |name: &&String| {
         let mut good = ACCEPTED_JWTS.iter().map(|(name, _)| *name);
         let others = ["the next key", "a subject with spaces"];
@@ -10,14 +10,14 @@ pub fn rows(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
             && !name.contains("scope")
             && !others.contains(&name.as_str())
     };
-    let tokens = issuer.made["tokens"].as_object().unwrap();
+    let tokens = issuer.generated["tokens"].as_object().unwrap();
     let jwts = tokens.keys().filter(is_refused).map(|name| {
         let case = format!("JWT: {name}");
-        (case, Request::with(vec![bearer(issuer.token(name))]), Stranger)
+        (case, Request::new(vec![bearer(issuer.token(name))]), Unauthorized)
     });
 
     let good = issuer.token("good");
-    let row = |case: &str, headers| (case.to_owned(), Request::with(headers), Stranger);
+    let case_of = |case: &str, headers| (case.to_owned(), Request::new(headers), Unauthorized);
     let upgrade = |protocol: &str| {
         let mut headers = vec![header("upgrade", "websocket"), header("connection", "Upgrade")];
         headers.push(header("sec-websocket-version", "13"));
@@ -33,68 +33,75 @@ pub fn rows(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
     wrong.pop();
     wrong.push('H');
     let plain = vec![
-        row("nothing", vec![]),
-        row("an empty Authorization", vec![header("authorization", "")]),
-        row("Bearer without a token", vec![header("authorization", "Bearer")]),
-        row("a wrong token", vec![bearer(&wrong)]),
-        row("a token cut short", vec![bearer(&TOKEN[..TOKEN.len() - 1])]),
-        row("a token with one letter more", vec![bearer(&format!("{TOKEN}H"))]),
-        row("a token in another case", vec![bearer(&TOKEN.to_uppercase())]),
-        row("the hash of a token", vec![bearer(&sha256(TOKEN))]),
-        row("the name of a token", vec![bearer("ci")]),
-        row(
+        case_of("nothing", vec![]),
+        case_of("an empty Authorization", vec![header("authorization", "")]),
+        case_of("Bearer without a token", vec![header("authorization", "Bearer")]),
+        case_of("a wrong token", vec![bearer(&wrong)]),
+        case_of("a token cut short", vec![bearer(&TOKEN[..TOKEN.len() - 1])]),
+        case_of("a token with one letter more", vec![bearer(&format!("{TOKEN}H"))]),
+        case_of("a token in another case", vec![bearer(&TOKEN.to_uppercase())]),
+        case_of("the hash of a token", vec![bearer(&sha256_hex(TOKEN))]),
+        case_of("the name of a token", vec![bearer("ci")]),
+        case_of(
             "a token with the wrong scheme",
             vec![header("authorization", &format!("Token {TOKEN}"))],
         ),
-        row("a token without a scheme", vec![header("authorization", TOKEN)]),
-        row(
+        case_of("a token without a scheme", vec![header("authorization", TOKEN)]),
+        case_of(
             "a token as a password",
             vec![header("authorization", "Basic Y2k6YmVkZ2VfMDEyMzQ1Njc4OQ==")],
         ),
-        row("a token that is not ASCII", vec![bearer("日本語")]),
-        row("a token of 9,000 letters", vec![bearer(&"a".repeat(9000))]),
-        row("a wrong x-api-key", vec![header("x-api-key", &wrong)]),
-        row("a scheme in x-api-key", vec![header("x-api-key", &format!("Bearer {TOKEN}"))]),
-        row("a JWT in x-api-key", vec![header("x-api-key", good)]),
-        row("a token in Access's header", vec![header("cf-access-jwt-assertion", TOKEN)]),
-        row("a token in another header", vec![header("x-auth-token", TOKEN)]),
-        row(
+        case_of("a token that is not ASCII", vec![bearer("日本語")]),
+        case_of("a token of 9,000 letters", vec![bearer(&"a".repeat(9000))]),
+        case_of("a wrong x-api-key", vec![header("x-api-key", &wrong)]),
+        case_of("a scheme in x-api-key", vec![header("x-api-key", &format!("Bearer {TOKEN}"))]),
+        case_of("a JWT in x-api-key", vec![header("x-api-key", good)]),
+        case_of("a token in Access's header", vec![header("cf-access-jwt-assertion", TOKEN)]),
+        case_of("a token in another header", vec![header("x-auth-token", TOKEN)]),
+        case_of(
             "a token in a cookie",
             vec![header("cookie", &format!("CF_Authorization={good}; token={TOKEN}"))],
         ),
-        row("Authorization twice", vec![bearer(TOKEN), bearer(TOKEN)]),
-        row("Authorization twice, the second wrong", vec![bearer(TOKEN), bearer(&wrong)]),
-        row("two tokens in one Authorization", vec![bearer(&format!("{TOKEN}, {OTHER_TOKEN}"))]),
-        row("x-api-key twice", vec![header("x-api-key", TOKEN), header("X-API-Key", TOKEN)]),
-        row("two methods at once", vec![bearer(TOKEN), header("x-api-key", TOKEN)]),
-        row("a JWT and a token at once", vec![bearer(good), header("x-api-key", TOKEN)]),
-        row(
+        case_of("Authorization twice", vec![bearer(TOKEN), bearer(TOKEN)]),
+        case_of("Authorization twice, the second wrong", vec![bearer(TOKEN), bearer(&wrong)]),
+        case_of(
+            "two tokens in one Authorization",
+            vec![bearer(&format!("{TOKEN}, {OTHER_TOKEN}"))],
+        ),
+        case_of("x-api-key twice", vec![header("x-api-key", TOKEN), header("X-API-Key", TOKEN)]),
+        case_of("two methods at once", vec![bearer(TOKEN), header("x-api-key", TOKEN)]),
+        case_of("a JWT and a token at once", vec![bearer(good), header("x-api-key", TOKEN)]),
+        case_of(
             "a JWT in both its headers",
             vec![bearer(good), header("cf-access-jwt-assertion", good)],
         ),
-        row(
+        case_of(
             "a wrong JWT of Access, and a token",
             vec![bearer(TOKEN), header("cf-access-jwt-assertion", "a.b.c")],
         ),
         (
             "a token in the query".to_owned(),
             at_path("POST", &format!("/?access_token={TOKEN}&x-api-key={TOKEN}")),
-            Stranger,
+            Unauthorized,
         ),
-        ("another path".to_owned(), at_path("POST", "/nowhere"), Stranger),
-        ("another method".to_owned(), at_path("DELETE", "/"), Stranger),
-        ("a path that only looks like health".to_owned(), at_path("GET", "/healthz/"), Stranger),
-        ("OPTIONS that is no preflight".to_owned(), at_path("OPTIONS", "/"), Stranger),
-        ("a WebSocket without a token".to_owned(), upgrade("bedrock-edge"), Stranger),
+        ("another path".to_owned(), at_path("POST", "/nowhere"), Unauthorized),
+        ("another method".to_owned(), at_path("DELETE", "/"), Unauthorized),
+        (
+            "a path that only looks like health".to_owned(),
+            at_path("GET", "/healthz/"),
+            Unauthorized,
+        ),
+        ("OPTIONS that is no preflight".to_owned(), at_path("OPTIONS", "/"), Unauthorized),
+        ("a WebSocket without a token".to_owned(), upgrade("bedrock-edge"), Unauthorized),
         (
             "a WebSocket with a wrong token".to_owned(),
             upgrade(&format!("bedrock-edge, bearer.{wrong}")),
-            Stranger,
+            Unauthorized,
         ),
         (
             "a WebSocket with two tokens".to_owned(),
             upgrade(&format!("bearer.{TOKEN}, bearer.{TOKEN}")),
-            Stranger,
+            Unauthorized,
         ),
     ];
 
@@ -103,11 +110,11 @@ pub fn rows(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
             vec![header("origin", origin), header("access-control-request-method", "POST")];
         let target = "/".to_owned();
         let request = Request { method: "OPTIONS", target, headers, body: None };
-        (format!("a preflight from {origin}"), request, Stranger)
+        (format!("a preflight from {origin}"), request, Unauthorized)
     };
     let from = |origin: &str| {
         let headers = vec![bearer(TOKEN), header("origin", origin)];
-        (format!("a good token from {origin}"), Request::with(headers), Forbidden)
+        (format!("a good token from {origin}"), Request::new(headers), Forbidden)
     };
     let origins = LOOK_ALIKES.iter().flat_map(|origin| [preflight(origin), from(origin)]);
     let mut foreign_socket = upgrade(&format!("bedrock-edge, bearer.{TOKEN}"));
@@ -119,7 +126,7 @@ pub fn rows(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
         .chain(origins)
         .chain([
             ("a WebSocket of another page".to_owned(), foreign_socket, Forbidden),
-            ("Origin twice".to_owned(), Request::with(two_origins), Forbidden),
+            ("Origin twice".to_owned(), Request::new(two_origins), Forbidden),
         ])
         .collect()
 }

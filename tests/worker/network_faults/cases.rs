@@ -6,7 +6,7 @@ use bedrock_stub::events::events;
 use bedrock_stub::frames::{chunk, encode};
 use serde_json::json;
 
-use crate::support::raw_server::Act::{self, Repeat, Reset, Send, Silence, Wait};
+use crate::support::raw_server::Step::{self, Hang, Repeat, Reset, Send, Wait};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Operation {
@@ -28,20 +28,20 @@ pub enum Expected {
 
 use Expected::{Breaks, Fails, Good};
 
-pub struct Row {
+pub struct Case {
     pub name: &'static str,
-    pub acts: Vec<Act>,
+    pub steps: Vec<Step>,
     pub invoke: Expected,
     pub stream: Expected,
 }
 
-fn text(text: &str) -> Act {
+fn text(text: &str) -> Step {
     Send(text.as_bytes().to_vec())
 }
 
 /// The good answer to an operation, as the rows have it: `{ok}` is a head with its type, `{length}`
 /// its length, `{body}` its body, `{half}` and `{rest}` its halves.
-pub fn script(acts: &[Act], operation: Operation) -> Vec<Act> {
+pub fn script(steps: &[Step], operation: Operation) -> Vec<Step> {
     let message = json!({
         "content": [{ "type": "text", "text": "はい" }],
         "stop_reason": "end_turn",
@@ -80,8 +80,9 @@ pub fn script(acts: &[Act], operation: Operation) -> Vec<Act> {
         out.extend(rest.bytes());
         out
     };
-    acts.iter()
-        .map(|act| match act {
+    steps
+        .iter()
+        .map(|step| match step {
             Send(bytes) => Send(replace(bytes)),
             Repeat(bytes) => Repeat(replace(bytes)),
             other => other.clone(),
@@ -95,9 +96,9 @@ const LATE: &str = "no answer: it took too long";
 const LATE_BODY: &str = "the answer broke off: it took too long";
 
 #[allow(clippy::too_many_lines)]
-pub fn rows() -> Vec<Row> {
-    let row = |name, acts, invoke, stream| Row { name, acts, invoke, stream };
-    let same = |name, acts, expected: fn() -> Expected| row(name, acts, expected(), expected());
+pub fn cases() -> Vec<Case> {
+    let case = |name, steps, invoke, stream| Case { name, steps, invoke, stream };
+    let same = |name, steps, expected: fn() -> Expected| case(name, steps, expected(), expected());
     let ms = Duration::from_millis;
     let lost = || Fails("unavailable", None, LOST, 3);
     let broke_off = || Fails("unavailable", Some(200), BROKE_OFF, 3);
@@ -135,19 +136,19 @@ pub fn rows() -> Vec<Row> {
             vec![text("{ok}Content-Length: {length}\r\n\r\n")],
             broke_off,
         ),
-        row(
+        case(
             "closed in the body",
             vec![text("{ok}Content-Length: {length}\r\n\r\n{half}")],
             broke_off(),
             Breaks("unavailable", BROKE_OFF),
         ),
-        row(
+        case(
             "reset in the body",
             vec![text("{ok}Content-Length: {length}\r\n\r\n{half}"), Wait(ms(50)), Reset],
             broke_off(),
             Breaks("unavailable", BROKE_OFF),
         ),
-        row(
+        case(
             "closed in a chunk",
             vec![text("{ok}Transfer-Encoding: chunked\r\n\r\nffff\r\n{half}")],
             broke_off(),
@@ -158,13 +159,13 @@ pub fn rows() -> Vec<Row> {
             vec![text("{ok}Transfer-Encoding: chunked\r\n\r\nzz\r\n{body}")],
             broke_off,
         ),
-        row(
+        case(
             "the body ends in its middle, as HTTP has it",
             vec![text("{ok}Connection: close\r\n\r\n{half}")],
             Fails("invalid_response", Some(200), "the body of ", 1),
             Breaks("truncated", "the stream ended before the answer did"),
         ),
-        row(
+        case(
             "no body",
             vec![text("{ok}Content-Length: 0\r\n\r\n")],
             Fails("invalid_response", Some(200), "the body of 0 bytes is not Claude's JSON", 1),
@@ -184,21 +185,21 @@ pub fn rows() -> Vec<Row> {
             lost,
         ),
         same("headers without an end", vec![Repeat(b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec())], lost),
-        same("silence", vec![Silence], late),
-        same("silence in the status line", vec![text("HTTP/1.1 20"), Silence], late),
-        same("silence in the headers", vec![text("{ok}Content-Le"), Silence], late),
+        same("silence", vec![Hang], late),
+        same("silence in the status line", vec![text("HTTP/1.1 20"), Hang], late),
+        same("silence in the headers", vec![text("{ok}Content-Le"), Hang], late),
         same(
             "silence before the body",
-            vec![text("{ok}Content-Length: {length}\r\n\r\n"), Silence],
+            vec![text("{ok}Content-Length: {length}\r\n\r\n"), Hang],
             late_body,
         ),
-        row(
+        case(
             "silence in the body",
-            vec![text("{ok}Content-Length: {length}\r\n\r\n{half}"), Silence],
+            vec![text("{ok}Content-Length: {length}\r\n\r\n{half}"), Hang],
             late_body(),
             Breaks("timeout", LATE_BODY),
         ),
-        row(
+        case(
             "drops",
             [text("{ok}Content-Length: {length}\r\n\r\n")]
                 .into_iter()
@@ -207,7 +208,7 @@ pub fn rows() -> Vec<Row> {
             late_body(),
             Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
         ),
-        row(
+        case(
             "an endless body",
             vec![
                 text("{ok}Transfer-Encoding: chunked\r\n\r\n"),
@@ -216,13 +217,13 @@ pub fn rows() -> Vec<Row> {
             Fails("invalid_response", Some(200), "the answer broke off: the body is too long", 1),
             Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
         ),
-        row(
+        case(
             "a huge body",
             vec![text("{ok}Content-Length: 9000000\r\n\r\n"), Repeat(vec![b' '; 4096])],
             Fails("invalid_response", Some(200), "the answer broke off: the body is too long", 1),
             Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
         ),
-        row(
+        case(
             "another type, and the right body",
             vec![text(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n{body}",
@@ -230,7 +231,7 @@ pub fn rows() -> Vec<Row> {
             Good,
             Fails("invalid_response", Some(200), "", 1),
         ),
-        row(
+        case(
             "HTML of the right type",
             vec![text("{ok}Content-Length: 15\r\n\r\n<!doctype html>")],
             Fails("invalid_response", Some(200), "the body of 15 bytes is not Claude's JSON", 1),
@@ -267,7 +268,7 @@ pub fn rows() -> Vec<Row> {
                 text(
                     "HTTP/1.1 403 Forbidden\r\nx-amzn-errortype: AccessDeniedException\r\nContent-Length: 60\r\n\r\n{",
                 ),
-                Silence,
+                Hang,
             ],
             || Fails("access_denied", Some(403), "403 Forbidden AccessDeniedException", 1),
         ),

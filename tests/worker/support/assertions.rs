@@ -2,31 +2,31 @@
 
 use serde_json::json;
 
-use super::client::Answer;
+use super::client::Response;
 use super::workerd::Workerd;
 
 /// The whole of a refusal: status, code, words, headers, and the same in the log.
-pub async fn assert_refused(
+pub async fn assert_rejected(
     case: &str,
     worker: &Workerd,
-    answer: &Answer,
+    response: &Response,
     (status, code): (u16, &str),
     message: &str,
 ) {
-    answer.assert_envelope(case, status, "", &format!("Error: {message}"));
-    assert_eq!(answer.header("x-error-code"), Some(code), "{case}: {answer}");
+    response.assert_envelope(case, status, "", &format!("Error: {message}"));
+    assert_eq!(response.header("x-error-code"), Some(code), "{case}: {response}");
     let mut names = vec!["content-type", "x-error-code", "x-request-id"];
     if status == 405 {
         names.insert(0, "allow");
     }
-    assert_eq!(answer.header_names(), names, "{case}: {answer}");
+    assert_eq!(response.header_names(), names, "{case}: {response}");
 
-    let line = worker.log_line(answer.request_id()).await;
+    let line = worker.log_line(response.request_id()).await;
     let expected = json!({
         "level": "warn",
         "outcome": code,
         "status": status,
-        "request_id": answer.request_id(),
+        "request_id": response.request_id(),
         "model": "apac.anthropic.claude-sonnet-4-20250514-v1:0",
         "region": "ap-northeast-1",
         "retries": 0,

@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use super::workerd::Workerd;
 
 /// How long a client waits for what normally takes milliseconds. More than a stream is ever silent.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the Worker answered. Its Display is for failing tests.
-pub struct Answer {
+pub struct Response {
     /// 0 where no answer came: then the body tells why, and the test that wants another status
     /// tells which of its rows it was.
     pub status: u16,
@@ -24,7 +24,7 @@ pub struct Answer {
     pub body: String,
 }
 
-impl Answer {
+impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -64,7 +64,7 @@ impl Answer {
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.status)?;
         for (name, value) in &self.headers {
@@ -80,37 +80,37 @@ impl Workerd {
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         // A new client each, because it belongs to the runtime of one test. The environment may
         // name a proxy, which does not know this address.
-        let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let client = Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap();
         client.request(method, format!("http://{}{path}", self.address))
     }
 
     /// Sends a request, and reads the whole answer.
-    pub async fn send(&self, request: RequestBuilder) -> Answer {
+    pub async fn send(&self, request: RequestBuilder) -> Response {
         match exchange(request).await {
-            Ok(answer) => answer,
-            Err(error) => self.no_answer(&format!("{error:?}")),
+            Ok(response) => response,
+            Err(error) => self.no_response(&format!("{error:?}")),
         }
     }
 
-    fn no_answer(&self, why: &str) -> Answer {
+    fn no_response(&self, why: &str) -> Response {
         let output = self.output();
         let lines: Vec<&str> = output.lines().collect();
         let last = lines[lines.len().saturating_sub(5)..].join("\n");
         let body = format!("no answer: {why}\nworkerd printed last:\n{last}");
-        Answer { status: 0, headers: Vec::new(), body }
+        Response { status: 0, headers: Vec::new(), body }
     }
 
     /// A POST of JSON to the function.
-    pub async fn post(&self, body: Value) -> Answer {
+    pub async fn post(&self, body: Value) -> Response {
         self.send(self.request(Method::POST, "/").json(&body)).await
     }
 
     /// A POST of nothing but a prompt.
-    pub async fn prompt(&self, prompt: &str) -> Answer {
+    pub async fn prompt(&self, prompt: &str) -> Response {
         self.post(json!({ "prompt": prompt })).await
     }
 
-    pub async fn health(&self) -> Answer {
+    pub async fn health(&self) -> Response {
         self.send(self.request(Method::GET, "/healthz")).await
     }
 
@@ -133,7 +133,7 @@ impl Workerd {
     }
 }
 
-async fn exchange(request: RequestBuilder) -> reqwest::Result<Answer> {
+async fn exchange(request: RequestBuilder) -> reqwest::Result<Response> {
     let response = request.send().await?;
     let status = response.status().as_u16();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("an answer is UTF-8");
@@ -141,7 +141,7 @@ async fn exchange(request: RequestBuilder) -> reqwest::Result<Answer> {
     let mut headers: Vec<_> =
         headers.map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect();
     headers.sort();
-    Ok(Answer { status, headers, body: text(&response.bytes().await?) })
+    Ok(Response { status, headers, body: text(&response.bytes().await?) })
 }
 
 /// A TCP connection to the Worker.
@@ -165,23 +165,23 @@ impl Connection<'_> {
     }
 
     /// Reads one answer, whose body is as long as its `content-length` says.
-    pub async fn answer(&mut self) -> Answer {
-        let mut answer = self.head().await;
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        if answer.status != 0 {
-            answer.body = self.body(length).await;
+    pub async fn response(&mut self) -> Response {
+        let mut response = self.head().await;
+        let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
+        if response.status != 0 {
+            response.body = self.body(length).await;
         }
-        answer
+        response
     }
 
     /// Reads the head of an answer. What came behind it is in `received`.
-    pub async fn head(&mut self) -> Answer {
-        match timeout(PATIENCE, self.read_head()).await {
-            Ok(Some(answer)) => answer,
+    pub async fn head(&mut self) -> Response {
+        match timeout(TIMEOUT, self.read_head()).await {
+            Ok(Some(response)) => response,
             ended => {
                 let why = if ended.is_ok() { "the connection ended" } else { "it takes too long" };
                 let received = String::from_utf8_lossy(&self.received);
-                self.worker.no_answer(&format!("{why} after {received:?}"))
+                self.worker.no_response(&format!("{why} after {received:?}"))
             }
         }
     }
@@ -189,14 +189,14 @@ impl Connection<'_> {
     /// Reads so many bytes. Panics if they do not come.
     pub async fn body(&mut self, length: usize) -> String {
         while self.received.len() < length {
-            let read = timeout(PATIENCE, self.read_more()).await;
+            let read = timeout(TIMEOUT, self.read_more()).await;
             read.expect("more of the body").expect("the body before the connection ends");
         }
         String::from_utf8(self.received.drain(..length).collect()).unwrap()
     }
 
     /// `None` if the connection ends before the head does.
-    async fn read_head(&mut self) -> Option<Answer> {
+    async fn read_head(&mut self) -> Option<Response> {
         let end = loop {
             match self.received.windows(4).position(|window| window == b"\r\n\r\n") {
                 Some(at) => break at + 4,
@@ -211,7 +211,7 @@ impl Connection<'_> {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         headers.sort();
-        Some(Answer { status, headers, body: String::new() })
+        Some(Response { status, headers, body: String::new() })
     }
 
     /// `None` at the end of the connection.

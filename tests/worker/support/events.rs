@@ -26,20 +26,20 @@ impl Event {
 
 /// One answer from its first event to its last.
 #[derive(Debug)]
-pub struct Story {
+pub struct StreamedReply {
     /// The data of `start`: null if it failed before.
     pub start: Value,
     /// The texts of the deltas.
-    pub pieces: Vec<String>,
+    pub deltas: Vec<String>,
     /// `done` or `error`.
-    pub end: Event,
+    pub last: Event,
 }
 
-impl Story {
+impl StreamedReply {
     /// Panics unless it is one `start`, any number of `delta`s, one last event, and all of them
     /// have exactly the fields that they are to have.
-    pub fn of(case: &str, events: &[Event]) -> Self {
-        let Some((end, before)) = events.split_last() else { panic!("{case}: no event") };
+    pub fn from_events(case: &str, events: &[Event]) -> Self {
+        let Some((last, before)) = events.split_last() else { panic!("{case}: no event") };
         let (start, deltas) = match before.split_first() {
             Some((start, deltas)) => {
                 assert_eq!(start.name, "start", "{case}: {events:?}");
@@ -49,7 +49,7 @@ impl Story {
             // Only a WebSocket's: over HTTP it would have been an envelope.
             None => (Value::Null, before),
         };
-        let pieces: Vec<String> = deltas
+        let deltas: Vec<String> = deltas
             .iter()
             .map(|delta| {
                 assert_eq!(delta.name, "delta", "{case}: {events:?}");
@@ -58,19 +58,19 @@ impl Story {
                 delta.text().to_owned()
             })
             .collect();
-        if end.name == "done" {
+        if last.name == "done" {
             let names = ["generated_text", "input_prompt", "stop_reason", "usage"];
-            assert_eq!(fields(&end.data), names, "{case}: {end:?}");
-            assert_eq!(end.data["generated_text"], pieces.concat(), "{case}");
+            assert_eq!(fields(&last.data), names, "{case}: {last:?}");
+            assert_eq!(last.data["generated_text"], deltas.concat(), "{case}");
         } else {
-            assert_eq!(end.name, "error", "{case}: {events:?}");
-            assert_eq!(fields(&end.data), ["code", "message", "retryable"], "{case}: {end:?}");
+            assert_eq!(last.name, "error", "{case}: {events:?}");
+            assert_eq!(fields(&last.data), ["code", "message", "retryable"], "{case}: {last:?}");
         }
-        Self { start, pieces, end: end.clone() }
+        Self { start, deltas, last: last.clone() }
     }
 
     pub fn text(&self) -> String {
-        self.pieces.concat()
+        self.deltas.concat()
     }
 
     /// As in the `x-request-id` header and the log.
@@ -80,10 +80,10 @@ impl Story {
 
     /// Panics unless it ended with this error.
     pub fn assert_error(&self, case: &str, code: &str, message: &str, retryable: bool) {
-        assert_eq!(self.end.name, "error", "{case}: {self}");
-        assert_eq!(self.end.data["code"], code, "{case}: {self}");
-        assert_eq!(self.end.data["message"], message, "{case}: {self}");
-        assert_eq!(self.end.data["retryable"], retryable, "{case}: {self}");
+        assert_eq!(self.last.name, "error", "{case}: {self}");
+        assert_eq!(self.last.data["code"], code, "{case}: {self}");
+        assert_eq!(self.last.data["message"], message, "{case}: {self}");
+        assert_eq!(self.last.data["retryable"], retryable, "{case}: {self}");
     }
 }
 
@@ -92,9 +92,9 @@ fn fields(data: &Value) -> Vec<&str> {
     data.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
 }
 
-impl fmt::Display for Story {
+impl fmt::Display for StreamedReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (pieces, text) = (self.pieces.len(), self.text());
-        write!(f, "{}, {pieces} pieces: {text:.500}, {:?}", self.start, self.end)
+        let (deltas, text) = (self.deltas.len(), self.text());
+        write!(f, "{}, {deltas} pieces: {text:.500}, {:?}", self.start, self.last)
     }
 }

@@ -9,8 +9,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::client::PATIENCE;
-use super::workerd::{Directory, Workerd};
+use super::client::TIMEOUT;
+use super::workerd::{TempDir, Workerd};
 
 pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -31,40 +31,40 @@ impl Fixture {
     /// their prompts.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Fixture> = OnceCell::const_new();
-        SHARED.get_or_init(|| Self::with(json!({}))).await
+        SHARED.get_or_init(|| Self::with_bindings(json!({}))).await
     }
 
     /// A new one, with these bindings beside the endpoint and the keys, open to all. A null takes one away.
-    pub async fn with(bindings: Value) -> Self {
-        Self::with_stub(bindings, Settings::default()).await
+    pub async fn with_bindings(bindings: Value) -> Self {
+        Self::with_stub_settings(bindings, Settings::default()).await
     }
 
-    pub async fn with_stub(bindings: Value, settings: Settings) -> Self {
-        let disk = Arc::new(Directory::new());
-        Self::start(disk, bindings, settings, |_| json!({})).await
+    pub async fn with_stub_settings(bindings: Value, settings: Settings) -> Self {
+        let storage = Arc::new(TempDir::new());
+        Self::start(storage, bindings, settings, |_| json!({})).await
     }
 
     /// One whose Durable Objects are in a directory, with those that are there.
-    pub async fn on(disk: Arc<Directory>, bindings: Value) -> Self {
-        Self::start(disk, bindings, Settings::default(), |_| json!({})).await
+    pub async fn with_storage(storage: Arc<TempDir>, bindings: Value) -> Self {
+        Self::start(storage, bindings, Settings::default(), |_| json!({})).await
     }
 
     /// The same with an STS.
     pub async fn with_sts(bindings: Value, settings: Settings) -> Self {
-        let disk = Arc::new(Directory::new());
+        let storage = Arc::new(TempDir::new());
         let endpoint = |url: String| json!({ "AWS_ENDPOINT_URL_STS": format!("{url}/sts") });
-        Self::start(disk, bindings, settings, endpoint).await
+        Self::start(storage, bindings, settings, endpoint).await
     }
 
     /// The same with a path for each region.
     pub async fn with_regions(bindings: Value) -> Self {
         let endpoint = |url: String| json!({ "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": format!("{url}/{{region}}") });
-        let disk = Arc::new(Directory::new());
-        Self::start(disk, bindings, Settings::default(), endpoint).await
+        let storage = Arc::new(TempDir::new());
+        Self::start(storage, bindings, Settings::default(), endpoint).await
     }
 
     async fn start(
-        disk: Arc<Directory>,
+        storage: Arc<TempDir>,
         bindings: Value,
         settings: Settings,
         of_url: impl FnOnce(String) -> Value,
@@ -82,18 +82,18 @@ impl Fixture {
         all_members.extend(of_url(stub.url()).as_object().unwrap().clone());
         all_members.extend(bindings.as_object().unwrap().clone());
         all_members.retain(|_, value| !value.is_null());
-        Self { worker: Workerd::start(disk, &all).await, stub }
+        Self { worker: Workerd::start(storage, &all).await, stub }
     }
 
     /// The only request to Bedrock with this prompt.
-    pub fn received(&self, prompt: &str) -> Received {
-        let mut requests = self.all_received(prompt);
+    pub fn bedrock_request(&self, prompt: &str) -> Received {
+        let mut requests = self.bedrock_requests(prompt);
         assert_eq!(requests.len(), 1, "requests to Bedrock with the prompt {prompt:?}");
         requests.remove(0)
     }
 
     /// Every request to Bedrock with this prompt.
-    pub fn all_received(&self, prompt: &str) -> Vec<Received> {
+    pub fn bedrock_requests(&self, prompt: &str) -> Vec<Received> {
         let mut requests = self.stub.requests();
         requests.retain(|request| {
             // Not all that a Worker sends when it is wrong is JSON.
@@ -104,27 +104,27 @@ impl Fixture {
     }
 
     /// Waits until it is so. Panics if it does not become so.
-    pub async fn becomes(&self, what: &str, is_so: impl Fn() -> bool) {
+    pub async fn wait_until(&self, what: &str, condition: impl Fn() -> bool) {
         let begun = Instant::now();
-        while !is_so() {
-            assert!(begun.elapsed() < PATIENCE, "{what}\n{}", self.worker.output());
+        while !condition() {
+            assert!(begun.elapsed() < TIMEOUT, "{what}\n{}", self.worker.output());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     /// Waits until Bedrock's streams are so. Panics if they do not become so.
-    pub async fn streams_become(&self, what: &str, is_so: impl Fn(StreamCounts) -> bool) {
+    pub async fn wait_for_streams(&self, what: &str, condition: impl Fn(StreamCounts) -> bool) {
         let begun = Instant::now();
-        while !is_so(self.stub.streams()) {
+        while !condition(self.stub.streams()) {
             let counts = self.stub.streams();
-            assert!(begun.elapsed() < PATIENCE, "{what}: {counts:?}\n{}", self.worker.output());
+            assert!(begun.elapsed() < TIMEOUT, "{what}: {counts:?}\n{}", self.worker.output());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
 
 /// The JSON that Bedrock was sent.
-pub fn payload(request: &Received) -> Value {
+pub fn json_body(request: &Received) -> Value {
     serde_json::from_slice(&request.body).unwrap()
 }
 

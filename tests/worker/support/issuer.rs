@@ -12,11 +12,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use super::client::PATIENCE;
+use super::client::TIMEOUT;
 
 /// What the server answers.
 #[derive(Clone)]
-pub struct Keys {
+pub struct JwksResponse {
     pub status: u16,
     pub body: String,
     pub delay: Duration,
@@ -25,8 +25,8 @@ pub struct Keys {
 pub struct Issuer {
     pub url: String,
     /// Of `tests/clients/issuer.mjs`.
-    pub made: Value,
-    state: Arc<Mutex<(Keys, Vec<String>)>>,
+    pub generated: Value,
+    state: Arc<Mutex<(JwksResponse, Vec<String>)>>,
 }
 
 impl Issuer {
@@ -39,12 +39,16 @@ impl Issuer {
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
-        let output = timeout(PATIENCE, node).await.expect("the issuer ends").unwrap();
+        let output = timeout(TIMEOUT, node).await.expect("the issuer ends").unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
-        let made: Value = serde_json::from_slice(&output.stdout)
+        let generated: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("issuer.mjs: {error}: {errors}"));
 
-        let keys = Keys { status: 200, body: made["keys"].to_string(), delay: Duration::ZERO };
+        let keys = JwksResponse {
+            status: 200,
+            body: generated["keys"].to_string(),
+            delay: Duration::ZERO,
+        };
         let state = Arc::new(Mutex::new((keys, Vec::new())));
         let shared = state.clone();
         tokio::spawn(async move {
@@ -52,26 +56,29 @@ impl Issuer {
                 tokio::spawn(serve(stream, shared.clone()));
             }
         });
-        Self { url, made, state }
+        Self { url, generated, state }
     }
 
     /// A token by its name there.
     pub fn token(&self, name: &str) -> &str {
-        self.made["tokens"][name].as_str().unwrap_or_else(|| panic!("no token is {name:?}"))
+        self.generated["tokens"][name].as_str().unwrap_or_else(|| panic!("no token is {name:?}"))
     }
 
     /// From now on it answers so.
-    pub fn answer(&self, change: impl FnOnce(&mut Keys)) {
+    pub fn set_response(&self, change: impl FnOnce(&mut JwksResponse)) {
         change(&mut self.state.lock().unwrap().0);
     }
 
     /// The paths that were asked for so far.
-    pub fn fetches(&self) -> Vec<String> {
+    pub fn requested_paths(&self) -> Vec<String> {
         self.state.lock().unwrap().1.clone()
     }
 }
 
-async fn serve(mut stream: TcpStream, state: Arc<Mutex<(Keys, Vec<String>)>>) -> io::Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    state: Arc<Mutex<(JwksResponse, Vec<String>)>>,
+) -> io::Result<()> {
     let mut received = Vec::new();
     loop {
         while !received.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -88,11 +95,11 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<(Keys, Vec<String>)>>) ->
             state.0.clone()
         };
         sleep(keys.delay).await;
-        let Keys { status, body, .. } = keys;
-        let answer = format!(
+        let JwksResponse { status, body, .. } = keys;
+        let response = format!(
             "HTTP/1.1 {status} X\r\nlocation: /elsewhere\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        stream.write_all(answer.as_bytes()).await?;
+        stream.write_all(response.as_bytes()).await?;
     }
 }

@@ -14,19 +14,19 @@ use super::fixture::runtime;
 
 /// What is done with a connection. At the end it is closed.
 #[derive(Clone)]
-pub enum Act {
+pub enum Step {
     Send(Vec<u8>),
     /// The same for ever.
     Repeat(Vec<u8>),
     Wait(Duration),
     /// Nothing more, until the other side is gone.
-    Silence,
+    Hang,
     /// The other side is told that the connection was reset.
     Reset,
 }
 
 /// Acts by the prompt of a request.
-pub struct Raw {
+pub struct RawServer {
     url: String,
     counts: Arc<Mutex<Counts>>,
 }
@@ -34,11 +34,11 @@ pub struct Raw {
 #[derive(Default)]
 struct Counts {
     calls: HashMap<String, usize>,
-    left: usize,
+    abandoned: usize,
 }
 
-impl Raw {
-    pub async fn start(scripts: HashMap<String, Vec<Act>>) -> Self {
+impl RawServer {
+    pub async fn start(scripts: HashMap<String, Vec<Step>>) -> Self {
         let counts = Arc::<Mutex<Counts>>::default();
         let (scripts, shared) = (Arc::new(scripts), counts.clone());
         let listener = runtime().spawn(TcpListener::bind("127.0.0.1:0")).await.unwrap().unwrap();
@@ -61,33 +61,33 @@ impl Raw {
     }
 
     /// How many connections the other side left, of those on which there is silence.
-    pub fn left(&self) -> usize {
-        self.counts.lock().unwrap().left
+    pub fn abandoned(&self) -> usize {
+        self.counts.lock().unwrap().abandoned
     }
 }
 
 async fn serve(
     mut stream: TcpStream,
-    scripts: Arc<HashMap<String, Vec<Act>>>,
+    scripts: Arc<HashMap<String, Vec<Step>>>,
     counts: Arc<Mutex<Counts>>,
 ) {
     stream.set_nodelay(true).unwrap();
     let Some(prompt) = prompt(&mut stream).await else { return };
     *counts.lock().unwrap().calls.entry(prompt.clone()).or_default() += 1;
-    for act in &scripts[&prompt] {
-        match act {
-            Act::Send(bytes) => {
+    for step in &scripts[&prompt] {
+        match step {
+            Step::Send(bytes) => {
                 if stream.write_all(bytes).await.is_err() {
                     return;
                 }
             }
-            Act::Repeat(bytes) => while stream.write_all(bytes).await.is_ok() {},
-            Act::Wait(time) => sleep(*time).await,
-            Act::Silence => {
+            Step::Repeat(bytes) => while stream.write_all(bytes).await.is_ok() {},
+            Step::Wait(time) => sleep(*time).await,
+            Step::Hang => {
                 while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
-                counts.lock().unwrap().left += 1;
+                counts.lock().unwrap().abandoned += 1;
             }
-            Act::Reset => return stream.set_zero_linger().unwrap(),
+            Step::Reset => return stream.set_zero_linger().unwrap(),
         }
     }
 }

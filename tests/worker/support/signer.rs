@@ -8,12 +8,12 @@ use bedrock_stub::sigv4::{PathEncoding, Scope, canonical_request, signature, str
 use time::OffsetDateTime;
 
 /// A key of ours: not one of AWS's, and not the Worker's for Bedrock.
-pub const KEY_ID: &str = "EDGEIOSFODNN7EXAMPLE";
-pub const SECRET: &str = "edgeXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1";
+pub const CLIENT_KEY_ID: &str = "EDGEIOSFODNN7EXAMPLE";
+pub const CLIENT_SECRET: &str = "edgeXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1";
 
 /// Seconds from now.
 #[expect(clippy::disallowed_methods, reason = "a client has a clock")]
-pub fn at(offset: i64) -> String {
+pub fn amz_date(offset: i64) -> String {
     let now = SystemTime::now();
     let time = match u64::try_from(offset) {
         Ok(later) => now + Duration::from_secs(later),
@@ -31,7 +31,7 @@ pub fn at(offset: i64) -> String {
 
 /// What is signed. A case changes what it is about.
 #[derive(Clone)]
-pub struct Call {
+pub struct UnsignedRequest {
     pub id: String,
     pub secret: String,
     pub region: String,
@@ -45,14 +45,14 @@ pub struct Call {
     pub body: String,
 }
 
-impl Call {
+impl UnsignedRequest {
     pub fn new(host: &str, body: &str) -> Self {
         Self {
-            id: KEY_ID.to_owned(),
-            secret: SECRET.to_owned(),
+            id: CLIENT_KEY_ID.to_owned(),
+            secret: CLIENT_SECRET.to_owned(),
             region: "ap-northeast-1".to_owned(),
             service: "bedrock".to_owned(),
-            time: at(0),
+            time: amz_date(0),
             scope_date: None,
             method: "POST".to_owned(),
             target: "/".to_owned(),
@@ -73,13 +73,13 @@ impl Call {
     }
 
     /// With the body's hash among the signed headers.
-    pub fn hashed(self) -> Self {
-        let hash = sha256(&self.body);
+    pub fn with_body_hash(self) -> Self {
+        let hash = sha256_hex(&self.body);
         self.header("x-amz-content-sha256", &hash)
     }
 
     /// Every header of the request, `authorization` last.
-    pub fn signed(&self) -> Vec<(String, String)> {
+    pub fn signed_headers(&self) -> Vec<(String, String)> {
         let mut headers = self.headers.clone();
         if !self.time.is_empty() {
             headers.push(("x-amz-date".to_owned(), self.time.clone()));
@@ -111,7 +111,7 @@ impl Call {
     }
 }
 
-pub fn sha256(text: &str) -> String {
+pub fn sha256_hex(text: &str) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

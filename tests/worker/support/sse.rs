@@ -4,14 +4,14 @@
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::client::{Answer, Connection, PATIENCE};
-use super::events::{Event, Story};
+use super::client::{Connection, Response, TIMEOUT};
+use super::events::{Event, StreamedReply};
 use super::workerd::Workerd;
 
 /// An answer on its way.
-pub struct Sse<'a> {
+pub struct SseResponse<'a> {
     /// With its body, if it is an envelope.
-    pub head: Answer,
+    pub head: Response,
     pub connection: Connection<'a>,
     /// How many came.
     pub chunks: usize,
@@ -22,14 +22,14 @@ pub struct Sse<'a> {
 
 impl Workerd {
     /// Asks for a stream, and waits for the head of the answer.
-    pub async fn stream(&self, prompt: &str) -> Sse<'_> {
-        self.stream_of(&json!({ "prompt": prompt, "stream": true })).await
+    pub async fn stream(&self, prompt: &str) -> SseResponse<'_> {
+        self.stream_with_body(&json!({ "prompt": prompt, "stream": true })).await
     }
 
-    pub async fn stream_of(&self, body: &Value) -> Sse<'_> {
+    pub async fn stream_with_body(&self, body: &Value) -> SseResponse<'_> {
         let mut connection = self.connect().await;
         connection.post(body).await;
-        Sse::of(connection).await
+        SseResponse::from_connection(connection).await
     }
 }
 
@@ -43,9 +43,9 @@ impl Connection<'_> {
     }
 }
 
-impl<'a> Sse<'a> {
+impl<'a> SseResponse<'a> {
     /// The answer to what was written.
-    pub async fn of(mut connection: Connection<'a>) -> Self {
+    pub async fn from_connection(mut connection: Connection<'a>) -> Self {
         let head = connection.head().await;
         let mut sse = Self { head, connection, chunks: 0, text: Vec::new(), ended: false };
         if let Some(length) = sse.head.header("content-length") {
@@ -73,7 +73,7 @@ impl<'a> Sse<'a> {
     }
 
     /// All events to the end.
-    pub async fn rest(&mut self) -> Vec<Event> {
+    pub async fn remaining_events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
             events.push(event);
@@ -82,10 +82,10 @@ impl<'a> Sse<'a> {
     }
 
     /// The whole of it. Panics if it is not a good story, or if it is an envelope.
-    pub async fn story(&mut self, case: &str) -> Story {
+    pub async fn reply(&mut self, case: &str) -> StreamedReply {
         assert_eq!(self.head.status, 200, "{case}: {}", self.head);
-        let events = self.rest().await;
-        Story::of(case, &events)
+        let events = self.remaining_events().await;
+        StreamedReply::from_events(case, &events)
     }
 
     /// <https://www.rfc-editor.org/rfc/rfc9112#section-7.1>
@@ -103,7 +103,7 @@ impl<'a> Sse<'a> {
                 self.chunks += 1;
             }
             _ => {
-                let read = timeout(PATIENCE, self.connection.read_more()).await;
+                let read = timeout(TIMEOUT, self.connection.read_more()).await;
                 let so_far = String::from_utf8_lossy(&self.text);
                 read.expect("more of the answer").unwrap_or_else(|| {
                     panic!("the connection ended before the answer, behind {so_far:?}")

@@ -6,7 +6,7 @@ use reqwest::{Client, Method};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::client::{Answer, PATIENCE};
+use super::client::{Response, TIMEOUT};
 use super::workerd::Workerd;
 
 /// The account of callers without a name.
@@ -14,9 +14,9 @@ pub const ANONYMOUS: &str = "anonymous";
 
 impl Workerd {
     pub async fn usage(&self) -> Value {
-        let answer = self.send(self.request(Method::GET, "/usage")).await;
-        assert_eq!(answer.status, 200, "{answer}");
-        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+        let response = self.send(self.request(Method::GET, "/usage")).await;
+        assert_eq!(response.status, 200, "{response}");
+        serde_json::from_str(&response.body).unwrap_or_else(|error| panic!("{error}: {response}"))
     }
 
     /// The numbers, when all is settled: that comes after the answer.
@@ -28,22 +28,22 @@ impl Workerd {
                 assert_eq!(usage["this_month"]["reserved"], 0, "{usage}");
                 return usage;
             }
-            assert!(begun.elapsed() < PATIENCE, "{usage}\n{}", self.output());
+            assert!(begun.elapsed() < TIMEOUT, "{usage}\n{}", self.output());
             sleep(Duration::from_millis(5)).await;
         }
     }
 
     /// What a ledger says to a message.
-    pub async fn tell(&self, account: &str, message: Value) -> Value {
-        let url = format!("http://{}/{account}", self.door);
+    pub async fn send_to_ledger(&self, account: &str, message: Value) -> Value {
+        let url = format!("http://{}/{account}", self.ledger_address);
         let request = Client::builder().no_proxy().build().unwrap().post(url);
-        let answer = self.send(request.body(message.to_string())).await;
-        assert_eq!(answer.status, 200, "{message}: {answer}");
-        serde_json::from_str(&answer.body).unwrap()
+        let response = self.send(request.body(message.to_string())).await;
+        assert_eq!(response.status, 200, "{message}: {response}");
+        serde_json::from_str(&response.body).unwrap()
     }
 }
 
-pub fn assert_limited(case: &str, answer: &Answer, code: &str) {
-    assert_eq!(answer.status, 429, "{case}: {answer}");
-    assert_eq!(answer.header("x-error-code"), Some(code), "{case}: {answer}");
+pub fn assert_limited(case: &str, response: &Response, code: &str) {
+    assert_eq!(response.status, 429, "{case}: {response}");
+    assert_eq!(response.header("x-error-code"), Some(code), "{case}: {response}");
 }

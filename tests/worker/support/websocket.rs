@@ -5,8 +5,8 @@
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::client::{Answer, Connection, PATIENCE};
-use super::events::{Event, Story};
+use super::client::{Connection, Response, TIMEOUT};
+use super::events::{Event, StreamedReply};
 use super::workerd::Workerd;
 
 /// The key and its answer of RFC 6455, section 1.3.
@@ -20,36 +20,36 @@ pub const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 
 /// An open connection.
-pub struct Socket<'a> {
+pub struct WebSocket<'a> {
     pub connection: Connection<'a>,
-    pub protocol: Protocol,
+    pub subprotocol: Subprotocol,
 }
 
 /// What the server has chosen.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub enum Subprotocol {
     None,
-    Ours,
+    BedrockEdge,
 }
 
 /// What a server sends.
 #[derive(Debug)]
-pub enum Message {
+pub enum ServerMessage {
     Event(Event),
     /// The code and the reason.
     Close(u16, String),
 }
 
 impl Workerd {
-    pub async fn socket(&self) -> Socket<'_> {
+    pub async fn open_websocket(&self) -> WebSocket<'_> {
         match self.handshake().await {
             Ok(socket) => socket,
-            Err(answer) => panic!("no WebSocket: {answer}"),
+            Err(response) => panic!("no WebSocket: {response}"),
         }
     }
 
     /// Asks for a WebSocket. An error is the answer instead.
-    pub async fn handshake(&self) -> Result<Socket<'_>, Answer> {
+    pub async fn handshake(&self) -> Result<WebSocket<'_>, Response> {
         self.handshake_with(None, None).await
     }
 
@@ -58,7 +58,7 @@ impl Workerd {
         &self,
         origin: Option<&str>,
         protocols: Option<String>,
-    ) -> Result<Socket<'_>, Answer> {
+    ) -> Result<WebSocket<'_>, Response> {
         let mut connection = self.connect().await;
         let mut head = HANDSHAKE.to_owned();
         if let Some(origin) = origin {
@@ -68,23 +68,23 @@ impl Workerd {
             head += &format!("sec-websocket-protocol: {protocols}\r\n");
         }
         connection.write(head + "\r\n").await;
-        let mut answer = connection.head().await;
-        if answer.status == 101 {
-            assert_eq!(answer.header("sec-websocket-accept"), Some(ACCEPT), "{answer}");
-            let protocol = match answer.header("sec-websocket-protocol") {
-                None => Protocol::None,
-                Some("bedrock-edge") => Protocol::Ours,
-                Some(_) => panic!("another protocol: {answer}"),
+        let mut response = connection.head().await;
+        if response.status == 101 {
+            assert_eq!(response.header("sec-websocket-accept"), Some(ACCEPT), "{response}");
+            let subprotocol = match response.header("sec-websocket-protocol") {
+                None => Subprotocol::None,
+                Some("bedrock-edge") => Subprotocol::BedrockEdge,
+                Some(_) => panic!("another protocol: {response}"),
             };
-            return Ok(Socket { connection, protocol });
+            return Ok(WebSocket { connection, subprotocol });
         }
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        answer.body = connection.body(length).await;
-        Err(answer)
+        let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
+        response.body = connection.body(length).await;
+        Err(response)
     }
 }
 
-impl Socket<'_> {
+impl WebSocket<'_> {
     pub async fn prompt(&mut self, prompt: &str) {
         self.send(TEXT, json!({ "prompt": prompt }).to_string().as_bytes()).await;
     }
@@ -112,29 +112,29 @@ impl Socket<'_> {
     }
 
     /// The next message. Panics if there is none for long, or the connection ends without one.
-    pub async fn next(&mut self) -> Message {
-        let message = timeout(PATIENCE, self.read()).await.expect("a message");
+    pub async fn next_message(&mut self) -> ServerMessage {
+        let message = timeout(TIMEOUT, self.read()).await.expect("a message");
         message.expect("a message before the connection ends")
     }
 
     /// The next event. Panics if the server closes instead.
-    pub async fn event(&mut self) -> Event {
-        match self.next().await {
-            Message::Event(event) => event,
+    pub async fn next_event(&mut self) -> Event {
+        match self.next_message().await {
+            ServerMessage::Event(event) => event,
             close => panic!("{close:?}"),
         }
     }
 
     /// The next answer to a prompt, whole.
-    pub async fn story(&mut self, case: &str) -> Story {
-        let mut events = vec![self.event().await];
+    pub async fn reply(&mut self, case: &str) -> StreamedReply {
+        let mut events = vec![self.next_event().await];
         while !events.last().is_some_and(Event::is_last) {
-            events.push(self.event().await);
+            events.push(self.next_event().await);
         }
-        Story::of(case, &events)
+        StreamedReply::from_events(case, &events)
     }
 
-    async fn read(&mut self) -> Option<Message> {
+    async fn read(&mut self) -> Option<ServerMessage> {
         let (opcode, payload) = self.frame().await?;
         let text = |payload| String::from_utf8(payload).expect("a text is UTF-8");
         match opcode {
@@ -143,11 +143,14 @@ impl Socket<'_> {
                 let fields: Vec<&String> = message.as_object().unwrap().keys().collect();
                 assert_eq!(fields, ["data", "event"], "{message}");
                 let name = message["event"].as_str().unwrap().to_owned();
-                Some(Message::Event(Event { name, data: message["data"].take() }))
+                Some(ServerMessage::Event(Event { name, data: message["data"].take() }))
             }
             CLOSE => {
                 let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
-                Some(Message::Close(code, text(payload.get(2..).unwrap_or_default().to_vec())))
+                Some(ServerMessage::Close(
+                    code,
+                    text(payload.get(2..).unwrap_or_default().to_vec()),
+                ))
             }
             other => panic!("a frame of the kind {other}"),
         }

@@ -29,18 +29,18 @@ const UNTIL_INPUT_ENDS: &str = r#"
 "#;
 
 /// How long anything may take that normally takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running Worker. Dropping it ends it.
 pub struct Workerd {
     pub address: SocketAddr,
     /// Of the door to the ledgers, in `ledger_proxy.js`.
-    pub door: SocketAddr,
+    pub ledger_address: SocketAddr,
     output: Arc<Output>,
     /// Held open for `UNTIL_INPUT_ENDS`.
     input: Option<ChildStdin>,
     shell: Child,
-    _disk: Arc<Directory>,
+    _storage: Arc<TempDir>,
 }
 
 #[derive(Default)]
@@ -50,7 +50,7 @@ struct Output {
 }
 
 /// Removed on drop.
-pub struct Directory(PathBuf);
+pub struct TempDir(PathBuf);
 
 impl Workerd {
     /// Starts the Worker with these bindings, a JSON object: a string becomes a text, anything
@@ -60,9 +60,9 @@ impl Workerd {
     /// process.
     ///
     /// Panics if there is nothing to start, or if it does not listen.
-    pub async fn start(disk: Arc<Directory>, bindings: &Value) -> Self {
+    pub async fn start(storage: Arc<TempDir>, bindings: &Value) -> Self {
         let (workerd, build) = prerequisites().unwrap_or_else(|problem| panic!("{problem}"));
-        let directory = Directory::new();
+        let directory = TempDir::new();
         for name in ["index.js", "index_bg.wasm"] {
             fs::copy(build.join(name), directory.0.join(name)).unwrap();
         }
@@ -70,7 +70,7 @@ impl Workerd {
         for (name, source) in MODULES {
             fs::write(directory.0.join(name), source).unwrap();
         }
-        fs::write(&config, configuration(bindings, &disk)).unwrap();
+        fs::write(&config, configuration(bindings, &storage)).unwrap();
 
         let mut command = Command::new("sh");
         // A signal from the keyboard goes to a process group: it must not end the shell alone.
@@ -91,11 +91,11 @@ impl Workerd {
         output.collect(shell.stderr.take().unwrap());
         let mut started = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            door: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ledger_address: SocketAddr::from(([127, 0, 0, 1], 0)),
             output,
             input: shell.stdin.take(),
             shell,
-            _disk: disk,
+            _storage: storage,
         };
         for socket in ["http", "door"] {
             let is_it = |line: &Value| line["socket"] == socket;
@@ -103,7 +103,7 @@ impl Workerd {
             let port = started.wait_for(socket, find).await.try_into().unwrap();
             match socket {
                 "http" => started.address.set_port(port),
-                _ => started.door.set_port(port),
+                _ => started.ledger_address.set_port(port),
             }
         }
         started
@@ -164,7 +164,7 @@ impl Workerd {
                 return found;
             }
             assert!(!ended, "workerd ended; it printed:\n{}", self.output());
-            assert!(waited < PATIENCE, "no sign of {what}; workerd printed:\n{}", self.output());
+            assert!(waited < TIMEOUT, "no sign of {what}; workerd printed:\n{}", self.output());
             tokio::time::sleep(STEP).await;
             waited += STEP;
         }
@@ -201,7 +201,7 @@ impl Output {
     }
 }
 
-impl Directory {
+impl TempDir {
     pub fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -212,7 +212,7 @@ impl Directory {
     }
 
     /// How many Durable Objects are in it: each has a file, whose name is its id.
-    pub fn objects(&self) -> usize {
+    pub fn durable_objects(&self) -> usize {
         fn count(path: &Path) -> usize {
             let is_id = |stem: &str| stem.len() == 64;
             let count_of = |path: PathBuf| match path.file_name().and_then(|it| it.to_str()) {
@@ -226,7 +226,7 @@ impl Directory {
     }
 }
 
-impl Drop for Directory {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -260,7 +260,7 @@ const MODULES: [(&str, &str); 2] = [
 ];
 
 /// <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>
-fn configuration(bindings: &Value, Directory(disk): &Directory) -> String {
+fn configuration(bindings: &Value, TempDir(storage): &TempDir) -> String {
     let bindings: Vec<String> = bindings
         .as_object()
         .unwrap()
@@ -282,7 +282,7 @@ fn configuration(bindings: &Value, Directory(disk): &Directory) -> String {
     let (date, flags) = compatibility();
     let (date, flags) = (quoted(&date), flags.iter().map(|flag| quoted(flag)).collect::<Vec<_>>());
     let flags = flags.join(", ");
-    let disk = quoted(&disk.to_string_lossy());
+    let storage = quoted(&storage.to_string_lossy());
     // Only this machine can be reached: a test that would call AWS fails.
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
@@ -311,7 +311,7 @@ const config :Workerd.Config = (
          durableObjectNamespace = (className = "CallerLedger", serviceName = "worker")),
       ],
     )),
-    (name = "disk", disk = (path = {disk}, writable = true)),
+    (name = "disk", disk = (path = {storage}, writable = true)),
     (name = "net", network = (allow = ["local"])),
   ],
   extensions = [(modules = [
@@ -349,7 +349,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// The memory of a process in bytes, where the system tells it as Linux does.
-pub fn resident(pid: u64) -> Option<u64> {
+pub fn resident_memory(pid: u64) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
