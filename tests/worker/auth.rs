@@ -319,10 +319,10 @@ async fn what_the_scripts_issue_gets_in() {
     .await;
     let worker = &fixture.worker;
     let call = UnsignedRequest::new(&worker.address.to_string(), BODY).with(|it| {
-        it.id = id.split_once('=').unwrap().1.to_owned();
+        it.key_id = id.split_once('=').unwrap().1.to_owned();
         it.secret = secret.split_once('=').unwrap().1.to_owned();
     });
-    let caller = format!("key:{}", call.id);
+    let caller = format!("key:{}", call.key_id);
     for (headers, caller) in [(vec![bearer(token)], "token:ci"), (call.signed_headers(), &*caller)]
     {
         let mut request = Request::new(headers);

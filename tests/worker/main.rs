@@ -1,11 +1,10 @@
-//! The built Worker in the real workerd, over HTTP: the stand-in for Bedrock on one side, clients
-//! on the other.
+//! Runs the built Worker in workerd, between HTTP clients and the stand-in for Bedrock.
 //!
-//! Here is what only the whole shows: what arrives at Bedrock, what workerd makes of an answer,
-//! bodies that come in pieces or not at all, and what is in the log in the end.
+//! These tests cover what only the whole system shows: the requests that reach Bedrock, the responses
+//! as workerd sends them, bodies that arrive in chunks or never end, and the log.
 //!
-//! Out of scope: what a native test can tell (`cargo test`), and `wrangler` (tests/dev.rs). It
-//! wants `build/`, and workerd in `node_modules/`: `npm test` makes both.
+//! Unit tests (`cargo test`) cover everything that does not need workerd, and tests/dev.rs covers
+//! `wrangler`. These tests need `build/`, and workerd in `node_modules/`; `npm test` creates both.
 
 mod support;
 

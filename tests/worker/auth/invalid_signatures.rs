@@ -29,12 +29,12 @@ pub fn cases(address: &str) -> Vec<(&'static str, Request, Expected)> {
     vec![
         case_of(
             "SigV4: an unknown key",
-            call().with_body_hash().with(|it| it.id = "EDGEUNKNOWN7EXAMPLES".into()),
+            call().with_body_hash().with(|it| it.key_id = "EDGEUNKNOWN7EXAMPLES".into()),
             INVALID,
         ),
         case_of(
             "SigV4: an unknown key, the hash left out",
-            call().with(|it| it.id = "EDGEUNKNOWN7EXAMPLES".into()),
+            call().with(|it| it.key_id = "EDGEUNKNOWN7EXAMPLES".into()),
             INVALID,
         ),
         case_of(
@@ -44,13 +44,13 @@ pub fn cases(address: &str) -> Vec<(&'static str, Request, Expected)> {
         ),
         case_of(
             "SigV4: the secret of another key",
-            call().with_body_hash().with(|it| it.id = "EDGEI44QH8DHBEXAMPLE".into()),
+            call().with_body_hash().with(|it| it.key_id = "EDGEI44QH8DHBEXAMPLE".into()),
             INVALID,
         ),
         case_of(
             "SigV4: the Worker's own key for Bedrock",
             call().with_body_hash().with(|it| {
-                it.id = fixture::ACCESS_KEY_ID.into();
+                it.key_id = fixture::ACCESS_KEY_ID.into();
                 it.secret = fixture::SECRET_ACCESS_KEY.into();
             }),
             INVALID,

@@ -5,7 +5,8 @@ use serde_json::json;
 use super::client::Response;
 use super::workerd::Workerd;
 
-/// The whole of a refusal: status, code, words, headers, and the same in the log.
+/// Asserts that the Worker rejected a request without calling Bedrock: the status, error code,
+/// message and headers of the response, and the whole log line.
 pub async fn assert_rejected(
     case: &str,
     worker: &Workerd,

@@ -1,33 +1,34 @@
-//! What a client is told of a stream, in either form.
+//! The events of a streamed reply, as SSE and WebSocket clients receive them.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// An event as it arrived.
+/// An event, or an SSE comment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// `start`, `delta`, `done`, `error`; of a comment, which is none, all of it.
+    /// `start`, `delta`, `done` or `error`. For a comment, its whole text.
     pub name: String,
-    /// Of a comment: null.
+    /// Null for a comment.
     pub data: Value,
 }
 
 impl Event {
+    /// Whether this event ends a reply.
     pub fn is_last(&self) -> bool {
         ["done", "error"].contains(&self.name.as_str())
     }
 
-    /// The piece of a `delta`.
+    /// The text of a `delta`.
     pub fn text(&self) -> &str {
         self.data["text"].as_str().unwrap_or_default()
     }
 }
 
-/// One answer from its first event to its last.
+/// The events of one reply, from the first to the last.
 #[derive(Debug)]
 pub struct StreamedReply {
-    /// The data of `start`: null if it failed before.
+    /// The data of `start`, or null if the reply failed before it.
     pub start: Value,
     /// The texts of the deltas.
     pub deltas: Vec<String>,
@@ -36,17 +37,17 @@ pub struct StreamedReply {
 }
 
 impl StreamedReply {
-    /// Panics unless it is one `start`, any number of `delta`s, one last event, and all of them
-    /// have exactly the fields that they are to have.
+    /// Panics unless the events are one `start`, any number of `delta`s and one `done` or `error`, each
+    /// with exactly its documented fields.
     pub fn from_events(case: &str, events: &[Event]) -> Self {
-        let Some((last, before)) = events.split_last() else { panic!("{case}: no event") };
+        let Some((last, before)) = events.split_last() else { panic!("{case}: no events") };
         let (start, deltas) = match before.split_first() {
             Some((start, deltas)) => {
                 assert_eq!(start.name, "start", "{case}: {events:?}");
                 assert_eq!(fields(&start.data), ["model", "request_id"], "{case}: {start:?}");
                 (start.data.clone(), deltas)
             }
-            // Only a WebSocket's: over HTTP it would have been an envelope.
+            // Only over a WebSocket. Over HTTP the response would be an envelope.
             None => (Value::Null, before),
         };
         let deltas: Vec<String> = deltas
@@ -69,16 +70,17 @@ impl StreamedReply {
         Self { start, deltas, last: last.clone() }
     }
 
+    /// The concatenated deltas.
     pub fn text(&self) -> String {
         self.deltas.concat()
     }
 
-    /// As in the `x-request-id` header and the log.
+    /// The request ID from `start`, which is also in the `x-request-id` header and in the log.
     pub fn request_id(&self) -> &str {
-        self.start["request_id"].as_str().unwrap_or_else(|| panic!("no request id: {self}"))
+        self.start["request_id"].as_str().unwrap_or_else(|| panic!("no request ID: {self}"))
     }
 
-    /// Panics unless it ended with this error.
+    /// Asserts that the reply ended with this error.
     pub fn assert_error(&self, case: &str, code: &str, message: &str, retryable: bool) {
         assert_eq!(self.last.name, "error", "{case}: {self}");
         assert_eq!(self.last.data["code"], code, "{case}: {self}");
@@ -87,7 +89,7 @@ impl StreamedReply {
     }
 }
 
-/// Sorted.
+/// The names of an object's fields, sorted.
 fn fields(data: &Value) -> Vec<&str> {
     data.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
 }
@@ -95,6 +97,6 @@ fn fields(data: &Value) -> Vec<&str> {
 impl fmt::Display for StreamedReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (deltas, text) = (self.deltas.len(), self.text());
-        write!(f, "{}, {deltas} pieces: {text:.500}, {:?}", self.start, self.last)
+        write!(f, "{}, {deltas} deltas: {text:.500}, {:?}", self.start, self.last)
     }
 }

@@ -1,10 +1,10 @@
-// A rate limiting binding of this process, with Cloudflare's interface: miniflare's wants services
-// that only wrangler makes (tests/dev.rs has that one).
+// A rate limiting binding with Cloudflare's interface. miniflare's own needs services that only
+// wrangler creates; tests/dev.rs covers that one.
 export default function ({ limit }) {
   const counts = new Map();
   return {
     async limit({ key }) {
-      if (limit === 0) await new Promise(() => {}); // It is not to be had.
+      if (limit === 0) await new Promise(() => {}); // The limiter does not respond.
       counts.set(key, (counts.get(key) ?? 0) + 1);
       return { success: counts.get(key) <= limit };
     },

@@ -1,5 +1,5 @@
-//! A server below HTTP: it reads a request, and then does with the connection what no HTTP server
-//! would.
+//! A scripted TCP server: it reads an HTTP request, and then does things to the connection that no
+//! HTTP server would do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,20 +12,20 @@ use tokio::time::sleep;
 
 use super::fixture::runtime;
 
-/// What is done with a connection. At the end it is closed.
+/// A step of the script for a connection. After the last step the server closes the connection.
 #[derive(Clone)]
 pub enum Step {
     Send(Vec<u8>),
-    /// The same for ever.
+    /// Sends the same bytes until the client disconnects.
     Repeat(Vec<u8>),
     Wait(Duration),
-    /// Nothing more, until the other side is gone.
+    /// Sends nothing until the client disconnects.
     Hang,
-    /// The other side is told that the connection was reset.
+    /// Resets the connection.
     Reset,
 }
 
-/// Acts by the prompt of a request.
+/// A server that chooses its script by the prompt of the request.
 pub struct RawServer {
     url: String,
     counts: Arc<Mutex<Counts>>,
@@ -38,6 +38,7 @@ struct Counts {
 }
 
 impl RawServer {
+    /// Starts a server with a script for each prompt.
     pub async fn start(scripts: HashMap<String, Vec<Step>>) -> Self {
         let counts = Arc::<Mutex<Counts>>::default();
         let (scripts, shared) = (Arc::new(scripts), counts.clone());
@@ -55,12 +56,12 @@ impl RawServer {
         &self.url
     }
 
-    /// How often this prompt came.
+    /// The number of requests with this prompt.
     pub fn calls(&self, prompt: &str) -> usize {
         self.counts.lock().unwrap().calls.get(prompt).copied().unwrap_or(0)
     }
 
-    /// How many connections the other side left, of those on which there is silence.
+    /// The number of hanging connections that the client has closed.
     pub fn abandoned(&self) -> usize {
         self.counts.lock().unwrap().abandoned
     }
@@ -72,7 +73,7 @@ async fn serve(
     counts: Arc<Mutex<Counts>>,
 ) {
     stream.set_nodelay(true).unwrap();
-    let Some(prompt) = prompt(&mut stream).await else { return };
+    let Some(prompt) = read_prompt(&mut stream).await else { return };
     *counts.lock().unwrap().calls.entry(prompt.clone()).or_default() += 1;
     for step in &scripts[&prompt] {
         match step {
@@ -92,8 +93,8 @@ async fn serve(
     }
 }
 
-/// Of a request, which is read whole.
-async fn prompt(stream: &mut TcpStream) -> Option<String> {
+/// Reads a whole request and returns its prompt.
+async fn read_prompt(stream: &mut TcpStream) -> Option<String> {
     let mut received = Vec::new();
     loop {
         let end = received.windows(4).position(|window| window == b"\r\n\r\n");

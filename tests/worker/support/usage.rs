@@ -9,17 +9,19 @@ use tokio::time::{Instant, sleep};
 use super::client::{Response, TIMEOUT};
 use super::workerd::Workerd;
 
-/// The account of callers without a name.
+/// The account of unauthenticated callers.
 pub const ANONYMOUS: &str = "anonymous";
 
 impl Workerd {
+    /// Requests `/usage`.
     pub async fn usage(&self) -> Value {
         let response = self.send(self.request(Method::GET, "/usage")).await;
         assert_eq!(response.status, 200, "{response}");
         serde_json::from_str(&response.body).unwrap_or_else(|error| panic!("{error}: {response}"))
     }
 
-    /// The numbers, when all is settled: that comes after the answer.
+    /// Waits until all reservations are settled, which happens after the response, and returns the
+    /// usage.
     pub async fn settled_usage(&self) -> Value {
         let begun = Instant::now();
         loop {
@@ -33,7 +35,7 @@ impl Workerd {
         }
     }
 
-    /// What a ledger says to a message.
+    /// Sends a message to the ledger of an account, and returns the reply.
     pub async fn send_to_ledger(&self, account: &str, message: Value) -> Value {
         let url = format!("http://{}/{account}", self.ledger_address);
         let request = Client::builder().no_proxy().build().unwrap().post(url);
@@ -43,6 +45,7 @@ impl Workerd {
     }
 }
 
+/// Asserts that a response is 429 with this error code.
 pub fn assert_limited(case: &str, response: &Response, code: &str) {
     assert_eq!(response.status, 429, "{case}: {response}");
     assert_eq!(response.header("x-error-code"), Some(code), "{case}: {response}");

@@ -1,6 +1,4 @@
-//! workerd with the built Worker in it: a process, a port, and all that it prints.
-//!
-//! Out of scope: building the Worker.
+//! A workerd process that runs the built Worker, with its port and its output.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -15,10 +13,14 @@ use std::time::Duration;
 use bedrock_edge_tests::root;
 use serde_json::Value;
 
-/// Runs a command until standard input ends, which it does when the process of the tests does,
-/// however that ends. A value in a static is never dropped, and a killed process drops nothing.
+use super::client::TIMEOUT;
+
+/// A shell script that runs a command, and kills it when standard input ends.
 ///
-/// The command alone keeps standard output open, so that its end is the command's end.
+/// Standard input ends together with the test process, even if that is killed. `Drop` is not enough:
+/// Rust does not drop statics, and a killed process drops nothing.
+///
+/// Only the command keeps standard output open, so the end of the output is the end of the command.
 const UNTIL_INPUT_ENDS: &str = r#"
     "$@" </dev/null &
     echo "{\"pid\": $!}"
@@ -28,16 +30,13 @@ const UNTIL_INPUT_ENDS: &str = r#"
     wait
 "#;
 
-/// How long anything may take that normally takes milliseconds.
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A running Worker. Dropping it ends it.
+/// A running Worker. Dropping it kills the process.
 pub struct Workerd {
     pub address: SocketAddr,
-    /// Of the door to the ledgers, in `ledger_proxy.js`.
+    /// The address of `ledger_proxy.js`, which forwards messages to the ledgers.
     pub ledger_address: SocketAddr,
     output: Arc<Output>,
-    /// Held open for `UNTIL_INPUT_ENDS`.
+    /// Kept open for `UNTIL_INPUT_ENDS`.
     input: Option<ChildStdin>,
     shell: Child,
     _storage: Arc<TempDir>,
@@ -49,17 +48,17 @@ struct Output {
     ended: AtomicUsize,
 }
 
-/// Removed on drop.
+/// A temporary directory. Dropping it removes it.
 pub struct TempDir(PathBuf);
 
 impl Workerd {
-    /// Starts the Worker with these bindings, a JSON object: a string becomes a text, anything
-    /// else JSON, as `wrangler` does it with `[vars]`.
+    /// Starts the Worker with these bindings, a JSON object. As `wrangler` does with `[vars]`, it
+    /// passes strings as text and all other values as JSON.
     ///
-    /// `LEDGER` is the Durable Objects, with their storage in a directory, which can outlive the
+    /// The binding `LEDGER` is the Durable Objects. Their storage is a directory that can outlive the
     /// process.
     ///
-    /// Panics if there is nothing to start, or if it does not listen.
+    /// Panics if the Worker is not built, or if it does not start listening.
     pub async fn start(storage: Arc<TempDir>, bindings: &Value) -> Self {
         let (workerd, build) = prerequisites().unwrap_or_else(|problem| panic!("{problem}"));
         let directory = TempDir::new();
@@ -97,7 +96,7 @@ impl Workerd {
             shell,
             _storage: storage,
         };
-        for socket in ["http", "door"] {
+        for socket in ["http", "ledgers"] {
             let is_it = |line: &Value| line["socket"] == socket;
             let find = |line: &Value| is_it(line).then(|| line["port"].as_u64()).flatten();
             let port = started.wait_for(socket, find).await.try_into().unwrap();
@@ -109,17 +108,18 @@ impl Workerd {
         started
     }
 
-    /// The log line of a request. Panics if there is none after a while, or another one.
+    /// Waits for the log line of a request. Panics on a timeout, and if there is more than one line.
     pub async fn log_line(&self, request_id: &str) -> Value {
-        let is_its = |line: &Value| line["request_id"] == request_id;
+        let matches = |line: &Value| line["request_id"] == request_id;
         let what = format!("the log line of {request_id}");
-        let line = self.wait_for(&what, |line| is_its(line).then(|| line.clone())).await;
-        let lines = self.log_lines().iter().filter(|line| is_its(line)).count();
+        let line = self.wait_for(&what, |line| matches(line).then(|| line.clone())).await;
+        let lines = self.log_lines().iter().filter(|line| matches(line)).count();
         assert_eq!(lines, 1, "log lines of {request_id}:\n{}", self.output());
         line
     }
 
-    /// The log line with this number, counted from 1: of a request whose id nobody was told.
+    /// Waits for the log line with this number, counted from 1. For a request whose ID the client does
+    /// not know.
     pub async fn nth_log_line(&self, number: u64) -> Value {
         let what = format!("log line {number}");
         self.wait_for(&what, |_| {
@@ -129,24 +129,25 @@ impl Workerd {
         .await
     }
 
-    /// Every log line so far.
+    /// All log lines so far.
     pub fn log_lines(&self) -> Vec<Value> {
         let lines = self.output.lines();
         let parsed = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
         parsed.filter(|line: &Value| line.get("request_id").is_some()).collect()
     }
 
-    /// The number of workerd's process.
+    /// The process ID of workerd.
     pub async fn pid(&self) -> u64 {
-        self.wait_for("the process", |line| line["pid"].as_u64()).await
+        self.wait_for("the process ID", |line| line["pid"].as_u64()).await
     }
 
-    /// All that workerd printed so far, on both of its streams.
+    /// The output of workerd so far: standard output and standard error.
     pub fn output(&self) -> String {
         self.output.lines().join("\n")
     }
 
-    /// What is neither a log line of the Worker nor the news that it runs and listens: a crash.
+    /// The lines of the output that are not JSON: neither a log line nor workerd's report of its
+    /// process and ports. There are some after a crash.
     pub fn unexpected_output(&self) -> Vec<String> {
         let is_json = |line: &String| serde_json::from_str::<Value>(line).is_ok();
         self.output.lines().into_iter().filter(|line| !is_json(line)).collect()
@@ -156,15 +157,19 @@ impl Workerd {
         const STEP: Duration = Duration::from_millis(5);
         let mut waited = Duration::ZERO;
         loop {
-            // In this order: what ended has no lines to come.
+            // Read before the lines: after the end no more lines arrive.
             let ended = self.output.ended.load(Ordering::SeqCst) == 2;
             let lines = self.output.lines();
             let mut parsed = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
             if let Some(found) = parsed.find_map(|line| find(&line)) {
                 return found;
             }
-            assert!(!ended, "workerd ended; it printed:\n{}", self.output());
-            assert!(waited < TIMEOUT, "no sign of {what}; workerd printed:\n{}", self.output());
+            assert!(!ended, "workerd exited; its output:\n{}", self.output());
+            assert!(
+                waited < TIMEOUT,
+                "timed out waiting for {what}; workerd's output:\n{}",
+                self.output()
+            );
             tokio::time::sleep(STEP).await;
             waited += STEP;
         }
@@ -180,7 +185,7 @@ impl Drop for Workerd {
             }
             thread::sleep(Duration::from_millis(2));
         }
-        eprintln!("the shell around workerd, process {}, does not end", self.shell.id());
+        eprintln!("the shell around workerd (process {}) does not exit", self.shell.id());
     }
 }
 
@@ -202,6 +207,7 @@ impl Output {
 }
 
 impl TempDir {
+    /// Creates a directory.
     pub fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -211,7 +217,7 @@ impl TempDir {
         Self(path)
     }
 
-    /// How many Durable Objects are in it: each has a file, whose name is its id.
+    /// The number of stored Durable Objects. workerd stores each in a file that is named after its ID.
     pub fn durable_objects(&self) -> usize {
         fn count(path: &Path) -> usize {
             let is_id = |stem: &str| stem.len() == 64;
@@ -232,14 +238,14 @@ impl Drop for TempDir {
     }
 }
 
-/// workerd's binary and the directory of the build.
+/// Returns the path of workerd's binary, and the directory of the built Worker.
 fn prerequisites() -> Result<(PathBuf, PathBuf), &'static str> {
     let build = root().join("build");
     if !["index.js", "index_bg.wasm"].iter().all(|name| build.join(name).is_file()) {
-        return Err("the Worker is not built: run `npm test`, which does it");
+        return Err("the Worker is not built: run `npm test`");
     }
-    // Of npm's package for this platform, such as workerd-linux-64. The command in .bin is a script
-    // for Node.js, which would be one process more to end.
+    // The binary is in the package for this platform, such as workerd-linux-64. The command in .bin
+    // is a Node.js script, which would be one more process to kill.
     let workerd = fs::read_dir(root().join("node_modules/@cloudflare"))
         .into_iter()
         .flatten()
@@ -249,17 +255,18 @@ fn prerequisites() -> Result<(PathBuf, PathBuf), &'static str> {
         })
         .map(|path| path.join("bin/workerd"))
         .find(|path| path.is_file())
-        .ok_or("workerd is not installed: run `npm test`, which does it")?;
+        .ok_or("workerd is not installed: run `npm test`")?;
     Ok((workerd, build))
 }
 
-/// What is in the configuration beside the Worker.
+/// The modules in the configuration besides the Worker.
 const MODULES: [(&str, &str); 2] = [
     ("rate_limiter.js", include_str!("rate_limiter.js")),
     ("ledger_proxy.js", include_str!("ledger_proxy.js")),
 ];
 
-/// <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>
+/// Writes workerd's configuration:
+/// <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>.
 fn configuration(bindings: &Value, TempDir(storage): &TempDir) -> String {
     let bindings: Vec<String> = bindings
         .as_object()
@@ -269,7 +276,7 @@ fn configuration(bindings: &Value, TempDir(storage): &TempDir) -> String {
             _ if name == "LEDGER" => {
                 r#"(name = "LEDGER", durableObjectNamespace = "CallerLedger")"#.to_owned()
             }
-            // How many requests it lets through. With 0 it never answers.
+            // The number is the limit of requests. With 0 the limiter never responds.
             Value::Number(limit) if name == "RATE_LIMITER" => format!(
                 r#"(name = "RATE_LIMITER", wrapped = (moduleName = "tests:rate-limiter",
                     innerBindings = [(name = "limit", json = "{limit}")]))"#
@@ -283,7 +290,7 @@ fn configuration(bindings: &Value, TempDir(storage): &TempDir) -> String {
     let (date, flags) = (quoted(&date), flags.iter().map(|flag| quoted(flag)).collect::<Vec<_>>());
     let flags = flags.join(", ");
     let storage = quoted(&storage.to_string_lossy());
-    // Only this machine can be reached: a test that would call AWS fails.
+    // The Worker can reach only this machine, so a test that calls AWS by mistake fails.
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 
@@ -303,7 +310,7 @@ const config :Workerd.Config = (
       durableObjectStorage = (localDisk = "disk"),
       globalOutbound = "net",
     )),
-    (name = "door", worker = (
+    (name = "ledgers", worker = (
       modules = [(name = "ledger_proxy.js", esModule = embed "ledger_proxy.js")],
       compatibilityDate = {date},
       bindings = [
@@ -319,14 +326,14 @@ const config :Workerd.Config = (
   ])],
   sockets = [
     (name = "http", address = "127.0.0.1:0", http = (), service = "worker"),
-    (name = "door", address = "127.0.0.1:0", http = (), service = "door"),
+    (name = "ledgers", address = "127.0.0.1:0", http = (), service = "ledgers"),
   ],
 );
 "#
     )
 }
 
-/// The date and the flags of the deployed Worker, since they decide how workerd behaves.
+/// The compatibility date and flags of the deployed Worker. workerd's behaviour depends on them.
 fn compatibility() -> (String, Vec<String>) {
     let toml = fs::read_to_string(root().join("wrangler.toml")).unwrap();
     let strings = |key: &str| {
@@ -334,7 +341,7 @@ fn compatibility() -> (String, Vec<String>) {
             let (name, value) = line.split_once('=')?;
             (name.trim() == key).then_some(value)
         });
-        // Every other part is within quotation marks.
+        // Every second part is inside quotation marks.
         let parts = values.unwrap_or_default().split('"').skip(1).step_by(2);
         parts.map(str::to_owned).collect::<Vec<_>>()
     };
@@ -342,13 +349,13 @@ fn compatibility() -> (String, Vec<String>) {
     (date.expect("wrangler.toml has a compatibility_date"), strings("compatibility_flags"))
 }
 
-/// A text of Cap'n Proto's: as in C, between quotes.
+/// Quotes a text for Cap'n Proto, which escapes as C does.
 fn quoted(text: &str) -> String {
     let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
     format!("\"{escaped}\"")
 }
 
-/// The memory of a process in bytes, where the system tells it as Linux does.
+/// The resident memory of a process in bytes. `None` on systems without Linux's `/proc`.
 pub fn resident_memory(pid: u64) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
