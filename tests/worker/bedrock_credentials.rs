@@ -1,4 +1,5 @@
-//! Who the Worker is to Bedrock: each kind of credentials, and each that Bedrock refuses.
+//! The Worker's credentials for Bedrock: each kind of them, and each way in which Bedrock refuses
+//! them.
 
 use bedrock_stub::{AccessKey, Settings};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ fn temporary_bindings() -> Value {
 }
 
 #[tokio::test]
-async fn temporary_credentials() {
+async fn temporary_credentials_send_the_session_token() {
     let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
     let fixture = Fixture::with_stub_settings(temporary_bindings(), settings).await;
     let response = fixture.worker.prompt("for an hour").await;
@@ -44,9 +45,9 @@ async fn temporary_credentials() {
     assert_eq!(received.header("x-amz-security-token"), Some(SESSION_TOKEN));
 }
 
-/// AWS quotes the canonical request, and the token is a line of it.
+/// AWS quotes the canonical request in its error, and the session token is a line of it.
 #[tokio::test]
-async fn a_refused_signature_is_logged_without_the_token() {
+async fn the_log_of_a_refused_signature_redacts_the_session_token() {
     let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
     let fixture = Fixture::with_stub_settings(temporary_bindings(), settings).await;
     let response = fixture.worker.prompt("fault:bad_signature").await;
@@ -61,7 +62,7 @@ async fn a_refused_signature_is_logged_without_the_token() {
     let error = line["error"].as_str().unwrap();
     let received = fixture.bedrock_request("fault:bad_signature");
     let date = received.header("x-amz-date").unwrap();
-    // The rest is what one looks for: which headers, which path, which time.
+    // The rest helps to find the mistake: the headers, the path and the time.
     let canonical = format!(
         "POST\n/model/apac.anthropic.claude-sonnet-4-20250514-v1%253A0/invoke\n\n\
          accept:application/json\ncontent-type:application/json\nhost:{}\nx-amz-date:{date}\n\
@@ -75,9 +76,9 @@ async fn a_refused_signature_is_logged_without_the_token() {
     assert!(!fixture.worker.output().contains(SESSION_TOKEN));
 }
 
-/// Where ours and AWS's differ is what one looks for, and what nobody can see at the edge.
+/// The first difference between the Worker's and AWS's canonical request shows the cause.
 #[tokio::test]
-async fn a_refused_signature_tells_the_first_line_that_differs() {
+async fn the_log_of_a_refused_signature_has_the_first_line_that_differs() {
     let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
     let fixture = Fixture::with_stub_settings(temporary_bindings(), settings).await;
     let host = fixture.stub.url().replace("http://", "");
@@ -93,7 +94,7 @@ async fn a_refused_signature_tells_the_first_line_that_differs() {
                 .to_owned(),
         ),
         (
-            // The prompt is quoted, so it does not have the whole name in it.
+            // Part of the name only, because the log redacts the prompt wherever AWS quotes it.
             "x-amz-s",
             "line 8 of the canonical request\nours: x-amz-security-token:[redacted]\n\
              AWS's: x-amz-security-token:[redacted]\n"
@@ -120,7 +121,7 @@ async fn a_refused_signature_tells_the_first_line_that_differs() {
 }
 
 #[tokio::test]
-async fn an_api_key_wins_over_a_signature() {
+async fn an_api_key_takes_precedence_over_a_signature() {
     let settings = Settings { api_keys: vec![API_KEY.to_owned()], ..Settings::default() };
     let bindings = json!({ "AWS_BEARER_TOKEN_BEDROCK": API_KEY });
     let fixture = Fixture::with_stub_settings(bindings, settings).await;
@@ -137,7 +138,7 @@ async fn an_api_key_wins_over_a_signature() {
 }
 
 #[tokio::test]
-async fn what_bedrock_does_not_know_is_refused() {
+async fn credentials_that_bedrock_refuses_are_access_denied() {
     let cases = [
         (
             "a wrong secret",
@@ -151,7 +152,7 @@ async fn what_bedrock_does_not_know_is_refused() {
             "403 Forbidden UnrecognizedClientException: The security token included in the",
         ),
         (
-            "a token that does not belong there",
+            "a session token for a long-term key",
             json!({ "AWS_SESSION_TOKEN": SESSION_TOKEN }),
             "403 Forbidden UnrecognizedClientException: The security token included in the",
         ),

@@ -1,4 +1,4 @@
-//! Variables that are wrong, and how much is logged.
+//! Invalid and missing variables, and the log level.
 
 use reqwest::Method;
 use serde_json::json;
@@ -6,8 +6,8 @@ use serde_json::json;
 use crate::support::fixture::Fixture;
 
 #[tokio::test]
-async fn every_wrong_variable_is_in_the_log_and_none_in_the_answer() {
-    // The text behind each name must be in no log: it may be a secret under the wrong name.
+async fn every_invalid_variable_is_named_in_the_log_and_none_in_the_response() {
+    // The log must not contain the values: one of them may be a secret under the wrong name.
     let bindings = json!({
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "ftp://leaked-endpoint",
         "AWS_ACCESS_KEY_ID": "leaked key id",
@@ -23,7 +23,7 @@ async fn every_wrong_variable_is_in_the_log_and_none_in_the_answer() {
     let fixture = Fixture::with_bindings(bindings.clone()).await;
     let worker = &fixture.worker;
     let requests = [
-        ("the function", worker.request(Method::POST, "/").json(&json!({ "prompt": "Hello" }))),
+        ("a prompt", worker.request(Method::POST, "/").json(&json!({ "prompt": "Hello" }))),
         ("health", worker.request(Method::GET, "/healthz")),
         ("another path", worker.request(Method::GET, "/nowhere")),
         ("another method", worker.request(Method::GET, "/")),
@@ -58,7 +58,7 @@ async fn every_wrong_variable_is_in_the_log_and_none_in_the_answer() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn the_log_says_what_is_wrong_with_each_variable() {
     let cases = [
         (
             "no credentials",
@@ -71,12 +71,12 @@ async fn what_is_missing_is_named() {
             "AWS_SECRET_ACCESS_KEY is not set",
         ),
         (
-            "plain http to elsewhere",
+            "plain http to another machine",
             json!({ "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "http://192.0.2.1" }),
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME must be https: plain http is for a loopback address only",
         ),
         (
-            "two values that are none",
+            "two invalid values",
             json!({ "MAX_TOKENS": "ten", "TEMPERATURE": "warm" }),
             "MAX_TOKENS must be a whole number from 1; TEMPERATURE must be a number from 0 to 1, or empty",
         ),
@@ -94,8 +94,8 @@ async fn what_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn the_log_level_is_the_lowest_that_is_written() {
-    // The statuses of which there is a line.
+async fn log_lines_below_the_log_level_are_not_written() {
+    // The log level, and the statuses of the requests that have a line.
     let cases: [(&str, &[u16]); 5] = [
         ("debug", &[200, 400, 500]),
         ("info", &[200, 400, 500]),
@@ -109,7 +109,7 @@ async fn the_log_level_is_the_lowest_that_is_written() {
         worker.prompt("Hello").await;
         worker.prompt(" ").await;
         let last = worker.prompt("fault:unavailable").await;
-        // The lines come in the order of the answers, so with this one all are there.
+        // Log lines are in the order of the responses, so all are there when this one is.
         worker.log_line(last.request_id()).await;
         let lines = worker.log_lines();
         let statuses: Vec<_> = lines.iter().map(|line| line["status"].as_u64().unwrap()).collect();

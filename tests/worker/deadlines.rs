@@ -1,4 +1,4 @@
-//! Time that is over: of a request, of a stream that has begun, of a client that is slow.
+//! Timeouts: of a whole request, of a stream that stalls, and of a client that sends slowly.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use crate::support::fixture::Fixture;
 
 const FAILED: &str = "Error: Bedrock invocation failed";
 
-/// How late an answer may be on a busy machine.
+/// The latest that a response may arrive on a busy machine.
 const LATE: Duration = Duration::from_secs(5);
 
-fn ms(number: u64) -> Duration {
-    Duration::from_millis(number)
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
 }
 
 #[tokio::test]
-async fn of_a_whole_answer() {
+async fn bedrock_timeout_ms_limits_a_request_without_streaming() {
     let fixture = Fixture::with_bindings(json!({ "BEDROCK_TIMEOUT_MS": 400 })).await;
     let cases = [
         ("before the head", "fault:slow:60000", None, "no answer: it took too long"),
         ("in the body", "fault:stall", Some(200), "the answer broke off: it took too long"),
-        // The wait that Bedrock asks for is longer than that, so it is not begun.
-        ("before a repeated call", "fault:throttled", Some(429), "429 Too Many Requests"),
+        // Bedrock asks for a wait that is longer than the rest of the timeout.
+        ("before a retry", "fault:throttled", Some(429), "429 Too Many Requests"),
     ];
     for (case, prompt, upstream_status, error) in cases {
         let started = Instant::now();
         let response = fixture.worker.prompt(prompt).await;
         let took = started.elapsed();
         response.assert_envelope(case, 500, prompt, FAILED);
-        let code = if case == "before a repeated call" { "throttled" } else { "timeout" };
+        let code = if case == "before a retry" { "throttled" } else { "timeout" };
         assert_eq!(response.header("x-error-code"), Some(code), "{case}: {response}");
         assert_eq!(response.header("x-bedrock-attempts"), Some("1"), "{case}: {response}");
         assert!(took < LATE, "{case}: {took:?}");
@@ -41,15 +41,15 @@ async fn of_a_whole_answer() {
         assert_eq!(line["upstream_status"], json!(upstream_status), "{case}: {line}");
         assert!(line["error"].as_str().unwrap().starts_with(error), "{case}: {line}");
     }
-    // Bedrock is told that nobody waits any more.
-    fixture.wait_until("both are given up", || fixture.stub.abandoned() == 2).await;
-    // In the same isolate.
+    // The Worker closes its connections to Bedrock.
+    fixture.wait_until("both calls to be abandoned", || fixture.stub.abandoned() == 2).await;
+    // The same isolate still serves requests.
     let response = fixture.worker.prompt("in time").await;
     assert_eq!(response.status, 200, "{response}");
 }
 
 #[tokio::test]
-async fn of_a_streams_first_frame() {
+async fn bedrock_timeout_ms_limits_the_wait_for_the_first_frame_of_a_stream() {
     let fixture = Fixture::with_bindings(json!({ "BEDROCK_TIMEOUT_MS": 400 })).await;
     for (case, prompt) in
         [("silence", "fault:stream_stall:0"), ("a frame that takes too long", "fault:pace:60000")]
@@ -58,15 +58,15 @@ async fn of_a_streams_first_frame() {
         response.assert_envelope(case, 500, prompt, FAILED);
         assert_eq!(response.header("x-error-code"), Some("timeout"), "{case}: {response}");
     }
-    fixture.wait_for_streams("both are given up", |it| it.cancelled == 2).await;
-    // What has begun may take longer than that.
+    fixture.wait_for_streams("both calls to be abandoned", |it| it.cancelled == 2).await;
+    // A stream that has begun may take longer.
     let mut response = fixture.worker.stream("fault:pace:20 これは続きます").await;
     let reply = response.reply("a slow one").await;
     assert_eq!(reply.last.name, "done", "{reply}");
 }
 
 #[tokio::test]
-async fn of_a_stream_that_stalls() {
+async fn a_stream_that_stalls_ends_with_a_timeout_error() {
     let fixture = Fixture::with_bindings(json!({ "BEDROCK_STALL_MS": 400 })).await;
     let started = Instant::now();
     let mut response = fixture.worker.stream("fault:stream_stall").await;
@@ -77,30 +77,30 @@ async fn of_a_stream_that_stalls() {
     let line = fixture.worker.log_line(reply.request_id()).await;
     assert_eq!((&line["outcome"], &line["level"]), (&json!("timeout"), &json!("error")), "{line}");
     assert_eq!(line["error"], "the answer broke off: it took too long", "{line}");
-    fixture.wait_for_streams("it is given up", |it| it.cancelled == 1).await;
+    fixture.wait_for_streams("the stream to be cancelled", |it| it.cancelled == 1).await;
 
     let mut socket = fixture.worker.open_websocket().await;
     socket.prompt("fault:stream_stall").await;
     let reply = socket.reply("messages").await;
     reply.assert_error("messages", "timeout", FAILED, true);
-    fixture.wait_for_streams("so is this", |it| it.cancelled == 2).await;
-    // The connection is good for another.
+    fixture.wait_for_streams("the second stream to be cancelled", |it| it.cancelled == 2).await;
+    // The WebSocket still serves further prompts.
     socket.prompt("after a stall").await;
     assert_eq!(socket.reply("the next").await.last.name, "done");
 }
 
-/// Frames that are far apart, but not too far, and so many that all together take long.
+/// The pauses between the frames are shorter than the limit, and their sum is longer.
 #[tokio::test]
-async fn a_slow_stream_does_not_stall() {
+async fn a_slow_stream_does_not_count_as_stalled() {
     let fixture = Fixture::with_bindings(json!({ "BEDROCK_STALL_MS": 600 })).await;
     let mut response = fixture.worker.stream("fault:stream_long:8:150").await;
     let reply = response.reply("slow").await;
     assert_eq!(reply.last.name, "done", "{reply}");
 }
 
-/// What the client does not take is not Bedrock's silence.
+/// Time in which the Worker waits for the client does not count as a stall of Bedrock.
 #[tokio::test]
-async fn a_client_that_does_not_read_does_not_stall() {
+async fn a_client_that_does_not_read_does_not_make_the_stream_count_as_stalled() {
     let fixture = Fixture::with_bindings(json!({ "BEDROCK_STALL_MS": 500 })).await;
     let mut connection = fixture.worker.connect_with_small_buffer().await;
     let prompt = "fault:stream_long:120000";
@@ -113,7 +113,7 @@ async fn a_client_that_does_not_read_does_not_stall() {
 }
 
 #[tokio::test]
-async fn of_a_clients_body() {
+async fn a_request_body_that_does_not_arrive_in_time_gets_408() {
     let fixture = Fixture::with_bindings(json!({ "BEDROCK_TIMEOUT_MS": 400 })).await;
     for (case, head) in
         [("with a length", "content-length: 100"), ("in chunks", "transfer-encoding: chunked")]

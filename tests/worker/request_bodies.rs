@@ -1,4 +1,4 @@
-//! How a body arrives: its length, its pieces, its end.
+//! How request bodies arrive: their length, their chunks and their end.
 
 use std::time::Duration;
 
@@ -21,17 +21,19 @@ async fn fixture() -> &'static Fixture {
         .await
 }
 
-/// The head of a POST with this header beside the usual ones.
+/// The head of a POST with this header in addition to the usual ones.
 fn head(header: &str) -> String {
     format!("POST / HTTP/1.1\r\nhost: worker\r\ncontent-type: application/json\r\n{header}\r\n\r\n")
 }
 
+/// Encodes a chunk of HTTP's chunked transfer coding.
 fn chunk(bytes: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
-/// A body of so many bytes. Most of its characters have three, which the limit does not count.
-fn body_of(bytes: usize) -> Vec<u8> {
+/// A JSON body of this many bytes. Most of its characters have three bytes: the limit counts bytes,
+/// not characters.
+fn body_with_length(bytes: usize) -> Vec<u8> {
     let around = r#"{"prompt":""}"#.len();
     let prompt = "あ".repeat((bytes - around) / 3) + &"a".repeat((bytes - around) % 3);
     let body = format!(r#"{{"prompt":"{prompt}"}}"#).into_bytes();
@@ -39,14 +41,14 @@ fn body_of(bytes: usize) -> Vec<u8> {
     body
 }
 
-/// With its length told.
-async fn send_whole(connection: &mut Connection<'_>, body: &[u8]) -> Response {
+/// Sends a body with `content-length`.
+async fn send_with_length(connection: &mut Connection<'_>, body: &[u8]) -> Response {
     connection.write(head(&format!("content-length: {}", body.len()))).await;
     connection.write(body).await;
     connection.response().await
 }
 
-/// In chunks of one byte each.
+/// Sends a body in chunks of one byte.
 async fn send_chunked(connection: &mut Connection<'_>, body: &[u8]) -> Response {
     connection.write(head("transfer-encoding: chunked")).await;
     for byte in body {
@@ -57,38 +59,38 @@ async fn send_chunked(connection: &mut Connection<'_>, body: &[u8]) -> Response 
 }
 
 #[tokio::test]
-async fn the_limit_is_the_last_length_that_is_taken() {
+async fn a_body_as_long_as_the_limit_is_accepted_and_one_byte_more_is_rejected() {
     let Fixture { worker, .. } = fixture().await;
     for chunked in [false, true] {
         for length in [LIMIT - 1, LIMIT, LIMIT + 1] {
             let case = format!("{length} bytes{}", if chunked { " in chunks" } else { "" });
-            let body = body_of(length);
+            let body = body_with_length(length);
             let mut connection = worker.connect().await;
             let response = if chunked {
                 send_chunked(&mut connection, &body).await
             } else {
-                send_whole(&mut connection, &body).await
+                send_with_length(&mut connection, &body).await
             };
             if length > LIMIT {
                 assert_rejected(&case, worker, &response, TOO_LARGE, TOO_LARGE_MESSAGE).await;
             } else {
                 assert_eq!(response.status, 200, "{case}: {response}");
                 let sent: Value = serde_json::from_slice(&body).unwrap();
-                let answered: Value = serde_json::from_str(&response.body).unwrap();
-                assert_eq!(answered["input_prompt"], sent["prompt"], "{case}: {response}");
+                let envelope: Value = serde_json::from_str(&response.body).unwrap();
+                assert_eq!(envelope["input_prompt"], sent["prompt"], "{case}: {response}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_long_is_not_waited_for() {
+async fn a_body_that_is_too_long_is_rejected_before_it_ends() {
     let Fixture { worker, .. } = fixture().await;
     let too_long = "content-length: 101";
     let far_too_long = "content-length: 1000000000000";
     let chunked = "transfer-encoding: chunked";
-    let first_chunks = [chunk(&body_of(LIMIT)), chunk(b" ")].concat();
-    // None of these bodies ends.
+    let first_chunks = [chunk(&body_with_length(LIMIT)), chunk(b" ")].concat();
+    // The client sends none of these bodies to the end.
     let cases = [
         ("one byte too long, none sent", too_long, Vec::new()),
         ("a terabyte, none sent", far_too_long, Vec::new()),
@@ -105,9 +107,9 @@ async fn a_body_that_is_too_long_is_not_waited_for() {
     }
 }
 
-/// A refusal by the headers needs no body either.
+/// The head of a request can be enough to reject it.
 #[tokio::test]
-async fn a_body_that_nobody_reads_is_not_waited_for() {
+async fn a_request_rejected_by_its_head_gets_the_response_before_its_body() {
     let Fixture { worker, .. } = fixture().await;
     let cases = [
         ("another path", "POST /nowhere", "application/json", 404),
@@ -127,9 +129,9 @@ async fn a_body_that_nobody_reads_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_body_in_pieces_is_put_together() {
+async fn a_body_in_several_chunks_is_concatenated() {
     let Fixture { worker, .. } = fixture().await;
-    // Cut inside a character of four bytes.
+    // Split inside a character of four bytes.
     let body = r#"{"prompt":"絵文字😀です"}"#.as_bytes();
     let (start, end) = body.split_at(body.len() - 10);
     let mut connection = worker.connect().await;
@@ -143,9 +145,8 @@ async fn a_body_in_pieces_is_put_together() {
     assert_eq!((chunked.status, &chunked.body), (200, &whole.body), "{chunked}");
 }
 
-/// The client goes away: nobody to answer, and nothing must break.
 #[tokio::test]
-async fn a_client_that_leaves_breaks_nothing() {
+async fn the_worker_survives_clients_that_disconnect() {
     let Fixture { worker, .. } = fixture().await;
     let slow = r#"{"prompt":"fault:slow:300"}"#;
     let slow = head(&format!("content-length: {}", slow.len())) + slow;
@@ -155,7 +156,7 @@ async fn a_client_that_leaves_breaks_nothing() {
         ("in the body", head("content-length: 20") + r#"{"prompt":"#),
         ("in a chunk", head("transfer-encoding: chunked") + "14\r\n{\"prompt\":"),
         ("before the last chunk", head("transfer-encoding: chunked") + "2\r\n{}\r\n"),
-        ("while Bedrock thinks", slow),
+        ("while Bedrock responds", slow),
     ];
     for (case, sent) in cases {
         let mut connection = worker.connect().await;
@@ -165,7 +166,7 @@ async fn a_client_that_leaves_breaks_nothing() {
         let response = worker.prompt("still there?").await;
         assert_eq!(response.status, 200, "{case}: {response}");
     }
-    // Until Bedrock's answer to nobody has come.
+    // Until Bedrock has responded to the last of the disconnected clients.
     sleep(Duration::from_millis(500)).await;
     let response = worker.prompt("and now?").await;
     assert_eq!(response.status, 200, "{response}");
