@@ -1,4 +1,4 @@
-//! Temporary credentials of a role, from the stand-in's STS.
+//! Temporary credentials of a role, from the stand-in for STS.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::support::fixture::{ACCESS_KEY_ID, Fixture, SECRET_ACCESS_KEY};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/edge";
 
-/// A Bedrock for which the stored key is good for nothing, and an STS on the same port.
+/// Starts a Worker with a role. The stand-in accepts the Worker's own key for STS only, not for
+/// Bedrock.
 async fn with_role(bindings: Value, settings: Settings) -> Fixture {
     let mut all = json!({ "AWS_ROLE_ARN": ROLE });
     all.as_object_mut().unwrap().extend(bindings.as_object().unwrap().clone());
@@ -19,7 +20,7 @@ async fn with_role(bindings: Value, settings: Settings) -> Fixture {
     Fixture::with_sts(all, settings).await
 }
 
-/// No secret of the stored key or of one that STS has given is in the log.
+/// Asserts that no part of the Worker's own key or of a temporary key is in the log.
 fn assert_private(fixture: &Fixture) {
     let output = fixture.worker.output();
     let secrets = [ACCESS_KEY_ID, SECRET_ACCESS_KEY, "ASIASTANDIN", "temporary/secret", "FwoGZX"];
@@ -29,7 +30,7 @@ fn assert_private(fixture: &Fixture) {
 }
 
 #[tokio::test]
-async fn the_stored_key_is_only_good_for_sts() {
+async fn bedrock_is_called_with_temporary_credentials_that_are_fetched_once() {
     let fixture = with_role(json!({}), Settings::default()).await;
     for prompt in ["by a role", "and again"] {
         let response = fixture.worker.prompt(prompt).await;
@@ -48,44 +49,46 @@ async fn the_stored_key_is_only_good_for_sts() {
 }
 
 #[tokio::test]
-async fn fifty_at_first_make_one_call_of_sts() {
+async fn fifty_concurrent_first_requests_share_one_call_of_sts() {
     let settings = Settings { sts_delay: Duration::from_millis(500), ..Settings::default() };
     let fixture = with_role(json!({}), settings).await;
-    let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
-    for response in join_all((0..50).map(ask)).await {
+    let send = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
+    for response in join_all((0..50).map(send)).await {
         assert_eq!(response.status, 200, "{response}");
     }
     assert_eq!(fixture.stub.sts_calls(), 1);
 }
 
-/// Who got them for all leaves: another one takes over, and nobody waits for who is gone.
+/// The client whose request calls STS for all of them disconnects. Another request calls STS again,
+/// and none waits for the cancelled call.
 #[tokio::test]
-async fn the_others_go_on_when_the_one_leaves() {
+async fn when_the_client_that_calls_sts_disconnects_another_request_calls_it() {
     let settings = Settings { sts_delay: Duration::from_millis(1000), ..Settings::default() };
     let fixture = with_role(json!({}), settings).await;
     let mut first = fixture.worker.connect().await;
     first.post(&json!({ "prompt": "the first" })).await;
-    fixture.wait_until("STS is asked", || fixture.stub.sts_calls() == 1).await;
-    let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
-    let leave = async {
+    fixture.wait_until("the call of STS", || fixture.stub.sts_calls() == 1).await;
+    let send = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
+    let disconnect = async {
         sleep(Duration::from_millis(300)).await;
         first.reset();
     };
-    let (responses, ()) = tokio::join!(join_all((0..49).map(ask)), leave);
+    let (responses, ()) = tokio::join!(join_all((0..49).map(send)), disconnect);
     for response in responses {
         assert_eq!(response.status, 200, "{response}");
     }
     assert_eq!(fixture.stub.sts_calls(), 2);
-    // Of the first: nobody was told a status.
+    // The log line of the first request, whose client got no response.
     let line = fixture.worker.nth_log_line(1).await;
     assert_eq!((&line["outcome"], &line["status"]), (&json!("cancelled"), &json!(499)), "{line}");
     assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
 }
 
-/// Five minutes before their end one request gets new ones, and the others do not wait.
+/// Five minutes before the credentials expire, one request fetches new ones. The other requests use
+/// the old ones and do not wait.
 #[tokio::test]
-async fn they_are_replaced_by_one_while_the_others_go_on() {
-    // Good for one more second before that.
+async fn expiring_credentials_are_refreshed_by_one_request_while_the_others_do_not_wait() {
+    // A refresh of these credentials is due after two seconds.
     let settings = Settings {
         sts_lifetime: Duration::from_secs(5 * 60 + 2),
         sts_delay: Duration::from_millis(700),
@@ -94,8 +97,8 @@ async fn they_are_replaced_by_one_while_the_others_go_on() {
     let fixture = with_role(json!({}), settings).await;
     assert_eq!(fixture.worker.prompt("the first").await.status, 200);
     sleep(Duration::from_millis(2500)).await;
-    let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
-    let responses = join_all((0..20).map(ask)).await;
+    let send = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
+    let responses = join_all((0..20).map(send)).await;
     let mut waited = 0;
     for response in responses {
         assert_eq!(response.status, 200, "{response}");
@@ -106,7 +109,7 @@ async fn they_are_replaced_by_one_while_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn what_bedrock_calls_expired_is_replaced() {
+async fn credentials_that_bedrock_calls_expired_are_replaced() {
     let fixture = with_role(json!({}), Settings::default()).await;
     assert_eq!(fixture.worker.prompt("before").await.status, 200);
     fixture.stub.expire_keys();
@@ -114,7 +117,7 @@ async fn what_bedrock_calls_expired_is_replaced() {
     assert_eq!(response.status, 200, "{response}");
     assert_eq!(response.header("x-bedrock-attempts"), Some("2"), "{response}");
     assert_eq!(fixture.stub.sts_calls(), 2);
-    // Also before a stream's first frame.
+    // The same for a stream.
     fixture.stub.expire_keys();
     let reply = fixture.worker.stream("a stream").await.reply("a stream").await;
     assert_eq!(reply.last.name, "done", "{reply}");
@@ -123,7 +126,7 @@ async fn what_bedrock_calls_expired_is_replaced() {
 }
 
 #[tokio::test]
-async fn sts_fails() {
+async fn failures_of_sts_have_their_error_codes_and_transient_ones_are_retried() {
     use StsFault::{AccessDenied, Html, InternalFailure, NoToken, NotXml, Silence, Throttled};
     let cases = [
         ("denied", vec![AccessDenied], 500, Some("access_denied"), 1),
@@ -158,7 +161,7 @@ async fn sts_fails() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret() {
+async fn a_wrong_secret_for_sts_is_access_denied() {
     let fixture = with_role(
         json!({ "AWS_SECRET_ACCESS_KEY": "wrongsecretwrongsecretwrongsecretwrongse" }),
         Settings::default(),

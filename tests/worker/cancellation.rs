@@ -79,7 +79,7 @@ async fn a_disconnect_before_the_first_frame_of_a_stream_cancels_it() {
     let fixture = Fixture::with_bindings(json!({})).await;
     let mut connection = fixture.worker.connect().await;
     connection.post(&json!({ "prompt": SILENT, "stream": true })).await;
-    fixture.wait_for_streams("opened", |it| it.opened == 1).await;
+    fixture.wait_for_streams("the stream to be opened", |it| it.opened == 1).await;
     // A close is not enough: TCP does not distinguish it from a client that only stops sending, and
     // the Worker writes nothing yet that would fail.
     connection.reset();
@@ -95,7 +95,7 @@ async fn a_disconnect_before_the_first_frame_of_a_reply_over_a_websocket_cancels
     {
         let mut socket = fixture.worker.open_websocket().await;
         socket.prompt(SILENT).await;
-        fixture.wait_for_streams("opened", |it| it.opened == number).await;
+        fixture.wait_for_streams("the stream to be opened", |it| it.opened == number).await;
         match disconnect {
             Disconnect::Close => drop(socket),
             Disconnect::Reset => socket.connection.reset(),
@@ -125,7 +125,7 @@ async fn assert_cancelled(
     id: Option<&str>,
 ) {
     let what = format!("stream {number}, {disconnect:?}");
-    fixture.wait_for_streams(&what, |it| it.cancelled == number).await;
+    fixture.wait_for_streams(&format!("the end of {what}"), |it| it.cancelled == number).await;
     let sent = fixture.stub.streams().frames_sent;
     tokio::time::sleep(Duration::from_millis(50)).await;
     let counts = fixture.stub.streams();

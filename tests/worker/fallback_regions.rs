@@ -1,4 +1,5 @@
-//! Other regions, each with a path of its own at the stand-in, which checks what it is signed for.
+//! Fallback regions. Each has its own path at the stand-in, which checks that the signature is for
+//! that region.
 
 use serde_json::json;
 
@@ -17,10 +18,10 @@ async fn two_regions() -> Fixture {
 }
 
 #[tokio::test]
-async fn the_next_one_answers_when_the_attempts_are_spent() {
+async fn the_fallback_region_is_called_when_all_attempts_have_failed() {
     let fixture = two_regions().await;
     let apac = "apac.anthropic.claude-sonnet-4-20250514-v1:0";
-    // The prompt, the region that answers, its model, how many calls.
+    // The prompt, the region that responds, its model, the number of calls.
     let cases = [
         ("at first", TOKYO, apac, 1),
         ("fault:server_error#1", TOKYO, apac, 2),
@@ -49,9 +50,9 @@ async fn the_next_one_answers_when_the_attempts_are_spent() {
     assert_eq!(response.header("x-bedrock-region"), Some(TOKYO), "{response}");
 }
 
-/// From the fifth refusal in a row on nobody asks there for a while.
+/// After five throttled calls in a row, the region is not called for a while.
 #[tokio::test]
-async fn a_region_that_is_known_to_be_throttling_is_left_alone() {
+async fn a_region_that_keeps_throttling_is_skipped() {
     let fixture = two_regions().await;
     let mut attempts = Vec::new();
     for number in 0..5 {

@@ -1,7 +1,7 @@
-//! What the caller does wrong with a request's headers and fields: 4xx, a word for programs and a
-//! sentence for people.
+//! Requests with invalid headers, bodies and fields. Each gets a 4xx with an error code and a
+//! message.
 //!
-//! Out of scope: how long a body may be (bodies.rs), paths and methods (routes.rs).
+//! Out of scope: the length of bodies (request_bodies.rs), paths and methods (routes.rs).
 
 use reqwest::Method;
 
@@ -12,7 +12,7 @@ const INVALID: (u16, &str) = (400, "invalid_request");
 const UNSUPPORTED: (u16, &str) = (415, "unsupported_media_type");
 
 #[tokio::test]
-async fn bodies_that_are_not_json() {
+async fn bodies_that_are_not_a_json_object_are_rejected() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let deep = |opening: &str| opening.repeat(100_000).into_bytes();
     let in_prompt = [br#"{"prompt":"#.to_vec(), deep("["), deep("]"), b"}".to_vec()].concat();
@@ -32,7 +32,7 @@ async fn bodies_that_are_not_json() {
             "the body is not JSON: EOF while parsing a string at line 1 column 17",
         ),
         (
-            "something after it",
+            "trailing characters",
             b"{} {}".to_vec(),
             "the body is not JSON: trailing characters at line 1 column 4",
         ),
@@ -73,7 +73,7 @@ async fn bodies_that_are_not_json() {
 }
 
 #[tokio::test]
-async fn fields_of_the_wrong_type_or_size() {
+async fn fields_of_the_wrong_type_or_size_are_rejected() {
     let Fixture { worker, .. } = Fixture::shared().await;
     const MAX_TOKENS: &str = "max_tokens must be a whole number from 1 to 100";
     const TEMPERATURE: &str = "temperature must be a number from 0 to 1";
@@ -119,7 +119,7 @@ async fn fields_of_the_wrong_type_or_size() {
 }
 
 #[tokio::test]
-async fn media_types_that_are_not_json() {
+async fn media_types_other_than_json_are_rejected() {
     let Fixture { worker, .. } = Fixture::shared().await;
     const TYPE: &str = "the Content-Type must be application/json";
     const CHARSET: &str = "the charset must be utf-8";
@@ -148,7 +148,7 @@ async fn media_types_that_are_not_json() {
 }
 
 #[tokio::test]
-async fn media_types_that_are_json() {
+async fn every_media_type_of_json_is_accepted() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         ("content-type", "application/json"),
@@ -157,7 +157,7 @@ async fn media_types_that_are_json() {
         ("content-type", "application/json; profile=\"x\"; charset=utf-8"),
         ("content-type", "application/json; charset=utf8"),
         ("content-type", "application/vnd.api+json"),
-        // workerd takes it for a header that is not there.
+        // workerd treats an empty header as a missing one.
         ("content-type", ""),
         ("content-encoding", "identity"),
     ];

@@ -192,7 +192,7 @@ async fn a_cancelled_stream_is_settled() {
     // Before the first frame nothing is known, so all that was reserved counts.
     let mut connection = worker.connect().await;
     connection.post(&json!({ "prompt": "fault:stream_stall:0", "stream": true })).await;
-    fixture.wait_for_streams("opened", |it| it.opened == 3).await;
+    fixture.wait_for_streams("the stream to be opened", |it| it.opened == 3).await;
     connection.reset();
     let usage = worker.settled_usage().await;
     assert_eq!(usage["this_month"]["used"], used + 20 + 32 + 100);

@@ -1,7 +1,7 @@
-//! What the network and what is between us and Bedrock can do: to both operations, and below HTTP.
-//! What Bedrock itself can do is in faults.rs and stream_faults.rs, in the same form.
+//! Faults of the network and of proxies between the Worker and Bedrock, with and without streaming.
+//! Faults of Bedrock itself are in faults.rs and stream_faults.rs.
 //!
-//! The rows run at once, with a deadline that leaves time for three attempts.
+//! The cases run concurrently, with a timeout that leaves time for three attempts.
 
 mod cases;
 
@@ -21,23 +21,23 @@ use crate::support::raw_server::Step::{self, Hang};
 const FAILED: &str = "Error: Bedrock invocation failed";
 const INVALID: &str = "Error: Invalid Bedrock response";
 
-/// More than the waits before the second and the third attempt.
+/// Longer than the waits before the second and the third attempt.
 const TIMEOUT_MS: u64 = 4000;
 const STALL_MS: u64 = 1000;
 
 #[tokio::test]
-async fn of_whole_answers() {
+async fn every_network_fault_without_streaming_has_its_error_code_and_number_of_attempts() {
     check(Invoke).await;
 }
 
 #[tokio::test]
-async fn of_streams() {
+async fn every_network_fault_of_a_stream_has_its_error_code_and_number_of_attempts() {
     check(Stream).await;
 }
 
 async fn check(operation: Operation) {
     let cases = cases();
-    assert!(cases.len() >= 40, "{} rows", cases.len());
+    assert!(cases.len() >= 40, "{} cases", cases.len());
     let scripts: HashMap<String, Vec<Step>> =
         cases.iter().map(|case| (case.name.to_owned(), script(&case.steps, operation))).collect();
     let hanging = scripts.values().filter(|steps| matches!(steps.last(), Some(Hang))).count();
@@ -48,30 +48,32 @@ async fn check(operation: Operation) {
         "BEDROCK_STALL_MS": STALL_MS,
     }))
     .await;
-    let wrong: Vec<String> = join_all(cases.iter().map(async |case| {
+    let mismatches: Vec<String> = join_all(cases.iter().map(async |case| {
         let expected = if operation == Invoke { &case.invoke } else { &case.stream };
-        let problem = problem(&fixture, &server, operation, case.name, expected).await;
-        problem.map(|problem| format!("{}: {problem}", case.name))
+        let mismatch = mismatch(&fixture, &server, operation, case.name, expected).await;
+        mismatch.map(|seen| format!("{}: {seen}", case.name))
     }))
     .await
     .into_iter()
     .flatten()
     .collect();
     assert!(
-        wrong.is_empty(),
-        "{operation:?}: {} of {}\n{}",
-        wrong.len(),
+        mismatches.is_empty(),
+        "{operation:?}: {} of {} cases failed\n{}",
+        mismatches.len(),
         cases.len(),
-        wrong.join("\n")
+        mismatches.join("\n")
     );
-    fixture.wait_until("all are left", || server.abandoned() >= hanging).await;
+    fixture
+        .wait_until("all hanging connections to be closed", || server.abandoned() >= hanging)
+        .await;
     assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
     let response = fixture.worker.prompt("good").await;
     assert_eq!(response.status, if operation == Invoke { 200 } else { 500 }, "{response}");
 }
 
-/// What is not as expected.
-async fn problem(
+/// Sends the request of a case. Returns what happened if it is not as expected.
+async fn mismatch(
     fixture: &Fixture,
     server: &RawServer,
     operation: Operation,
@@ -102,12 +104,12 @@ async fn problem(
             head.status == 200 && text == "はい" && line["outcome"] == "ok" && calls == 1
         }
         Fails(expected, upstream_status, start, expected_calls) => {
-            let words =
+            let message =
                 if ["invalid_response", "truncated"].contains(expected) { INVALID } else { FAILED };
             let retries = line["retries"].as_u64();
             head.status == 500
                 && code == Some(expected)
-                && body == json!({ "input_prompt": prompt, "generated_text": words })
+                && body == json!({ "input_prompt": prompt, "generated_text": message })
                 && head.header("x-bedrock-attempts") == Some(&*calls.to_string())
                 && head.header("retry-after").is_some()
                     == (*expected == "unavailable" || *expected_calls == 3)

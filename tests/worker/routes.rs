@@ -1,4 +1,4 @@
-//! Paths and methods.
+//! Routing by path and method.
 
 use reqwest::Method;
 use serde_json::json;
@@ -16,7 +16,7 @@ const HEALTH: &str = "GET, HEAD, OPTIONS";
 const USAGE: &str = "GET, HEAD, OPTIONS";
 const SOCKET: &str = "GET, OPTIONS";
 
-/// A request line as it is written here: reqwest would parse the URL, and write its own.
+/// Sends a request line exactly as given. reqwest would normalize the URL.
 async fn send_raw(worker: &Workerd, method: &str, target: &str) -> Response {
     let mut connection = worker.connect().await;
     let head = format!("{method} {target} HTTP/1.1\r\nhost: worker\r\ncontent-length: 0\r\n\r\n");
@@ -25,7 +25,7 @@ async fn send_raw(worker: &Workerd, method: &str, target: &str) -> Response {
 }
 
 #[tokio::test]
-async fn health() {
+async fn the_health_check_is_ok() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let targets = ["/healthz", "/healthz?", "/healthz?verbose=1", "http://another/healthz"];
     for path in targets {
@@ -36,7 +36,7 @@ async fn health() {
 }
 
 #[tokio::test]
-async fn a_query_is_ignored() {
+async fn the_query_is_ignored() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let targets = ["/?", "/?x=1", "/?prompt=other", "/?a=/healthz", "/?%", "/?/healthz?//"];
     for target in targets {
@@ -48,7 +48,7 @@ async fn a_query_is_ignored() {
 }
 
 #[tokio::test]
-async fn other_paths() {
+async fn other_paths_are_not_found() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let long = format!("/{}", "a".repeat(8000));
     let targets = [
@@ -77,7 +77,7 @@ async fn other_paths() {
         "/日本語",
         "/%E6%97%A5",
         "/:@[]",
-        // workerd gives the path as it came: these are not made into another one.
+        // workerd does not normalize paths.
         "/.",
         "/../healthz",
         "/%2e%2e/healthz",
@@ -97,7 +97,7 @@ async fn other_paths() {
 }
 
 #[tokio::test]
-async fn other_methods() {
+async fn other_methods_are_not_allowed() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         ("/", vec!["GET", "PUT", "DELETE", "PATCH", "TRACE"], GENERATE),
@@ -117,7 +117,7 @@ async fn other_methods() {
 }
 
 #[tokio::test]
-async fn methods_without_a_body_in_the_answer() {
+async fn responses_to_options_and_head_have_no_body() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         (Method::OPTIONS, "/", 204, Some(GENERATE), None),
@@ -144,7 +144,7 @@ async fn methods_without_a_body_in_the_answer() {
 }
 
 #[tokio::test]
-async fn a_socket_wants_an_upgrade() {
+async fn the_websocket_path_requires_an_upgrade() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let message = "this path takes WebSockets only";
     for upgrade in [None, Some("h2c"), Some("")] {
@@ -154,10 +154,10 @@ async fn a_socket_wants_an_upgrade() {
         }
         let response = worker.send(request).await;
         let case = format!("upgrade: {upgrade:?}");
-        // Without `upgrade: websocket`, because workerd takes out every header of a connection.
+        // Without `upgrade: websocket`: workerd removes hop-by-hop headers from the response.
         assert_rejected(&case, worker, &response, (426, "upgrade_required"), message).await;
     }
-    // An upgrade of another path is none.
+    // The header has no effect on other paths.
     let response =
         worker.send(worker.request(Method::GET, "/healthz").header("upgrade", "websocket")).await;
     response.assert_envelope("health", 200, "", "ok");
@@ -167,7 +167,7 @@ async fn a_socket_wants_an_upgrade() {
 async fn one_connection_serves_many_requests() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let mut connection = worker.connect().await;
-    // Sent at once, and answered in order: a refused body must not be taken for a request.
+    // Pipelined. The body of a rejected request must not be parsed as the next request.
     let body = "GET /healthz HTTP/1.1\r\n\r\n";
     connection
         .write(format!(
@@ -185,7 +185,7 @@ async fn one_connection_serves_many_requests() {
 }
 
 #[tokio::test]
-async fn under_a_base_path() {
+async fn all_routes_are_under_the_base_path() {
     let fixture = Fixture::with_bindings(json!({ "BASE_PATH": "/ai" })).await;
     let worker = &fixture.worker;
     for (target, status) in

@@ -148,7 +148,7 @@ async fn soak() {
     assert_eq!(logged.len(), count, "ids in the log");
     assert!(ids.iter().all(|id| logged.contains(&**id)), "the ids of the answers are in the log");
     assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
-    fixture.wait_for_streams("all streams are over", |it| it.open() == 0).await;
+    fixture.wait_for_streams("the end of all streams", |it| it.open() == 0).await;
     assert_flat(&sizes, if seconds < 60 { SHORT_SLACK } else { SLACK });
 }
 

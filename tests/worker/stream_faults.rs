@@ -1,5 +1,5 @@
-//! Bedrock's streams fail in every way that the stand-in knows: before the first frame, which is
-//! an envelope as without streaming, and after it, which is the stream's last event.
+//! Every fault of a stream that the stand-in can simulate. Before the first frame it becomes an
+//! envelope, as without streaming; after it, the last event of the stream.
 
 use std::collections::BTreeSet;
 
@@ -13,26 +13,27 @@ use crate::support::fixture::Fixture;
 const FAILED: &str = "Error: Bedrock invocation failed";
 const INVALID: &str = "Error: Invalid Bedrock response";
 
-/// What is to come of a stream.
+/// The expected outcome of a stream.
 enum Expected {
-    /// An error before its first event: `generated_text`, `x-error-code`, and the log's `error`.
+    /// An envelope: `generated_text`, `x-error-code`, and `error` in the log.
     Envelope(&'static str, &'static str, &'static str),
-    /// A text, and then an error: the text, `code`, `message`, `retryable`, and the log's `error`.
+    /// Some text and then an `error` event: the text, `code`, `message`, `retryable`, and `error` in
+    /// the log.
     Error(&'static str, &'static str, &'static str, bool, &'static str),
-    /// A whole answer that is this.
+    /// A complete reply with this text.
     Done(fn() -> String),
-    /// A whole answer that is the stand-in's usual one.
+    /// A complete reply with the stand-in's usual text.
     Usual,
 }
 
 use Expected::{Done, Envelope, Error, Usual};
 
-/// What stands after `fault:`. Those that take a number of good frames are there with one, with 0,
-/// and with so many that the answer is whole before.
-const ROWS: &[(&str, Expected)] = &[
+/// The fault, without `fault:`, and its outcome. Faults that take a number of valid frames to send
+/// first are tested with the default, with 0, and with more frames than the reply has.
+const CASES: &[(&str, Expected)] = &[
     ("pace:1", Usual),
     ("stream_long:40", Done(|| (0..40).map(word).collect())),
-    // A block of text that is empty, which is an answer, and not none.
+    // An empty block of text is a valid reply.
     ("stream_long:0", Done(String::new)),
     (
         "stream_exception",
@@ -158,7 +159,7 @@ const ROWS: &[(&str, Expected)] = &[
         "stream_end",
         Error("You", "truncated", INVALID, true, "the stream ended before the answer did"),
     ),
-    // All but `message_stop`, which makes the answer whole.
+    // Every frame but `message_stop`, without which the reply is incomplete.
     (
         "stream_end:30",
         Error(
@@ -184,25 +185,26 @@ const ROWS: &[(&str, Expected)] = &[
     ("stream_utf8", Done(|| UTF8_TEXT.to_owned())),
 ];
 
-/// The network's words are workerd's.
+/// workerd's message for a lost connection.
 const HUNG_UP: &str = "the answer broke off: Network connection lost.";
 
-/// It does not end: idle.rs has it.
+/// Faults that other tests cover: this stream does not end (keep_alive.rs, deadlines.rs).
 const ELSEWHERE: &[&str] = &["stream_stall"];
 
 #[test]
-fn every_fault_is_expected() {
+fn every_stream_fault_of_the_stand_in_has_an_expectation() {
     let name = |words: &'static str| words.split(':').next().unwrap();
     let expected: BTreeSet<&str> =
-        ROWS.iter().map(|(words, _)| name(words)).chain(ELSEWHERE.iter().copied()).collect();
+        CASES.iter().map(|(words, _)| name(words)).chain(ELSEWHERE.iter().copied()).collect();
     let faults: BTreeSet<&str> = STREAM_FAULTS.iter().map(|fault| fault.name).collect();
     assert_eq!(expected, faults);
 }
 
 #[tokio::test]
-async fn what_comes_of_a_stream() {
+async fn every_fault_of_a_stream_is_an_envelope_before_the_first_frame_and_an_error_event_after_it()
+{
     let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
-    // At once, because some are repeated.
+    // Concurrently, because retries wait.
     let check = async |(case, expected): &(&str, Expected)| {
         let prompt = format!("fault:{case}");
         let mut response = worker.stream(&prompt).await;
@@ -247,7 +249,7 @@ async fn what_comes_of_a_stream() {
         if let Error(_, code, message, retryable, error) = expected {
             reply.assert_error(case, code, message, *retryable);
             let line = line(reply.request_id(), code, error).await;
-            // The status is what the client got, the level what it came to.
+            // The status is the one that the client got; the level tells of the later failure.
             assert_eq!((&line["status"], &line["level"]), (&json!(200), &json!("error")), "{case}");
         } else {
             assert_eq!(reply.last.name, "done", "{case}: {reply}");
@@ -262,51 +264,59 @@ async fn what_comes_of_a_stream() {
             assert_eq!(line["level"], "info", "{case}: {line}");
         }
     };
-    join_all(ROWS.iter().map(check)).await;
-    // In the same isolate.
+    join_all(CASES.iter().map(check)).await;
+    // The same isolate still serves requests.
     let response = worker.prompt("after all that came of streams").await;
     assert_eq!(response.status, 200, "{response}");
 }
 
-/// Where Bedrock answers with an error instead of a stream, streaming changes nothing. Where it
-/// answers well, the stream is the same answer.
+/// If Bedrock responds with an error, the response is the same with and without streaming. If it
+/// responds with a reply, the streamed text is the same as the text without streaming.
 #[tokio::test]
-async fn before_the_first_frame_it_is_as_without_streaming() {
-    // That there is no text is known at the end only, when the first event is long sent.
+async fn faults_before_the_first_frame_have_the_same_outcome_with_and_without_streaming() {
+    // Whether a reply has text is known only at its end, long after the first event.
     const WITHOUT_TEXT: [&str; 2] = ["no_text", "tool_only"];
 
     let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
-    // At once, because some are repeated.
+    // Concurrently, because retries wait.
     let check = async |fault: &Fault| {
         let case = fault.name;
         let prompt =
             if case == "slow" { "fault:slow:50".to_owned() } else { format!("fault:{case}") };
-        let whole = worker.prompt(&prompt).await;
+        let buffered = worker.prompt(&prompt).await;
         let mut response = worker.stream(&prompt).await;
-        if whole.status == 200 {
-            let body: Value = serde_json::from_str(&whole.body).unwrap();
+        if buffered.status == 200 {
+            let body: Value = serde_json::from_str(&buffered.body).unwrap();
             let reply = response.reply(case).await;
             assert_eq!(reply.last.data["input_prompt"], body["input_prompt"], "{case}: {reply}");
             assert_eq!(reply.text(), body["generated_text"].as_str().unwrap(), "{case}: {reply}");
-            let stop_reason = json!(whole.header("x-stop-reason"));
+            let stop_reason = json!(buffered.header("x-stop-reason"));
             assert_eq!(reply.last.data["stop_reason"], stop_reason, "{case}: {reply}");
             assert_eq!(response.head.header("x-injected"), None, "{case}: {}", response.head);
         } else if WITHOUT_TEXT.contains(&case) {
             let reply = response.reply(case).await;
             assert_eq!(reply.text(), "", "{case}: {reply}");
             reply.assert_error(case, "invalid_response", INVALID, false);
-            assert_eq!(whole.header("x-error-code"), Some("invalid_response"), "{case}: {whole}");
+            assert_eq!(
+                buffered.header("x-error-code"),
+                Some("invalid_response"),
+                "{case}: {buffered}"
+            );
         } else {
             let head = &response.head;
-            assert_eq!((head.status, &head.body), (whole.status, &whole.body), "{case}: {head}");
-            assert_eq!(head.header_names(), whole.header_names(), "{case}: {head}");
+            assert_eq!(
+                (head.status, &head.body),
+                (buffered.status, &buffered.body),
+                "{case}: {head}"
+            );
+            assert_eq!(head.header_names(), buffered.header_names(), "{case}: {head}");
             for name in ["content-type", "retry-after", "x-error-code"] {
-                assert_eq!(head.header(name), whole.header(name), "{case}: {head}");
+                assert_eq!(head.header(name), buffered.header(name), "{case}: {head}");
             }
             let line = worker.log_line(head.request_id()).await;
-            let of_whole = worker.log_line(whole.request_id()).await;
+            let buffered_line = worker.log_line(buffered.request_id()).await;
             for name in ["level", "outcome", "status", "upstream_status", "retries"] {
-                assert_eq!(line[name], of_whole[name], "{case}: {line}");
+                assert_eq!(line[name], buffered_line[name], "{case}: {line}");
             }
         }
     };
@@ -314,7 +324,7 @@ async fn before_the_first_frame_it_is_as_without_streaming() {
 }
 
 #[tokio::test]
-async fn what_the_caller_does_wrong_is_the_same_envelope() {
+async fn an_invalid_streaming_request_gets_an_envelope() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         ("a blank prompt", json!({ "prompt": " ", "stream": true }), 400, "invalid_request"),

@@ -66,7 +66,9 @@ async fn of_two_hundred_every_other_is_cancelled() {
     }
     let half = MANY as u64 / 2;
     fixture
-        .wait_for_streams("the end of all", |it| (it.finished, it.cancelled) == (half, half))
+        .wait_for_streams("the end of all streams", |it| {
+            (it.finished, it.cancelled) == (half, half)
+        })
         .await;
     assert_still_responds(&fixture).await;
 }

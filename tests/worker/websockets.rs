@@ -190,7 +190,7 @@ async fn more_prompts_than_may_wait_close_the_connection() {
         ServerMessage::Close(1008, reason) => assert_eq!(reason, "too many prompts at once"),
         other => panic!("{other:?}"),
     }
-    fixture.wait_for_streams("cancelled", |it| it.cancelled == 1).await;
+    fixture.wait_for_streams("the stream to be cancelled", |it| it.cancelled == 1).await;
     // None of those that waited is asked.
     assert_eq!(fixture.stub.requests().len(), 1);
     assert_eq!(fixture.worker.nth_log_line(1).await["outcome"], "cancelled");

@@ -1,4 +1,4 @@
-//! The cases: what is sent over the connection, and what must come of it.
+//! The cases: what the server sends over the connection, and the expected outcome.
 
 use std::time::Duration;
 
@@ -16,13 +16,14 @@ pub enum Operation {
 
 use Operation::{Invoke, Stream};
 
-/// What is to come of it.
+/// The expected outcome of a case.
 pub enum Expected {
+    /// A complete reply.
     Good,
-    /// An envelope: `x-error-code`, the status of Bedrock's head, how the log's `error` begins, the
-    /// number of calls.
+    /// An envelope: `x-error-code`, the status of Bedrock's response if there was one, the beginning
+    /// of `error` in the log, and the number of calls.
     Fails(&'static str, Option<u16>, &'static str, usize),
-    /// An `error` as the last event: `code`, how the log's `error` begins.
+    /// An `error` event: `code`, and the beginning of `error` in the log.
     Breaks(&'static str, &'static str),
 }
 
@@ -35,12 +36,14 @@ pub struct Case {
     pub stream: Expected,
 }
 
+/// A step that sends a text, in which [`script`] replaces the placeholders.
 fn text(text: &str) -> Step {
     Send(text.as_bytes().to_vec())
 }
 
-/// The good answer to an operation, as the rows have it: `{ok}` is a head with its type, `{length}`
-/// its length, `{body}` its body, `{half}` and `{rest}` its halves.
+/// Replaces the placeholders in the steps of a case by parts of a valid response to the operation:
+/// `{ok}` is its head with the content type, `{length}` the length of its body, `{body}` the body,
+/// and `{half}` and `{rest}` are the two halves of the body.
 pub fn script(steps: &[Step], operation: Operation) -> Vec<Step> {
     let message = json!({
         "content": [{ "type": "text", "text": "はい" }],
@@ -108,12 +111,12 @@ pub fn cases() -> Vec<Case> {
         same("good", vec![text("{ok}Content-Length: {length}\r\n\r\n{body}")], || Good),
         same("good, in HTTP/1.0", vec![text("HTTP/1.0 200 OK\r\n\r\n{body}")], || Good),
         same(
-            "good, with more behind it",
+            "good, with further bytes behind it",
             vec![text("{ok}Content-Length: {length}\r\n\r\n{body}HTTP/1.1 500 Garbage\r\n\r\n")],
             || Good,
         ),
         same(
-            "good, a little late",
+            "good, in parts",
             vec![
                 text("HTTP/1.1 "),
                 Wait(ms(200)),
@@ -125,8 +128,8 @@ pub fn cases() -> Vec<Case> {
             ],
             || Good,
         ),
-        same("closed before the answer", vec![], lost),
-        same("reset before the answer", vec![Reset], lost),
+        same("closed before the response", vec![], lost),
+        same("reset before the response", vec![Reset], lost),
         same("closed in the status line", vec![text("HTTP/1.1 20")], lost),
         same("reset in the status line", vec![text("HTTP/1.1 20"), Wait(ms(50)), Reset], lost),
         same("closed in the headers", vec![text("{ok}Content-Le")], lost),
@@ -160,7 +163,7 @@ pub fn cases() -> Vec<Case> {
             broke_off,
         ),
         case(
-            "the body ends in its middle, as HTTP has it",
+            "half a body, delimited by the close of the connection",
             vec![text("{ok}Connection: close\r\n\r\n{half}")],
             Fails("invalid_response", Some(200), "the body of ", 1),
             Breaks("truncated", "the stream ended before the answer did"),
@@ -171,20 +174,20 @@ pub fn cases() -> Vec<Case> {
             Fails("invalid_response", Some(200), "the body of 0 bytes is not Claude's JSON", 1),
             Fails("truncated", Some(200), "the stream ended before the answer did", 1),
         ),
-        same("words instead of HTTP", vec![text("220 mail.example.com ESMTP\r\n\r\n")], lost),
-        same("noise instead of HTTP", vec![Send((0..=255).cycle().take(4096).collect())], lost),
-        same("a status that is no number", vec![text("HTTP/1.1 abc OK\r\n\r\n")], lost),
+        same("text instead of HTTP", vec![text("220 mail.example.com ESMTP\r\n\r\n")], lost),
         same(
-            "a header that is none",
-            vec![text("HTTP/1.1 200 OK\r\nnonsense\r\n\r\n{body}")],
+            "binary data instead of HTTP",
+            vec![Send((0..=255).cycle().take(4096).collect())],
             lost,
         ),
+        same("a status that is not a number", vec![text("HTTP/1.1 abc OK\r\n\r\n")], lost),
+        same("an invalid header", vec![text("HTTP/1.1 200 OK\r\nnonsense\r\n\r\n{body}")], lost),
         same(
-            "two lengths",
+            "two values of content-length",
             vec![text("{ok}Content-Length: {length}\r\nContent-Length: 1\r\n\r\n{body}")],
             lost,
         ),
-        same("headers without an end", vec![Repeat(b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec())], lost),
+        same("endless headers", vec![Repeat(b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec())], lost),
         same("silence", vec![Hang], late),
         same("silence in the status line", vec![text("HTTP/1.1 20"), Hang], late),
         same("silence in the headers", vec![text("{ok}Content-Le"), Hang], late),
@@ -200,7 +203,7 @@ pub fn cases() -> Vec<Case> {
             Breaks("timeout", LATE_BODY),
         ),
         case(
-            "drops",
+            "a byte at a time",
             [text("{ok}Content-Length: {length}\r\n\r\n")]
                 .into_iter()
                 .chain((0..30).flat_map(|_| [text("\0"), Wait(ms(250))]))
@@ -224,7 +227,7 @@ pub fn cases() -> Vec<Case> {
             Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
         ),
         case(
-            "another type, and the right body",
+            "another content type with a valid body",
             vec![text(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n{body}",
             )],
@@ -232,13 +235,13 @@ pub fn cases() -> Vec<Case> {
             Fails("invalid_response", Some(200), "", 1),
         ),
         case(
-            "HTML of the right type",
+            "HTML with the right content type",
             vec![text("{ok}Content-Length: 15\r\n\r\n<!doctype html>")],
             Fails("invalid_response", Some(200), "the body of 15 bytes is not Claude's JSON", 1),
             Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
         ),
         same(
-            "not compressed, as it says",
+            "an uncompressed body with content-encoding: gzip",
             vec![text("{ok}Content-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n{body}")],
             broke_off,
         ),
@@ -263,7 +266,7 @@ pub fn cases() -> Vec<Case> {
             || Fails("timeout", Some(504), "504 Gateway Timeout without a type", 3),
         ),
         same(
-            "a refusal, and silence in its body",
+            "a 403 whose body stalls",
             vec![
                 text(
                     "HTTP/1.1 403 Forbidden\r\nx-amzn-errortype: AccessDeniedException\r\nContent-Length: 60\r\n\r\n{",
@@ -273,7 +276,7 @@ pub fn cases() -> Vec<Case> {
             || Fails("access_denied", Some(403), "403 Forbidden AccessDeniedException", 1),
         ),
         same(
-            "a type that is a text",
+            "an error type that is not a valid name",
             vec![text(
                 "HTTP/1.1 400 Bad Request\r\nx-amzn-errortype: a b; c\r\nContent-Length: 0\r\n\r\n",
             )],

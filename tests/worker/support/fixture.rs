@@ -111,7 +111,11 @@ impl Fixture {
     pub async fn wait_until(&self, what: &str, condition: impl Fn() -> bool) {
         let begun = Instant::now();
         while !condition() {
-            assert!(begun.elapsed() < TIMEOUT, "{what}\n{}", self.worker.output());
+            assert!(
+                begun.elapsed() < TIMEOUT,
+                "timed out waiting for {what}\n{}",
+                self.worker.output()
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -121,7 +125,11 @@ impl Fixture {
         let begun = Instant::now();
         while !condition(self.stub.streams()) {
             let counts = self.stub.streams();
-            assert!(begun.elapsed() < TIMEOUT, "{what}: {counts:?}\n{}", self.worker.output());
+            assert!(
+                begun.elapsed() < TIMEOUT,
+                "timed out waiting for {what}: {counts:?}\n{}",
+                self.worker.output()
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
