@@ -1,7 +1,7 @@
-//! Who gets in, and who does not.
+//! Authentication: which requests are accepted, and which are rejected.
 //!
-//! Every request that is refused is sent without the body that it announces, so an answer shows
-//! that the body was not waited for.
+//! Every request that must be rejected is sent without the body that its `content-length` announces,
+//! so the response shows that the Worker did not wait for the body.
 
 mod invalid_signatures;
 mod invalid_tokens;
@@ -15,7 +15,7 @@ use crate::support::issuer::Issuer;
 use crate::support::signer::{CLIENT_KEY_ID, CLIENT_SECRET, UnsignedRequest, amz_date, sha256_hex};
 use crate::support::workerd::Workerd;
 
-/// What `npm run token` prints, so to say.
+/// An API token as `npm run token` prints it.
 const TOKEN: &str = "bedge_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 const OTHER_TOKEN: &str = "bedge_GFEDCBAzyxwvutsrqponmlkjihgfedcba9876543210";
 const PAGE: &str = "https://app.example.com";
@@ -23,7 +23,7 @@ const BODY: &str = r#"{"prompt":"Hello"}"#;
 
 const CHALLENGE: &str = r#"Bearer realm="bedrock-edge", AWS4-HMAC-SHA256"#;
 
-/// Every method at once.
+/// Bindings that enable every access method.
 pub fn bindings(issuer: &Issuer) -> Value {
     json!({
         "AUTH": null,
@@ -43,13 +43,13 @@ fn header(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-/// A request as it is written here.
+/// A request that is sent exactly as given.
 #[derive(Clone)]
 struct Request {
     method: &'static str,
     target: String,
     headers: Vec<(String, String)>,
-    /// `None`: 18 bytes are announced, and none come.
+    /// If `None`, the request announces a body of 18 bytes, and the client does not send it.
     body: Option<String>,
 }
 
@@ -77,13 +77,13 @@ impl Request {
     }
 }
 
-/// Its status and error code, and what it says to a SigV4 client.
+/// How a request is rejected.
 enum Expected {
-    /// 401, and nothing more.
+    /// 401 without an error type of AWS.
     Unauthorized,
-    /// 401, and this type of AWS's.
+    /// 401 with this error type of AWS.
     AwsError(&'static str),
-    /// 403
+    /// 403.
     Forbidden,
 }
 use Expected::{AwsError, Forbidden, Unauthorized};
@@ -91,6 +91,7 @@ use Expected::{AwsError, Forbidden, Unauthorized};
 const INCOMPLETE: Expected = AwsError("IncompleteSignatureException");
 const INVALID: Expected = AwsError("InvalidSignatureException");
 
+/// Asserts the status, headers, body and log line of a rejected request.
 async fn assert_rejected(case: &str, worker: &Workerd, response: &Response, expected: &Expected) {
     let (status, code) = match expected {
         Unauthorized | AwsError(_) => (401, "unauthorized"),
@@ -100,8 +101,8 @@ async fn assert_rejected(case: &str, worker: &Workerd, response: &Response, expe
     assert_eq!(response.header("x-error-code"), Some(code), "{case}: {response}");
     let challenge = (status == 401).then_some(CHALLENGE);
     assert_eq!(response.header("www-authenticate"), challenge, "{case}: {response}");
-    let kind = if let AwsError(kind) = expected { Some(*kind) } else { None };
-    assert_eq!(response.header("x-amzn-errortype"), kind, "{case}: {response}");
+    let error_type = if let AwsError(name) = expected { Some(*name) } else { None };
+    assert_eq!(response.header("x-amzn-errortype"), error_type, "{case}: {response}");
     assert_eq!(response.header("cache-control"), Some("no-store"), "{case}: {response}");
     assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{case}: {response}");
     let body: Value = serde_json::from_str(&response.body).unwrap();
@@ -112,14 +113,14 @@ async fn assert_rejected(case: &str, worker: &Workerd, response: &Response, expe
     let line = worker.log_line(response.request_id()).await;
     assert_eq!(line["outcome"], code, "{case}: {line}");
     match expected {
-        // The log says what was wrong.
+        // The log says what is wrong with the request.
         Unauthorized | AwsError(_) => assert!(line["error"].is_string(), "{case}: {line}"),
         Forbidden => assert_eq!(line["caller"], "token:ci", "{case}: {line}"),
     }
 }
 
 #[tokio::test]
-async fn who_does_not_get_in() {
+async fn every_invalid_credential_is_rejected_before_the_body_and_not_logged() {
     let issuer = Issuer::start().await;
     let fixture = Fixture::with_bindings(bindings(&issuer)).await;
     let worker = &fixture.worker;
@@ -133,7 +134,7 @@ async fn who_does_not_get_in() {
         assert_rejected(&case, worker, &response, &expected).await;
         count += 1;
     }
-    assert!(count >= 60, "{count} rows");
+    assert!(count >= 60, "{count} cases");
     println!("{count} refused requests");
     assert!(fixture.stub.requests().is_empty());
     let output = worker.output();
@@ -143,7 +144,7 @@ async fn who_does_not_get_in() {
     }
 }
 
-/// And the callers' names.
+/// The JWTs that are accepted, and the names of their callers.
 const ACCEPTED_JWTS: [(&str, &str); 13] = [
     ("good", "jwt:alice"),
     ("ES256", "jwt:alice"),
@@ -160,6 +161,7 @@ const ACCEPTED_JWTS: [(&str, &str); 13] = [
     ("Auth0's subject", "jwt:auth0|abc"),
 ];
 
+/// Asserts the status, headers and caller of an accepted request.
 async fn assert_accepted(case: &str, worker: &Workerd, response: &Response, caller: &str) {
     assert_eq!(response.status, 200, "{case}: {response}");
     assert_eq!(response.header("cache-control"), Some("no-store"), "{case}: {response}");
@@ -169,36 +171,40 @@ async fn assert_accepted(case: &str, worker: &Workerd, response: &Response, call
 }
 
 #[tokio::test]
-async fn who_gets_in() {
+async fn every_valid_credential_is_accepted_and_its_caller_is_logged() {
     let issuer = Issuer::start().await;
     let fixture = Fixture::with_bindings(bindings(&issuer)).await;
     let worker = &fixture.worker;
     let token = |name| bearer(issuer.token(name));
-    let cases = ACCEPTED_JWTS.map(|(name, caller)| (name, vec![token(name)], caller));
+    let jwts = ACCEPTED_JWTS.map(|(name, caller)| (name, vec![token(name)], caller));
     let others = vec![
         ("a token", vec![bearer(TOKEN)], "token:ci"),
         ("another token", vec![bearer(OTHER_TOKEN)], "token:phone"),
         (
-            "bearer in another case",
+            "bearer in mixed case",
             vec![header("authorization", &format!("bEARER  {TOKEN}"))],
             "token:ci",
         ),
         ("x-api-key", vec![header("x-api-key", TOKEN)], "token:ci"),
         (
-            "Access's header",
+            "the header of Cloudflare Access",
             vec![header("cf-access-jwt-assertion", issuer.token("good"))],
             "jwt:alice",
         ),
         ("a subject with spaces", vec![token("a subject with spaces")], "jwt:Zo%C3%AB%20B%0A"),
-        ("a page", vec![bearer(TOKEN), header("origin", PAGE)], "token:ci"),
-        ("its own page", vec![bearer(TOKEN), header("origin", "https://worker")], "token:ci"),
+        ("an allowed origin", vec![bearer(TOKEN), header("origin", PAGE)], "token:ci"),
         (
-            "another page's own",
+            "the Worker's own origin",
+            vec![bearer(TOKEN), header("origin", "https://worker")],
+            "token:ci",
+        ),
+        (
+            "another allowed origin",
             vec![bearer(TOKEN), header("origin", "http://localhost:3000")],
             "token:ci",
         ),
     ];
-    for (case, headers, caller) in cases.into_iter().chain(others) {
+    for (case, headers, caller) in jwts.into_iter().chain(others) {
         let mut request = Request::new(headers);
         request.body = Some(BODY.to_owned());
         let response = request.send(worker).await;
@@ -208,11 +214,11 @@ async fn who_gets_in() {
     let call = || UnsignedRequest::new(&address, BODY);
     for (case, call) in [
         ("SigV4", call()),
-        ("SigV4 with the hash", call().with_body_hash()),
+        ("SigV4 with the body's hash", call().with_body_hash()),
         ("SigV4 for API Gateway", call().with(|it| it.service = "execute-api".into())),
         ("SigV4 for Lambda", call().with(|it| it.service = "lambda".into())),
-        ("SigV4 four minutes late", call().with(|it| it.time = amz_date(-240))),
-        ("SigV4 four minutes early", call().with(|it| it.time = amz_date(240))),
+        ("SigV4 from four minutes ago", call().with(|it| it.time = amz_date(-240))),
+        ("SigV4 four minutes in the future", call().with(|it| it.time = amz_date(240))),
         ("SigV4 with a query", call().with(|it| it.target = "/?b=2&a=%7e+%20&c&a=1".into())),
         (
             "SigV4 with more headers",
@@ -225,7 +231,7 @@ async fn who_gets_in() {
         let response = request.send(worker).await;
         assert_accepted(case, worker, &response, &format!("key:{CLIENT_KEY_ID}")).await;
     }
-    // Whoever is known is told more.
+    // Routing errors are for authenticated callers only.
     for (method, target, status) in [
         ("POST", "/nowhere", 404),
         ("DELETE", "/", 405),
@@ -244,7 +250,7 @@ async fn who_gets_in() {
 }
 
 #[tokio::test]
-async fn with_nothing_configured_nobody_gets_in() {
+async fn without_an_access_method_every_request_is_rejected() {
     let fixture = Fixture::with_bindings(json!({ "AUTH": null })).await;
     let worker = &fixture.worker;
     let health = worker.send(worker.request(Method::GET, "/healthz")).await;
@@ -271,7 +277,7 @@ async fn with_nothing_configured_nobody_gets_in() {
 }
 
 #[tokio::test]
-async fn a_required_scope() {
+async fn a_jwt_without_the_required_scope_is_forbidden() {
     let issuer = Issuer::start().await;
     let mut bindings = bindings(&issuer);
     bindings["JWT_REQUIRED_SCOPE"] = "chat".into();
@@ -299,8 +305,8 @@ async fn a_required_scope() {
 }
 
 #[tokio::test]
-async fn what_the_scripts_issue_gets_in() {
-    let printed = |script: &str, argument: &str| {
+async fn credentials_issued_by_the_scripts_are_accepted() {
+    let run_script = |script: &str, argument: &str| {
         let root = bedrock_edge_tests::root();
         let mut node = std::process::Command::new(root.join("node_modules/.bin/node"));
         let output = node.arg(root.join("scripts").join(script)).arg(argument).output().unwrap();
@@ -308,9 +314,9 @@ async fn what_the_scripts_issue_gets_in() {
         let lines = text.lines().filter_map(|line| line.strip_prefix("  ").map(str::to_owned));
         lines.collect::<Vec<_>>()
     };
-    let [token, api_tokens] = &*printed("token.mjs", "ci") else { panic!() };
+    let [token, api_tokens] = &*run_script("token.mjs", "ci") else { panic!() };
     assert!(token.starts_with("bedge_") && token.len() == 49, "{token}");
-    let [id, secret, client_keys] = &*printed("client-key.mjs", "") else { panic!() };
+    let [id, secret, client_keys] = &*run_script("client-key.mjs", "") else { panic!() };
     let fixture = Fixture::with_bindings(json!({
         "AUTH": null,
         "API_TOKENS": api_tokens,

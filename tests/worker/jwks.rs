@@ -1,4 +1,4 @@
-//! The issuer's keys: fetched once for all who wait, and never taken for granted.
+//! The issuer's JWKS: fetched once for all waiting requests, cached, and refreshed.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn wait_for_fetches(issuer: &Issuer, times: usize) {
 }
 
 #[tokio::test]
-async fn fifty_first_requests_are_one_fetch() {
+async fn fifty_concurrent_first_requests_share_one_fetch() {
     let issuer = Issuer::start().await;
     issuer.set_response(|it| it.delay = Duration::from_millis(300));
     let fixture = fixture(&issuer).await;
@@ -46,33 +46,33 @@ async fn fifty_first_requests_are_one_fetch() {
         assert_eq!(response.status, status, "{name}: {response}");
     }
     assert_eq!(issuer.requested_paths(), [JWKS]);
-    // And no more for those who come later.
+    // Later requests use the cache.
     assert_eq!(post_with_token(&fixture.worker, &issuer, "good").await.status, 200);
     assert_eq!(issuer.requested_paths(), [JWKS]);
     assert!(fixture.worker.unexpected_output().is_empty(), "{}", fixture.worker.output());
 }
 
 #[tokio::test]
-async fn when_the_one_who_fetches_goes_away_another_does_it() {
+async fn when_the_client_that_fetches_disconnects_another_request_fetches() {
     let issuer = Issuer::start().await;
     issuer.set_response(|it| it.delay = Duration::from_secs(3600));
     let fixture = fixture(&issuer).await;
-    let mut leaver = fixture.worker.connect().await;
+    let mut first = fixture.worker.connect().await;
     let token = issuer.token("good");
     let head = format!(
         "POST / HTTP/1.1\r\nhost: worker\r\nauthorization: Bearer {token}\r\ncontent-length: 2\r\n\r\n{{}}"
     );
-    leaver.write(head).await;
+    first.write(head).await;
     wait_for_fetches(&issuer, 1).await;
-    // These wait for a fetch that never ends.
+    // These requests wait for a fetch that never ends.
     let waiting = join_all((0..20).map(|_| post_with_token(&fixture.worker, &issuer, "good")));
-    let leave = async {
+    let disconnect = async {
         sleep(Duration::from_millis(200)).await;
         assert_eq!(issuer.requested_paths().len(), 1);
         issuer.set_response(|it| it.delay = Duration::ZERO);
-        leaver.reset();
+        first.reset();
     };
-    let (responses, ()) = tokio::join!(waiting, leave);
+    let (responses, ()) = tokio::join!(waiting, disconnect);
     for response in responses {
         assert_eq!(response.status, 200, "{response}");
     }
@@ -81,14 +81,14 @@ async fn when_the_one_who_fetches_goes_away_another_does_it() {
 }
 
 #[tokio::test]
-async fn without_keys_nobody_gets_in() {
+async fn without_keys_jwts_cannot_be_verified_and_the_failure_is_cached() {
     let html = "<html>".to_owned();
     let encryption = r#"{"keys":[{"kty":"RSA","use":"enc","n":"AQAB","e":"AQAB"}]}"#.to_owned();
     for (case, status, body) in [
         ("an error", 500, String::new()),
         ("not found", 404, "{}".to_owned()),
         ("a redirect", 302, String::new()),
-        ("no JSON", 200, html),
+        ("not JSON", 200, html),
         ("no keys", 200, r#"{"keys":[]}"#.to_owned()),
         ("no usable key", 200, encryption),
         ("an array", 200, "[]".to_owned()),
@@ -111,14 +111,14 @@ async fn without_keys_nobody_gets_in() {
             let error = line["error"].as_str().unwrap();
             assert!(error.starts_with("the issuer's keys cannot be fetched: "), "{case}: {error}");
         }
-        // Not again for everyone who asks.
+        // The failure is cached too.
         assert_eq!(issuer.requested_paths(), [JWKS], "{case}");
         assert!(fixture.stub.requests().is_empty(), "{case}");
     }
 }
 
 #[tokio::test]
-async fn nobody_listens_there() {
+async fn an_unreachable_jwks_url_is_503() {
     let issuer = Issuer::start().await;
     let fixture = Fixture::with_bindings(json!({
         "AUTH": null,
@@ -133,19 +133,19 @@ async fn nobody_listens_there() {
 }
 
 #[tokio::test]
-async fn keys_that_were_replaced() {
+async fn rotated_keys_are_fetched_at_most_once_a_minute() {
     let issuer = Issuer::start().await;
     let fixture = fixture(&issuer).await;
     let worker = &fixture.worker;
     assert_eq!(post_with_token(worker, &issuer, "good").await.status, 200);
     issuer.set_response(|it| it.body = issuer.generated["next"].to_string());
-    // Known, so there is no reason to ask.
+    // A known key does not cause a fetch.
     assert_eq!(post_with_token(worker, &issuer, "good").await.status, 200);
     assert_eq!(issuer.requested_paths().len(), 1);
     assert_eq!(post_with_token(worker, &issuer, "the next key").await.status, 200);
     assert_eq!(issuer.requested_paths().len(), 2);
     assert_eq!(post_with_token(worker, &issuer, "good").await.status, 401);
-    // Once a minute at most, whoever asks for what.
+    // Unknown keys cause at most one fetch a minute.
     for _ in 0..20 {
         assert_eq!(post_with_token(worker, &issuer, "an unknown kid").await.status, 401);
     }
@@ -153,13 +153,13 @@ async fn keys_that_were_replaced() {
 }
 
 #[tokio::test]
-async fn keys_stay_when_they_cannot_be_fetched_again() {
+async fn cached_keys_stay_valid_when_a_refresh_fails() {
     let issuer = Issuer::start().await;
     let fixture = fixture(&issuer).await;
     let worker = &fixture.worker;
     assert_eq!(post_with_token(worker, &issuer, "good").await.status, 200);
     issuer.set_response(|it| it.status = 500);
-    // Whether the issuer has it cannot be told.
+    // Without the JWKS it is unknown whether this key is the issuer's.
     assert_eq!(post_with_token(worker, &issuer, "the next key").await.status, 503);
     assert_eq!(issuer.requested_paths().len(), 2);
     assert_eq!(post_with_token(worker, &issuer, "good").await.status, 200);

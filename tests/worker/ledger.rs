@@ -1,6 +1,6 @@
-//! The ledgers that count what a caller uses.
+//! The ledgers: the Durable Objects that count the usage of each caller.
 //!
-//! Out of scope: what a ledger makes of a message, day for day (`src/limits`).
+//! Out of scope: the bookkeeping of a ledger, day by day (unit tests in `src/limits`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::support::workerd::TempDir;
 
 /// The process is killed between a reservation and its settlement.
 #[tokio::test]
-async fn a_crash() {
+async fn after_a_crash_reservations_stay_until_their_lease_expires_and_a_late_settlement_counts() {
     let storage = Arc::new(TempDir::new());
     let bindings = json!({ "MONTHLY_TOKENS": 1000, "MAX_IN_FLIGHT": 2 });
     let fixture = Fixture::with_storage(storage.clone(), bindings.clone()).await;
@@ -28,14 +28,14 @@ async fn a_crash() {
     while fixture.stub.requests().len() < 2 {
         sleep(Duration::from_millis(5)).await;
     }
-    // A reservation whose deadline a test can wait for: the Worker's is a quarter of an hour.
+    // A reservation with a short lease, whose end a test can wait for: the Worker's is 15 minutes.
     let lease = Duration::from_secs(3);
     let reserve =
         json!({ "reserve": "short", "tokens": 300, "lease": lease.as_secs(), "max_in_flight": 2 });
     let begun = Instant::now();
     assert_eq!(worker.send_to_ledger(ANONYMOUS, reserve.clone()).await["verdict"], "done");
     drop(connection);
-    // With SIGKILL.
+    // Kills the process with SIGKILL.
     drop(fixture);
 
     let fixture = Fixture::with_storage(storage.clone(), bindings.clone()).await;
@@ -50,13 +50,13 @@ async fn a_crash() {
         );
         assert_limited("still reserved", &worker.prompt("hi").await, "too_many_in_flight");
     }
-    // Its deadline is in whole seconds.
+    // The lease is in whole seconds.
     sleep((lease + Duration::from_secs(1)).saturating_sub(begun.elapsed())).await;
     let usage = worker.usage().await;
     assert_eq!(usage["in_flight"]["requests"], 1, "{usage}");
     assert_eq!(usage["this_month"]["reserved"], 22 + 32 + 50, "{usage}");
     assert_eq!(worker.prompt("hi").await.status, 200);
-    // It was slow, not dead: what it has used counts.
+    // The settlement arrives after all. It counts, and only once.
     worker.send_to_ledger(ANONYMOUS, json!({ "settle": "short", "tokens": 77 })).await;
     worker.send_to_ledger(ANONYMOUS, json!({ "settle": "short", "tokens": 77 })).await;
     drop(fixture);
@@ -66,9 +66,8 @@ async fn a_crash() {
     assert_eq!(usage["this_month"]["used"], used + used + 77, "{usage}");
 }
 
-/// Each caller has a ledger of its own.
 #[tokio::test]
-async fn accounts_are_apart() {
+async fn each_account_has_its_own_ledger() {
     let Fixture { worker, stub: _stub } =
         Fixture::with_bindings(json!({ "MAX_IN_FLIGHT": 1 })).await;
     let reserve = json!({ "reserve": "a", "tokens": 1, "lease": 900, "max_in_flight": 1 });
@@ -86,9 +85,8 @@ async fn accounts_are_apart() {
     assert_eq!(worker.prompt("hi").await.status, 200);
 }
 
-/// Two hundred messages at once to one object.
 #[tokio::test]
-async fn an_object_takes_one_message_after_the_other() {
+async fn a_ledger_handles_two_hundred_concurrent_messages_one_after_the_other() {
     let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
     let worker = Arc::new(worker);
     let mut replies = JoinSet::new();
@@ -113,7 +111,7 @@ async fn an_object_takes_one_message_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_limit_without_a_binding_is_no_open_door() {
+async fn a_limit_without_the_ledger_binding_fails_closed() {
     let bindings = json!({ "MAX_IN_FLIGHT": 1, "LEDGER": null });
     let Fixture { worker, stub } = Fixture::with_bindings(bindings).await;
     let response = worker.prompt("hi").await;

@@ -1,8 +1,8 @@
-//! How much a caller may use, with real Durable Objects.
+//! Budgets and the limit of concurrent requests, with real Durable Objects.
 //!
-//! Budgets are of months, because a day can end while a test runs.
+//! The budgets are monthly, because a day can end while a test runs.
 //!
-//! Out of scope: what a ledger makes of a message, day for day (`src/limits`).
+//! Out of scope: the bookkeeping of a ledger, day by day (unit tests in `src/limits`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::support::fixture::Fixture;
 use crate::support::usage::{ANONYMOUS, assert_limited};
 use crate::support::workerd::TempDir;
 
-/// "hi" and the form of a message.
+/// The input tokens that are reserved for the prompt "hi".
 const INPUT: u64 = 34;
 
 #[tokio::test]
-async fn without_a_limit_no_object_is_called() {
+async fn without_a_limit_no_durable_object_is_called() {
     let storage = Arc::new(TempDir::new());
     let fixture = Fixture::with_storage(storage.clone(), json!({})).await;
     for number in 0..5 {
@@ -29,7 +29,7 @@ async fn without_a_limit_no_object_is_called() {
     let mut response = fixture.worker.stream("free stream").await;
     while response.next().await.is_some() {}
     assert_eq!(fixture.worker.usage().await, json!({ "caller": ANONYMOUS, "limited": false }));
-    // An object that is called has a file, also if it writes nothing.
+    // A Durable Object has a file as soon as it is called, even if it stores nothing.
     assert_eq!(storage.durable_objects(), 0);
 
     let limited = Fixture::with_storage(storage.clone(), json!({ "MAX_IN_FLIGHT": 1 })).await;
@@ -38,7 +38,7 @@ async fn without_a_limit_no_object_is_called() {
 }
 
 #[tokio::test]
-async fn a_call_costs_what_bedrock_says() {
+async fn a_call_costs_the_tokens_that_bedrock_reports() {
     let bindings = json!({ "MONTHLY_TOKENS": 1000, "MAX_IN_FLIGHT": 2 });
     let Fixture { worker, stub: _stub } = Fixture::with_bindings(bindings).await;
     let mut used = 0;
@@ -54,7 +54,7 @@ async fn a_call_costs_what_bedrock_says() {
         assert_eq!(usage["this_month"]["remaining"], 1000 - used, "{prompt}");
         assert_eq!(usage["in_flight"], json!({ "requests": 0, "limit": 2 }), "{prompt}");
     }
-    // A refused call costs nothing.
+    // A failed call costs nothing.
     for fault in ["fault:throttled", "fault:access_denied", "fault:unavailable", "fault:validation"]
     {
         assert_eq!(worker.prompt(fault).await.status, 500, "{fault}");
@@ -69,7 +69,7 @@ async fn a_call_costs_what_bedrock_says() {
     let usage = last.unwrap().data["usage"].clone();
     used += usage["input_tokens"].as_u64().unwrap() + usage["output_tokens"].as_u64().unwrap();
     assert_eq!(worker.settled_usage().await["this_month"]["used"], used);
-    // And a message of a WebSocket.
+    // So does a prompt over a WebSocket.
     let mut socket = worker.open_websocket().await;
     socket.prompt("hi").await;
     let last = loop {
@@ -84,10 +84,9 @@ async fn a_call_costs_what_bedrock_says() {
     assert_eq!(worker.unexpected_output(), Vec::<String>::new());
 }
 
-/// Of two hundred requests at once, no more get through than the budget has room for, whatever they
-/// use in the end.
+/// Reservations keep concurrent requests within the budget, whatever they use in the end.
 #[tokio::test]
-async fn two_hundred_at_once_do_not_overshoot_a_budget() {
+async fn two_hundred_concurrent_requests_do_not_exceed_a_budget() {
     const REQUESTS: u64 = 200;
     const MAX_TOKENS: u64 = 20;
     let budget = 10 * (INPUT + MAX_TOKENS) + 5;
@@ -100,13 +99,13 @@ async fn two_hundred_at_once_do_not_overshoot_a_budget() {
             fixture.worker.post(json!({ "prompt": "hi", "max_tokens": MAX_TOKENS })).await
         });
     }
-    let mut answered = 0;
+    let mut succeeded = 0;
     while let Some(response) = responses.join_next().await {
         let response = response.unwrap();
         if response.status == 200 {
-            answered += 1;
+            succeeded += 1;
         } else {
-            assert_limited("a request", &response, "budget_exceeded");
+            assert_limited("one of many", &response, "budget_exceeded");
             assert_eq!(response.header("x-ratelimit-limit-tokens"), Some(&*budget.to_string()));
             assert!(response.header("x-ratelimit-remaining-tokens").is_some(), "{response}");
             assert!(response.header("retry-after").is_some(), "{response}");
@@ -115,16 +114,16 @@ async fn two_hundred_at_once_do_not_overshoot_a_budget() {
     let usage = fixture.worker.settled_usage().await;
     let used = usage["this_month"]["used"].as_u64().unwrap();
     assert!(used <= budget, "{usage}");
-    // Those that came later may have found what earlier ones gave back.
-    assert!((10..REQUESTS).contains(&answered), "{answered}");
-    assert_eq!(fixture.stub.requests().len() as u64, answered);
+    // Later requests may use tokens that earlier ones reserved and did not use.
+    assert!((10..REQUESTS).contains(&succeeded), "{succeeded}");
+    assert_eq!(fixture.stub.requests().len() as u64, succeeded);
     assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
 }
 
-/// While none of them ends, exactly as many get through as may: whole answers, streams and
-/// messages of WebSockets alike.
+/// While none of the requests ends, exactly `MAX_IN_FLIGHT` of them are accepted, with and without
+/// streaming.
 #[tokio::test]
-async fn two_hundred_at_once_do_not_overshoot_max_in_flight() {
+async fn two_hundred_concurrent_requests_do_not_exceed_max_in_flight() {
     const REQUESTS: usize = 200;
     const MAX: usize = 7;
     let fixture = Arc::new(Fixture::with_bindings(json!({ "MAX_IN_FLIGHT": MAX })).await);
@@ -137,29 +136,29 @@ async fn two_hundred_at_once_do_not_overshoot_max_in_flight() {
         });
     }
     let mut rejected = 0;
-    let mut answered = 0;
+    let mut succeeded = 0;
     while let Some(response) = responses.join_next().await {
         let response = response.unwrap();
         match response.status {
-            200 => answered += 1,
+            200 => succeeded += 1,
             _ => {
-                assert_limited("a request", &response, "too_many_in_flight");
+                assert_limited("one of many", &response, "too_many_in_flight");
                 assert_eq!(response.header("retry-after"), Some("1"), "{response}");
                 rejected += 1;
             }
         }
-        if rejected == REQUESTS - MAX && answered == 0 {
+        if rejected == REQUESTS - MAX && succeeded == 0 {
             let usage = fixture.worker.usage().await;
             assert_eq!(usage["in_flight"], json!({ "requests": MAX, "limit": MAX }));
         }
     }
-    assert_eq!((answered, rejected), (MAX, REQUESTS - MAX));
+    assert_eq!((succeeded, rejected), (MAX, REQUESTS - MAX));
     assert_eq!(fixture.stub.requests().len(), MAX);
     fixture.worker.settled_usage().await;
     assert_eq!(fixture.worker.prompt("after them").await.status, 200);
 }
 
-/// How a stream is left.
+/// How a client disconnects.
 #[derive(Clone, Copy, Debug)]
 enum Disconnect {
     Close,
@@ -184,12 +183,12 @@ async fn a_cancelled_stream_is_settled() {
             Disconnect::Reset => response.connection.reset(),
         }
         let usage = worker.settled_usage().await;
-        // Some input and four pieces at least, and no more than was reserved.
+        // At least some input and four deltas, and at most the reservation.
         let cost = usage["this_month"]["used"].as_u64().unwrap() - used;
         assert!((5..=26 + 32 + 100).contains(&cost), "{disconnect:?}: {usage}");
         used += cost;
     }
-    // Before the first frame nothing is known, so all that was reserved counts.
+    // Before the first frame the usage is unknown, so the whole reservation counts.
     let mut connection = worker.connect().await;
     connection.post(&json!({ "prompt": "fault:stream_stall:0", "stream": true })).await;
     fixture.wait_for_streams("the stream to be opened", |it| it.opened == 3).await;
@@ -197,7 +196,7 @@ async fn a_cancelled_stream_is_settled() {
     let usage = worker.settled_usage().await;
     assert_eq!(usage["this_month"]["used"], used + 20 + 32 + 100);
     used += 152;
-    // The same for who does not wait for a whole answer.
+    // The same for a client that disconnects before a response without streaming.
     let mut connection = worker.connect().await;
     connection.post(&json!({ "prompt": "fault:slow:20000 nobody waits" })).await;
     while fixture.stub.requests().len() < 4 {
@@ -208,7 +207,7 @@ async fn a_cancelled_stream_is_settled() {
     assert_eq!(usage["this_month"]["used"], used + 29 + 32 + 100);
     used += 161;
 
-    // A WebSocket's answer.
+    // A reply over a WebSocket.
     let mut socket = worker.open_websocket().await;
     socket.prompt("fault:stream_long:100000:5").await;
     for _ in 0..5 {

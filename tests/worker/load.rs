@@ -1,4 +1,4 @@
-//! Many at once, and much at once.
+//! Concurrent requests and large requests, without streaming.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 use crate::support::fixture::{Fixture, json_body};
 
 #[tokio::test]
-async fn each_of_many_at_once_gets_its_own_answer() {
+async fn each_of_many_concurrent_requests_gets_its_own_reply() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let mut requests = JoinSet::new();
     for number in 0..24 {
-        // Later ones are answered sooner, and some not at all.
+        // The later requests are faster, and some fail.
         let prompt = match number % 4 {
             0 => format!("fault:slow:{} number {number}", 600 - 20 * number),
             1 => format!("fault:unavailable number {number}"),
@@ -40,7 +40,7 @@ async fn each_of_many_at_once_gets_its_own_answer() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_holds_up_nobody() {
+async fn a_slow_request_does_not_delay_others() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let slow = tokio::spawn(worker.prompt("fault:slow:1000 first come"));
     for number in 0..5 {
@@ -53,9 +53,9 @@ async fn a_slow_answer_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn half_a_megabyte_comes_back_whole() {
+async fn a_prompt_of_half_a_megabyte_is_passed_on_unchanged() {
     let fixture = Fixture::shared().await;
-    // Characters of one to four bytes, and some that JSON escapes.
+    // Characters of one to four bytes, and characters that JSON escapes.
     let mut prompt = "日本語の長い文章と絵文字😀、そして\"é\"と\\を。\n".repeat(8000);
     prompt.truncate(prompt.floor_char_boundary(500_000));
     let response = fixture.worker.prompt(&prompt).await;
@@ -71,7 +71,7 @@ async fn half_a_megabyte_comes_back_whole() {
 }
 
 #[tokio::test]
-async fn a_mebibyte_is_the_most_by_default() {
+async fn a_body_may_have_one_mebibyte_by_default() {
     let Fixture { worker, .. } = Fixture::shared().await;
     for (length, status) in [(1 << 20, 200), ((1 << 20) + 1, 413)] {
         let mut body = r#"{"prompt": "much ado about nothing"}"#.to_owned();

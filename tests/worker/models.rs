@@ -1,11 +1,11 @@
-//! The models that a caller may name.
+//! The models that a caller may choose.
 
 use serde_json::json;
 
 use crate::support::fixture::Fixture;
 
 #[tokio::test]
-async fn models() {
+async fn a_caller_may_choose_only_allowed_models() {
     const DEFAULT: &str = "apac.anthropic.claude-sonnet-4-20250514-v1:0";
     const OTHER: &str = "jp.anthropic.claude-sonnet-4-5-20250929-v1:0";
     const ARN: &str =
@@ -14,15 +14,15 @@ async fn models() {
     let (fixture, closed) =
         (Fixture::with_bindings(allowed).await, Fixture::with_bindings(json!({})).await);
     let cases = [
-        ("the default by name", &closed, DEFAULT, true),
-        ("another without a list", &closed, OTHER, false),
-        ("the default beside a list", &fixture, DEFAULT, true),
-        ("another", &fixture, OTHER, true),
+        ("the default model by name", &closed, DEFAULT, true),
+        ("another model without a list", &closed, OTHER, false),
+        ("the default model with a list", &fixture, DEFAULT, true),
+        ("another allowed model", &fixture, OTHER, true),
         ("an ARN", &fixture, ARN, true),
-        ("in capitals", &fixture, "JP.anthropic.claude-sonnet-4-5-20250929-v1:0", false),
-        ("a part of one", &fixture, "jp.anthropic.claude-sonnet-4-5", false),
-        ("the list", &fixture, "jp.anthropic.claude-sonnet-4-5-20250929-v1:0, x", false),
-        ("encoded", &fixture, "jp.anthropic.claude-sonnet-4-5-20250929-v1%3A0", false),
+        ("in another case", &fixture, "JP.anthropic.claude-sonnet-4-5-20250929-v1:0", false),
+        ("a prefix of an allowed model", &fixture, "jp.anthropic.claude-sonnet-4-5", false),
+        ("two models", &fixture, "jp.anthropic.claude-sonnet-4-5-20250929-v1:0, x", false),
+        ("percent-encoded", &fixture, "jp.anthropic.claude-sonnet-4-5-20250929-v1%3A0", false),
         ("a path", &fixture, "../x", false),
     ];
     for (case, fixture, model, is_allowed) in cases {
@@ -45,7 +45,7 @@ async fn models() {
             assert!(!response.body.contains(OTHER), "{case}: {response}");
         }
     }
-    let body = json!({ "prompt": "another in events", "model": OTHER, "stream": true });
+    let body = json!({ "prompt": "another model in events", "model": OTHER, "stream": true });
     let response = fixture.worker.post(body).await;
     assert!(response.body.contains(&format!(r#""model":"{OTHER}""#)), "{response}");
     for (case, model) in [("a number", json!(1)), ("nothing", json!(null)), ("blank", json!(" "))] {

@@ -1,4 +1,4 @@
-//! Neither prompts nor answers nor secrets are logged, whatever happens.
+//! Prompts, generated text and secrets are never logged.
 
 use bedrock_stub::faults::{FAULTS, STREAM_FAULTS};
 use bedrock_stub::{AccessKey, Settings};
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::fixture::Fixture;
 use crate::support::websocket::{BINARY, TEXT};
 
-/// A word for every place that a log must not repeat. Each stands there among others.
+/// One word for each part of a request, configuration or credential that must not be logged.
 const WORDS: [&str; 9] = [
     "promptword",
     "systemword",
@@ -22,7 +22,7 @@ const WORDS: [&str; 9] = [
 ];
 
 #[tokio::test]
-async fn no_word_of_anybody_is_logged() {
+async fn no_prompt_no_generated_text_and_no_secret_is_logged() {
     let key = AccessKey {
         id: "ASIAIOSFODNN7EXAMPLE".to_owned(),
         secret: "wJalrXUtnFEMI/secretword/bPxRfiCYEXAMPLE".to_owned(),
@@ -33,16 +33,16 @@ async fn no_word_of_anybody_is_logged() {
         "AWS_SECRET_ACCESS_KEY": key.secret,
         "AWS_SESSION_TOKEN": key.session_token,
         "LOG_LEVEL": "debug",
-        // One of the failures is that nothing comes any more.
+        // One of the faults is a response that stalls.
         "BEDROCK_TIMEOUT_MS": 2000,
         "BEDROCK_MAX_ATTEMPTS": 1,
     });
     let settings = Settings { keys: vec![key], ..Settings::default() };
     let Fixture { worker, stub } = Fixture::with_stub_settings(bindings, settings).await;
 
-    // A success first, then every failure of Bedrock's; they echo what they were sent.
+    // A success, and then every fault of Bedrock. Some of them echo the request.
     let prompts = std::iter::once("promptword こんにちは".to_owned()).chain(
-        // Without its wait, which would be the longest of all tests.
+        // `slow` waits too long for this test.
         FAULTS
             .iter()
             .filter(|fault| fault.name != "slow")
@@ -54,7 +54,7 @@ async fn no_word_of_anybody_is_logged() {
             json!({ "prompt": prompt, "system": "systemword", "stop_sequences": ["stopword"] });
         requests.push(worker.request(Method::POST, "/?queryword").json(&body));
     }
-    // Then everything that the Worker refuses itself.
+    // Every kind of request that the Worker itself rejects.
     let rejected = [
         "promptword",
         r#"{"prompt": "promptword"#,
@@ -81,7 +81,7 @@ async fn no_word_of_anybody_is_logged() {
         let response = worker.send(request).await;
         worker.log_line(response.request_id()).await;
     }
-    // Then every stream, in both forms, and one that the client does not wait for.
+    // Every fault of a stream, over SSE and WebSocket, and a stream that the client cancels.
     let mut socket = worker.open_websocket().await;
     let slow = ["slow", "stream_stall"];
     let names = STREAM_FAULTS.iter().map(|fault| fault.name);
@@ -121,14 +121,14 @@ async fn no_word_of_anybody_is_logged() {
     worker.log_line(&id).await;
     count += 1;
 
-    // The last of them came over the other connection.
+    // Log lines of the WebSocket have no known ID, so wait for the last line by its number.
     worker.nth_log_line(count as u64).await;
     assert_eq!(worker.log_lines().len(), count);
     let output = worker.output();
     for word in WORDS {
         assert!(!output.contains(word), "{word}:\n{output}");
     }
-    // Of the answers: what the stand-in says in every one.
+    // Parts of the texts that the stand-in generates.
     for word in [
         "You said",
         "characters)",

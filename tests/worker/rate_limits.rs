@@ -1,6 +1,4 @@
-//! How many requests a caller may make.
-//!
-//! Out of scope: Cloudflare's own rate limiter (tests/dev.rs).
+//! The rate limit, with a simulated binding. Cloudflare's own is in tests/dev.rs.
 
 use reqwest::Method;
 use serde_json::json;
@@ -9,11 +7,11 @@ use crate::support::fixture::Fixture;
 use crate::support::usage::assert_limited;
 
 #[tokio::test]
-async fn a_limit_that_does_not_answer_is_not_waited_for() {
+async fn a_rate_limiter_that_does_not_respond_is_503() {
     let Fixture { worker, stub } = Fixture::with_bindings(json!({ "RATE_LIMITER": 0 })).await;
     let response = worker.prompt("hi").await;
     let message = "Error: what you may use cannot be looked up for now";
-    response.assert_envelope("no answer", 503, "", message);
+    response.assert_envelope("no response", 503, "", message);
     assert_eq!(response.header("x-error-code"), Some("limits_unavailable"), "{response}");
     let line = worker.log_line(response.request_id()).await;
     assert_eq!(line["error"], "RATE_LIMITER: it took too long", "{line}");
@@ -21,7 +19,7 @@ async fn a_limit_that_does_not_answer_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn requests_beyond_the_rate_are_refused() {
+async fn requests_above_the_rate_limit_are_rejected() {
     let bindings = json!({ "RATE_LIMITER": 3, "RATE_LIMIT_PERIOD": "10" });
     let Fixture { worker, stub } = Fixture::with_bindings(bindings).await;
     let from = |address: &str| {
@@ -43,7 +41,7 @@ async fn requests_beyond_the_rate_are_refused() {
     assert_eq!(from("192.0.2.2").await.status, 200);
     assert_eq!(worker.health().await.status, 200);
 
-    // A WebSocket is no way around it: each message counts.
+    // Each prompt over a WebSocket counts too.
     let mut socket = worker.open_websocket().await;
     for _ in 0..4 {
         socket.prompt("hi").await;

@@ -1,5 +1,5 @@
-//! The clients that people have: an EventSource and a WebSocket, in Node.js, and those who sign as
-//! AWS wants it: curl, aws4fetch, and the signer of the AWS SDK for JavaScript.
+//! Third-party clients: EventSource and WebSocket in Node.js, and clients that sign with SigV4: curl,
+//! aws4fetch, and the signer of the AWS SDK for JavaScript.
 
 use std::process::Stdio;
 
@@ -17,16 +17,16 @@ use crate::support::signer::{CLIENT_KEY_ID, CLIENT_SECRET};
 const PROMPTS: [&str; 3] =
     ["今日の東京は晴れ☀️、気分は😀です。", "👩‍👩‍👧‍👦と🇯🇵と𠮷野家、é と e\u{301}", "plain English"];
 
-/// What a script of tests/clients prints.
+/// Runs a script of tests/clients, and parses the events that it prints.
 async fn run_script(script: &str, arguments: &[&str]) -> Vec<Event> {
-    // The one of the lock file: the system's may be too old for them.
+    // The version in package-lock.json, because the system's may be too old.
     let node = Command::new(root().join("node_modules/.bin/node"))
         .arg(root().join("tests/clients").join(script))
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = timeout(TIMEOUT, node).await.expect("the client ends").unwrap();
+    let output = timeout(TIMEOUT, node).await.expect("the client exits in time").unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     let Ok(Value::Array(events)) = serde_json::from_slice(&output.stdout) else {
         panic!("{script}: {}\n{errors}", String::from_utf8_lossy(&output.stdout));
@@ -38,23 +38,24 @@ async fn run_script(script: &str, arguments: &[&str]) -> Vec<Event> {
     events.into_iter().map(event).collect()
 }
 
-/// Every token of the answer without streaming, in order.
+/// Asserts that a streamed reply has the same text as the response without streaming, in deltas of
+/// one token each.
 async fn assert_same_as_buffered(fixture: &Fixture, prompt: &str, reply: &StreamedReply) {
     assert_eq!(reply.last.name, "done", "{reply}");
-    let whole: Value = serde_json::from_str(&fixture.worker.prompt(prompt).await.body).unwrap();
-    let text = whole["generated_text"].as_str().unwrap();
-    assert!(text.contains(prompt), "{whole}");
+    let buffered: Value = serde_json::from_str(&fixture.worker.prompt(prompt).await.body).unwrap();
+    let text = buffered["generated_text"].as_str().unwrap();
+    assert!(text.contains(prompt), "{buffered}");
     assert_eq!(reply.deltas, tokens(text), "{prompt}");
     assert_eq!(reply.last.data["generated_text"], text, "{reply}");
-    assert_eq!(reply.last.data["input_prompt"], whole["input_prompt"], "{reply}");
+    assert_eq!(reply.last.data["input_prompt"], buffered["input_prompt"], "{reply}");
 }
 
 #[tokio::test]
-async fn an_event_source() {
+async fn an_event_source_gets_every_event_and_error() {
     let fixture = Fixture::shared().await;
     let url = format!("http://{}/", fixture.worker.address);
     for prompt in PROMPTS {
-        // It asks with `Accept` for what the field would ask for.
+        // EventSource sends `Accept: text/event-stream`, so the body needs no `stream`.
         let body = json!({ "prompt": prompt }).to_string();
         let events = run_script("eventsource.mjs", &[&url, &body]).await;
         assert_same_as_buffered(fixture, prompt, &StreamedReply::from_events(prompt, &events))
@@ -65,7 +66,7 @@ async fn an_event_source() {
     let reply = StreamedReply::from_events("an error", &events);
     reply.assert_error("an error", "throttled", "Error: Bedrock invocation failed", true);
     assert_eq!(reply.text(), "You");
-    // A status that is an error is one for it too.
+    // An error status makes EventSource fail.
     let body = json!({ "prompt": "fault:stream_exception:0" }).to_string();
     let events = run_script("eventsource.mjs", &[&url, &body]).await;
     assert_eq!(events.len(), 1, "{events:?}");
@@ -74,7 +75,7 @@ async fn an_event_source() {
 }
 
 #[tokio::test]
-async fn a_web_socket() {
+async fn nodes_websocket_gets_every_reply_in_order() {
     let fixture = Fixture::shared().await;
     let url = format!("ws://{}/ws", fixture.worker.address);
     let mut arguments = vec![url.as_str(), "fault:stream_exception"];
@@ -90,7 +91,7 @@ async fn a_web_socket() {
     }
 }
 
-/// A Worker that takes signatures only.
+/// Starts a Worker that accepts signatures only.
 async fn fixture_with_client_key() -> Fixture {
     Fixture::with_bindings(
         json!({ "AUTH": null, "CLIENT_KEYS": format!("{CLIENT_KEY_ID}:{CLIENT_SECRET}") }),
@@ -98,10 +99,10 @@ async fn fixture_with_client_key() -> Fixture {
     .await
 }
 
-/// The status and the body.
+/// Runs a client, and parses its output: the body, and the status on the last line.
 async fn status_and_body(mut command: Command) -> (u16, String) {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = timeout(TIMEOUT, output).await.expect("the client ends").unwrap();
+    let output = timeout(TIMEOUT, output).await.expect("the client exits in time").unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     let (body, status) = text.trim_end().rsplit_once('\n').unwrap_or(("", &text));
@@ -109,7 +110,7 @@ async fn status_and_body(mut command: Command) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn curl_that_signs() {
+async fn requests_signed_by_curl_are_accepted_if_the_signature_is_valid() {
     let fixture = fixture_with_client_key().await;
     let url = format!("http://{}/", fixture.worker.address);
     let curl = |user: &str, scope: &str, body: &str, more: &[&str]| {
@@ -143,7 +144,7 @@ async fn curl_that_signs() {
 }
 
 #[tokio::test]
-async fn signers_of_javascript() {
+async fn requests_signed_by_javascript_libraries_are_accepted_if_the_signature_is_valid() {
     let fixture = fixture_with_client_key().await;
     let url = format!("http://{}/?x=1&y=a%20b", fixture.worker.address);
     for signer in ["aws4fetch", "smithy"] {

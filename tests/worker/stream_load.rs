@@ -1,4 +1,4 @@
-//! Many streams at once, and one that nobody reads.
+//! Many concurrent streams, and a stream whose client does not read.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use crate::support::fixture::Fixture;
 use crate::support::sse::SseResponse;
 use crate::support::workerd::resident_memory;
 
-/// Open at the same time, in one isolate.
+/// The number of concurrent streams in one isolate.
 const MANY: usize = 200;
 
 #[tokio::test]
-async fn two_hundred_at_once_get_each_its_own_answer() {
+async fn two_hundred_concurrent_streams_each_get_their_own_reply() {
     let fixture = Fixture::with_bindings(json!({})).await;
-    let tell = async |number: usize| {
-        // All of them are open at the same time: the pace makes each last for half a second.
+    let run = async |number: usize| {
+        // The pace makes each stream last for half a second, so that all of them are open together.
         let prompt = format!("fault:pace:20 これは {number} 番");
         let mut response = fixture.worker.stream(&prompt).await;
         (prompt, response.reply(&number.to_string()).await)
     };
     let mut ids = BTreeSet::new();
-    for (prompt, reply) in join_all((0..MANY).map(tell)).await {
+    for (prompt, reply) in join_all((0..MANY).map(run)).await {
         assert_eq!(reply.last.name, "done", "{prompt}: {reply}");
         assert_eq!(reply.last.data["input_prompt"], prompt, "{reply}");
         assert!(reply.text().starts_with(&format!("「{prompt}」")), "{reply}");
@@ -42,15 +42,15 @@ async fn two_hundred_at_once_get_each_its_own_answer() {
 }
 
 #[tokio::test]
-async fn of_two_hundred_every_other_is_cancelled() {
+async fn of_two_hundred_concurrent_streams_only_the_cancelled_ones_are_cancelled() {
     let fixture = Fixture::with_bindings(json!({})).await;
-    let tell = async |number: usize| {
-        let stays = number.is_multiple_of(2);
-        // Who leaves must not be late for it.
-        let fault = if stays { "pace:20" } else { "stream_long:100000:20" };
+    let run = async |number: usize| {
+        let is_read_to_the_end = number.is_multiple_of(2);
+        // A stream to be cancelled must not end before the client disconnects.
+        let fault = if is_read_to_the_end { "pace:20" } else { "stream_long:100000:20" };
         let mut response = fixture.worker.stream(&format!("fault:{fault} number {number}")).await;
         let id = response.head.request_id().to_owned();
-        if stays {
+        if is_read_to_the_end {
             let reply = response.reply(&number.to_string()).await;
             assert!(reply.text().contains(&format!("number {number}\"")), "{reply}");
             return (id, "ok");
@@ -60,7 +60,7 @@ async fn of_two_hundred_every_other_is_cancelled() {
         }
         (id, "cancelled")
     };
-    for (id, outcome) in join_all((0..MANY).map(tell)).await {
+    for (id, outcome) in join_all((0..MANY).map(run)).await {
         let line = fixture.worker.log_line(&id).await;
         assert_eq!(line["outcome"], outcome, "{line}");
     }
@@ -73,7 +73,7 @@ async fn of_two_hundred_every_other_is_cancelled() {
     assert_still_responds(&fixture).await;
 }
 
-/// The process has not ended, and says nothing but what it should.
+/// Asserts that workerd still serves requests, and has not printed anything unexpected.
 async fn assert_still_responds(fixture: &Fixture) {
     let response = fixture.worker.prompt("after two hundred streams").await;
     assert_eq!(response.status, 200, "{response}");
@@ -81,9 +81,9 @@ async fn assert_still_responds(fixture: &Fixture) {
 }
 
 #[tokio::test]
-async fn who_does_not_read_holds_bedrock_back() {
-    // 36 MB of frames and 6 MB of events. Linux keeps up to 4 MB of these for a client that does not
-    // read, whatever the Worker does.
+async fn a_client_that_does_not_read_stops_the_worker_from_reading_from_bedrock() {
+    // 36 MB of frames and 6 MB of events. Linux alone buffers up to 4 MB of the events for a client
+    // that does not read.
     const WORDS: u64 = 120_000;
 
     let settings = Settings { record: false, ..Settings::default() };
@@ -94,28 +94,31 @@ async fn who_does_not_read_holds_bedrock_back() {
     connection.post(&json!({ "prompt": prompt, "stream": true })).await;
     let mut response = SseResponse::from_connection(connection).await;
 
-    let held = at_rest(&fixture).await;
-    assert!(held.frames_sent < WORDS, "nobody reads, and all was sent: {held:?}");
+    let held = wait_for_rest(&fixture).await;
+    assert!(
+        held.frames_sent < WORDS,
+        "everything was sent although the client does not read: {held:?}"
+    );
     assert_eq!(held.open(), 1, "{held:?}");
     let before = resident_memory(pid);
-    // Others are served meanwhile.
+    // Other clients are served meanwhile.
     for number in 0..20 {
         let prompt = format!("meanwhile {number}");
         let other = fixture.worker.stream(&prompt).await.reply(&prompt).await;
         assert_eq!(other.last.name, "done", "{other}");
     }
     if let (Some(before), Some(after)) = (before, resident_memory(pid)) {
-        assert!(after < before + (32 << 20), "{before}, and then {after} bytes");
+        assert!(after < before + (32 << 20), "the memory grows from {before} to {after} bytes");
     }
 
-    let reply = response.reply("a long answer").await;
+    let reply = response.reply("a long reply").await;
     assert_eq!(reply.deltas.len() as u64, WORDS);
     assert!((0..WORDS).zip(&reply.deltas).all(|(index, delta)| *delta == word(index)));
     assert_eq!(fixture.stub.streams().open(), 0);
 }
 
-/// What is sent when no more is sent. Panics if it goes on.
-async fn at_rest(fixture: &Fixture) -> StreamCounts {
+/// Waits until Bedrock sends no more frames, and returns the counts. Panics on a timeout.
+async fn wait_for_rest(fixture: &Fixture) -> StreamCounts {
     const REST: Duration = Duration::from_millis(500);
     let begun = Instant::now();
     loop {
@@ -125,7 +128,7 @@ async fn at_rest(fixture: &Fixture) -> StreamCounts {
         if counts == before {
             return counts;
         }
-        // On a busy machine the frames that fit into all buffers take their time.
+        // On a busy machine it takes a while to fill all buffers.
         assert!(begun.elapsed() < 3 * TIMEOUT, "{counts:?}");
     }
 }

@@ -1,6 +1,6 @@
-//! Prompts over a WebSocket: many on a connection, one after the other.
+//! Prompts over a WebSocket, of which one connection takes many.
 //!
-//! Out of scope: clients that go away (cancellation.rs).
+//! Out of scope: clients that disconnect (cancellation.rs).
 
 use bedrock_stub::reply::tokens;
 use serde_json::{Value, json};
@@ -12,10 +12,10 @@ const FAILED: &str = "Error: Bedrock invocation failed";
 const INVALID: &str = "Error: Invalid Bedrock response";
 
 #[tokio::test]
-async fn many_prompts_are_answered_in_order() {
+async fn replies_to_many_prompts_arrive_in_order() {
     let fixture = Fixture::shared().await;
     let mut socket = fixture.worker.open_websocket().await;
-    // All at once; the first is the slowest.
+    // The client sends all prompts at once. The first is the slowest.
     let prompts: Vec<String> = (0..12)
         .map(|number| match number {
             0 => "fault:slow:200 socket 0".to_owned(),
@@ -58,7 +58,7 @@ async fn many_prompts_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn the_message_is_the_body_of_a_request() {
+async fn a_message_has_the_same_fields_as_a_request_body() {
     let fixture = Fixture::shared().await;
     let mut socket = fixture.worker.open_websocket().await;
     let body = json!({
@@ -69,7 +69,7 @@ async fn the_message_is_the_body_of_a_request() {
         "stop_sequences": ["x"],
         "stream": false,
     });
-    // As a text and as bytes.
+    // As a text message, and below as a binary message.
     socket.send(TEXT, body.to_string().as_bytes()).await;
     let reply = socket.reply("a text").await;
     assert_eq!(reply.last.data["stop_reason"], "max_tokens", "{reply}");
@@ -89,7 +89,7 @@ async fn the_message_is_the_body_of_a_request() {
     socket.send(BINARY, r#"{"prompt": "バイト列"}"#.as_bytes()).await;
     let reply = socket.reply("bytes").await;
     assert_eq!(reply.last.data["input_prompt"], "バイト列", "{reply}");
-    // As an empty body: the article's prompt.
+    // As for an empty body, the default prompt is used.
     for (case, message) in [("an empty text", ""), ("an empty object", "{}")] {
         socket.send(TEXT, message.as_bytes()).await;
         let reply = socket.reply(case).await;
@@ -98,8 +98,8 @@ async fn the_message_is_the_body_of_a_request() {
 }
 
 #[tokio::test]
-async fn an_error_is_an_event_and_the_connection_lives_on() {
-    // Its own, for the lines of those that have no id yet.
+async fn an_error_is_an_event_and_the_connection_stays_open() {
+    // A fixture of its own, because a request that fails before `start` is found in the log by number.
     let limits = json!({ "MAX_BODY_BYTES": 2000 });
     let Fixture { worker, stub: _stub } = Fixture::with_bindings(limits).await;
     let mut socket = worker.open_websocket().await;
@@ -132,8 +132,15 @@ async fn an_error_is_an_event_and_the_connection_lives_on() {
         ("throttled", prompt("fault:throttled"), "", 500, ("throttled", FAILED), true),
         ("no access", prompt("fault:access_denied"), "", 500, ("access_denied", FAILED), false),
         ("no frame", prompt("fault:stream_empty"), "", 500, ("truncated", INVALID), true),
-        ("no answer", prompt("fault:hang_up_before"), "", 500, ("unavailable", FAILED), true),
-        ("later", prompt("fault:stream_exception"), "You", 200, ("throttled", FAILED), true),
+        ("no response", prompt("fault:hang_up_before"), "", 500, ("unavailable", FAILED), true),
+        (
+            "after the first delta",
+            prompt("fault:stream_exception"),
+            "You",
+            200,
+            ("throttled", FAILED),
+            true,
+        ),
         ("cut off", prompt("fault:stream_cut"), "You", 200, ("truncated", INVALID), true),
         (
             "damaged",
@@ -144,12 +151,12 @@ async fn an_error_is_an_event_and_the_connection_lives_on() {
             false,
         ),
     ];
-    for (number, (case, message, text, status, (code, words), retryable)) in (1..).zip(cases) {
+    for (number, (case, message, text, status, (code, error), retryable)) in (1..).zip(cases) {
         socket.send(TEXT, &message).await;
         let reply = socket.reply(case).await;
         assert_eq!(reply.text(), text, "{case}: {reply}");
         assert_eq!(reply.start == Value::Null, status != 200, "{case}: {reply}");
-        reply.assert_error(case, code, words, retryable);
+        reply.assert_error(case, code, error, retryable);
         let line = worker.nth_log_line(number).await;
         assert_eq!((&line["outcome"], &line["status"]), (&json!(code), &json!(status)), "{line}");
         assert!(line["total_ms"].is_u64(), "{line}");
@@ -160,7 +167,7 @@ async fn an_error_is_an_event_and_the_connection_lives_on() {
 }
 
 #[tokio::test]
-async fn a_megabyte_is_the_most_by_default() {
+async fn a_message_may_have_one_mebibyte_by_default() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let mut socket = worker.open_websocket().await;
     for (length, end) in [(1 << 20, "done"), ((1 << 20) + 1, "error")] {
@@ -173,10 +180,10 @@ async fn a_megabyte_is_the_most_by_default() {
 }
 
 #[tokio::test]
-async fn more_prompts_than_may_wait_close_the_connection() {
+async fn more_than_sixteen_unanswered_prompts_close_the_connection() {
     let fixture = Fixture::with_bindings(json!({})).await;
     let mut socket = fixture.worker.open_websocket().await;
-    // The first is being answered, and waits with the others.
+    // The prompt whose reply is on its way counts as one of the sixteen.
     socket.prompt("fault:stream_stall").await;
     for name in ["start", "delta"] {
         assert_eq!(socket.next_event().await.name, name);
@@ -191,10 +198,10 @@ async fn more_prompts_than_may_wait_close_the_connection() {
         other => panic!("{other:?}"),
     }
     fixture.wait_for_streams("the stream to be cancelled", |it| it.cancelled == 1).await;
-    // None of those that waited is asked.
+    // None of the waiting prompts reaches Bedrock.
     assert_eq!(fixture.stub.requests().len(), 1);
     assert_eq!(fixture.worker.nth_log_line(1).await["outcome"], "cancelled");
-    // Another connection is another matter, and so are as many as may wait.
+    // A new connection takes sixteen prompts at once.
     let mut socket = fixture.worker.open_websocket().await;
     for number in 0..16 {
         socket.prompt(&format!("one of many: {number}")).await;
@@ -206,10 +213,10 @@ async fn more_prompts_than_may_wait_close_the_connection() {
 }
 
 #[tokio::test]
-async fn a_misconfigured_worker_answers_no_upgrade() {
+async fn a_misconfigured_worker_rejects_the_handshake_with_an_envelope() {
     let bindings = json!({ "AWS_ACCESS_KEY_ID": null });
     let Fixture { worker, stub: _stub } = Fixture::with_bindings(bindings).await;
-    let Err(response) = worker.handshake().await else { panic!("a WebSocket without a key") };
+    let Err(response) = worker.handshake().await else { panic!("expected the handshake to fail") };
     response.assert_envelope("misconfigured", 500, "", "Error: Internal server error");
     assert_eq!(response.header("x-error-code"), Some("misconfigured"), "{response}");
     assert_eq!(worker.log_line(response.request_id()).await["outcome"], "misconfigured");

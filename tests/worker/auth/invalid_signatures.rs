@@ -1,16 +1,16 @@
-//! Signatures that let nobody in.
+//! Invalid SigV4 signatures.
 
 use super::*;
 use crate::support::fixture;
 
-/// SigV4 clients that do something wrong.
+/// Requests with an invalid signature.
 pub fn cases(address: &str) -> Vec<(&'static str, Request, Expected)> {
     let call = || UnsignedRequest::new(address, BODY);
-    let request = |call: &UnsignedRequest| Request::new(call.signed_headers());
-    let case_of = |case, call: UnsignedRequest, expected| (case, request(&call), expected);
-    // The request after the signature was made.
+    let sign = |call: &UnsignedRequest| Request::new(call.signed_headers());
+    let signed = |case, call: UnsignedRequest, expected| (case, sign(&call), expected);
+    // Changes the request after it was signed.
     let altered = |case, call: UnsignedRequest, expected, change: &dyn Fn(&mut Request)| {
-        let mut request = request(&call);
+        let mut request = sign(&call);
         change(&mut request);
         (case, request, expected)
     };
@@ -27,27 +27,27 @@ pub fn cases(address: &str) -> Vec<(&'static str, Request, Expected)> {
         })
     };
     vec![
-        case_of(
+        signed(
             "SigV4: an unknown key",
             call().with_body_hash().with(|it| it.key_id = "EDGEUNKNOWN7EXAMPLES".into()),
             INVALID,
         ),
-        case_of(
-            "SigV4: an unknown key, the hash left out",
+        signed(
+            "SigV4: an unknown key, without the hash",
             call().with(|it| it.key_id = "EDGEUNKNOWN7EXAMPLES".into()),
             INVALID,
         ),
-        case_of(
+        signed(
             "SigV4: a wrong secret",
             call().with_body_hash().with(|it| it.secret.push('x')),
             INVALID,
         ),
-        case_of(
+        signed(
             "SigV4: the secret of another key",
             call().with_body_hash().with(|it| it.key_id = "EDGEI44QH8DHBEXAMPLE".into()),
             INVALID,
         ),
-        case_of(
+        signed(
             "SigV4: the Worker's own key for Bedrock",
             call().with_body_hash().with(|it| {
                 it.key_id = fixture::ACCESS_KEY_ID.into();
@@ -55,63 +55,63 @@ pub fn cases(address: &str) -> Vec<(&'static str, Request, Expected)> {
             }),
             INVALID,
         ),
-        case_of(
+        signed(
             "SigV4: six minutes old",
             call().with_body_hash().with(|it| it.time = amz_date(-360)),
             INVALID,
         ),
-        case_of(
+        signed(
             "SigV4: a day old",
             call().with_body_hash().with(|it| it.time = amz_date(-86400)),
             INVALID,
         ),
-        case_of(
-            "SigV4: of the future",
+        signed(
+            "SigV4: six minutes in the future",
             call().with_body_hash().with(|it| it.time = amz_date(360)),
             INVALID,
         ),
-        case_of(
-            "SigV4: the scope of another day",
+        signed(
+            "SigV4: a scope with another date",
             call().with_body_hash().with(|it| it.scope_date = Some("20200101".into())),
             INVALID,
         ),
-        case_of(
+        signed(
             "SigV4: another region",
             call().with_body_hash().with(|it| it.region = "us-east-1".into()),
             INVALID,
         ),
-        case_of(
+        signed(
             "SigV4: another service",
             call().with_body_hash().with(|it| it.service = "s3".into()),
             INVALID,
         ),
-        case_of("SigV4: no date", call().with_body_hash().with(|it| it.time.clear()), INCOMPLETE),
-        case_of(
-            "SigV4: a date that is none",
+        signed("SigV4: no date", call().with_body_hash().with(|it| it.time.clear()), INCOMPLETE),
+        signed(
+            "SigV4: a date that does not exist",
             call().with_body_hash().with(|it| it.time = "20260231T000000Z".into()),
             INCOMPLETE,
         ),
-        case_of(
+        signed(
             "SigV4: a date with dashes",
             call().with_body_hash().with(|it| it.time = "2026-01-02T03:04:05Z".into()),
             INCOMPLETE,
         ),
-        case_of(
+        signed(
             "SigV4: an unsigned payload",
             call().header("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
             INVALID,
         ),
-        case_of(
+        signed(
             "SigV4: a payload in chunks",
             call().header("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
             INVALID,
         ),
-        case_of(
+        signed(
             "SigV4: a session token",
             call().with_body_hash().header("x-amz-security-token", "FwoGZXIvYXdzEXAMPLE"),
             AwsError("UnrecognizedClientException"),
         ),
-        case_of(
+        signed(
             "SigV4: host not signed",
             call().with_body_hash().with(|it| it.headers.retain(|(name, _)| name != "host")),
             INVALID,
@@ -132,14 +132,14 @@ pub fn cases(address: &str) -> Vec<(&'static str, Request, Expected)> {
         altered("SigV4: another hash", call().with_body_hash(), INVALID, &|it| {
             set(it, "x-amz-content-sha256", &|_| sha256_hex("{}"))
         }),
-        altered("SigV4: a header of AWS's smuggled in", call().with_body_hash(), INVALID, &|it| {
+        altered("SigV4: an unsigned x-amz header added", call().with_body_hash(), INVALID, &|it| {
             it.headers.push(header("x-amz-target", "Admin.Everything"));
         }),
-        altered("SigV4: the hash smuggled in", call(), INVALID, &|it| {
+        altered("SigV4: an unsigned hash added", call(), INVALID, &|it| {
             it.headers.push(header("x-amz-content-sha256", &sha256_hex(BODY)));
         }),
         altered(
-            "SigV4: a signed header taken out",
+            "SigV4: a signed header removed",
             call().with_body_hash().header("x-purpose", "test"),
             INCOMPLETE,
             &|it| {
@@ -177,7 +177,7 @@ pub fn cases(address: &str) -> Vec<(&'static str, Request, Expected)> {
             let second = it.headers.last().unwrap().clone();
             it.headers.push(second);
         }),
-        altered("SigV4: a token beside it", call().with_body_hash(), Unauthorized, &|it| {
+        altered("SigV4: an API token in addition", call().with_body_hash(), Unauthorized, &|it| {
             it.headers.push(header("x-api-key", TOKEN))
         }),
         altered(
@@ -195,7 +195,12 @@ pub fn cases(address: &str) -> Vec<(&'static str, Request, Expected)> {
             );
         }),
         in_authorization("SigV4: no signature", ", Signature=", ", Sig=", INCOMPLETE),
-        in_authorization("SigV4: a signature that is none", "Signature=", "Signature=x", INVALID),
+        in_authorization(
+            "SigV4: a signature that is not hexadecimal",
+            "Signature=",
+            "Signature=x",
+            INVALID,
+        ),
         in_authorization("SigV4: an empty signature", "Signature=", "Signature=,x=", INCOMPLETE),
         in_authorization("SigV4: no credential", "Credential=", "credential=", INCOMPLETE),
         in_authorization("SigV4: a credential of four parts", "/aws4_request", "", INCOMPLETE),
@@ -208,29 +213,24 @@ pub fn cases(address: &str) -> Vec<(&'static str, Request, Expected)> {
         ),
         in_authorization("SigV4: a header listed twice", "host;", "host;host;", INCOMPLETE),
         in_authorization("SigV4: headers in upper case", "host;", "Host;", INCOMPLETE),
-        in_authorization(
-            "SigV4: SigV4a",
-            "AWS4-HMAC-SHA256",
-            "AWS4-ECDSA-P256-SHA256",
-            Unauthorized,
-        ),
+        in_authorization("SigV4a", "AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256", Unauthorized),
     ]
 }
 
 #[tokio::test]
-async fn a_signed_body_that_was_altered() {
+async fn a_body_altered_after_signing_is_rejected() {
     let issuer = Issuer::start().await;
     let fixture = Fixture::with_bindings(bindings(&issuer)).await;
     let worker = &fixture.worker;
     let address = worker.address.to_string();
     let call = || UnsignedRequest::new(&address, BODY);
-    // Here the body comes: it is what is wrong.
+    // These requests include their body, because it is the part that is wrong.
     for (case, call, body) in [
         ("another body", call(), r#"{"prompt":"Hullo"}"#),
         ("another body, its hash signed", call().with_body_hash(), r#"{"prompt":"Hullo"}"#),
         ("no body", call(), ""),
         ("no body, its hash signed", call().with_body_hash(), ""),
-        ("a byte more", call().with_body_hash(), "{\"prompt\":\"Hello\"} "),
+        ("an additional byte", call().with_body_hash(), "{\"prompt\":\"Hello\"} "),
     ] {
         let mut request = Request::new(call.signed_headers());
         request.body = Some(body.to_owned());
@@ -241,7 +241,7 @@ async fn a_signed_body_that_was_altered() {
         assert!(line.get("caller").is_none(), "{case}: {line}");
     }
     assert!(fixture.stub.requests().is_empty());
-    // A body that is too long is read of nobody.
+    // A body that is too long is rejected before its hash is checked.
     let mut request =
         Request::new(UnsignedRequest::new(&address, "x").with_body_hash().signed_headers());
     request.body = Some("x".repeat(1_048_577));

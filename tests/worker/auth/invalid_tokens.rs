@@ -1,12 +1,13 @@
-//! Tokens, JWTs and origins that let nobody in.
+//! Invalid API tokens, JWTs and origins.
 
 use super::*;
 
+/// Requests with an invalid token, JWT or origin.
 pub fn cases(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
     let is_refused = |name: &&String| {
-        let mut good = ACCEPTED_JWTS.iter().map(|(name, _)| *name);
+        let mut accepted = ACCEPTED_JWTS.iter().map(|(name, _)| *name);
         let others = ["the next key", "a subject with spaces"];
-        !good.any(|it| it == name.as_str())
+        !accepted.any(|it| it == name.as_str())
             && !name.contains("scope")
             && !others.contains(&name.as_str())
     };
@@ -17,7 +18,7 @@ pub fn cases(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
     });
 
     let good = issuer.token("good");
-    let case_of = |case: &str, headers| (case.to_owned(), Request::new(headers), Unauthorized);
+    let with_headers = |case: &str, headers| (case.to_owned(), Request::new(headers), Unauthorized);
     let upgrade = |protocol: &str| {
         let mut headers = vec![header("upgrade", "websocket"), header("connection", "Upgrade")];
         headers.push(header("sec-websocket-version", "13"));
@@ -33,50 +34,59 @@ pub fn cases(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
     wrong.pop();
     wrong.push('H');
     let plain = vec![
-        case_of("nothing", vec![]),
-        case_of("an empty Authorization", vec![header("authorization", "")]),
-        case_of("Bearer without a token", vec![header("authorization", "Bearer")]),
-        case_of("a wrong token", vec![bearer(&wrong)]),
-        case_of("a token cut short", vec![bearer(&TOKEN[..TOKEN.len() - 1])]),
-        case_of("a token with one letter more", vec![bearer(&format!("{TOKEN}H"))]),
-        case_of("a token in another case", vec![bearer(&TOKEN.to_uppercase())]),
-        case_of("the hash of a token", vec![bearer(&sha256_hex(TOKEN))]),
-        case_of("the name of a token", vec![bearer("ci")]),
-        case_of(
+        with_headers("nothing", vec![]),
+        with_headers("an empty Authorization", vec![header("authorization", "")]),
+        with_headers("Bearer without a token", vec![header("authorization", "Bearer")]),
+        with_headers("a wrong token", vec![bearer(&wrong)]),
+        with_headers("a token cut short", vec![bearer(&TOKEN[..TOKEN.len() - 1])]),
+        with_headers("a token with an additional letter", vec![bearer(&format!("{TOKEN}H"))]),
+        with_headers("a token in another case", vec![bearer(&TOKEN.to_uppercase())]),
+        with_headers("the hash of a token", vec![bearer(&sha256_hex(TOKEN))]),
+        with_headers("the name of a token", vec![bearer("ci")]),
+        with_headers(
             "a token with the wrong scheme",
             vec![header("authorization", &format!("Token {TOKEN}"))],
         ),
-        case_of("a token without a scheme", vec![header("authorization", TOKEN)]),
-        case_of(
+        with_headers("a token without a scheme", vec![header("authorization", TOKEN)]),
+        with_headers(
             "a token as a password",
             vec![header("authorization", "Basic Y2k6YmVkZ2VfMDEyMzQ1Njc4OQ==")],
         ),
-        case_of("a token that is not ASCII", vec![bearer("日本語")]),
-        case_of("a token of 9,000 letters", vec![bearer(&"a".repeat(9000))]),
-        case_of("a wrong x-api-key", vec![header("x-api-key", &wrong)]),
-        case_of("a scheme in x-api-key", vec![header("x-api-key", &format!("Bearer {TOKEN}"))]),
-        case_of("a JWT in x-api-key", vec![header("x-api-key", good)]),
-        case_of("a token in Access's header", vec![header("cf-access-jwt-assertion", TOKEN)]),
-        case_of("a token in another header", vec![header("x-auth-token", TOKEN)]),
-        case_of(
+        with_headers("a token that is not ASCII", vec![bearer("日本語")]),
+        with_headers("a token of 9,000 letters", vec![bearer(&"a".repeat(9000))]),
+        with_headers("a wrong x-api-key", vec![header("x-api-key", &wrong)]),
+        with_headers(
+            "a scheme in x-api-key",
+            vec![header("x-api-key", &format!("Bearer {TOKEN}"))],
+        ),
+        with_headers("a JWT in x-api-key", vec![header("x-api-key", good)]),
+        with_headers(
+            "a token in the header of Cloudflare Access",
+            vec![header("cf-access-jwt-assertion", TOKEN)],
+        ),
+        with_headers("a token in another header", vec![header("x-auth-token", TOKEN)]),
+        with_headers(
             "a token in a cookie",
             vec![header("cookie", &format!("CF_Authorization={good}; token={TOKEN}"))],
         ),
-        case_of("Authorization twice", vec![bearer(TOKEN), bearer(TOKEN)]),
-        case_of("Authorization twice, the second wrong", vec![bearer(TOKEN), bearer(&wrong)]),
-        case_of(
+        with_headers("Authorization twice", vec![bearer(TOKEN), bearer(TOKEN)]),
+        with_headers("Authorization twice, the second wrong", vec![bearer(TOKEN), bearer(&wrong)]),
+        with_headers(
             "two tokens in one Authorization",
             vec![bearer(&format!("{TOKEN}, {OTHER_TOKEN}"))],
         ),
-        case_of("x-api-key twice", vec![header("x-api-key", TOKEN), header("X-API-Key", TOKEN)]),
-        case_of("two methods at once", vec![bearer(TOKEN), header("x-api-key", TOKEN)]),
-        case_of("a JWT and a token at once", vec![bearer(good), header("x-api-key", TOKEN)]),
-        case_of(
-            "a JWT in both its headers",
+        with_headers(
+            "x-api-key twice",
+            vec![header("x-api-key", TOKEN), header("X-API-Key", TOKEN)],
+        ),
+        with_headers("two methods at once", vec![bearer(TOKEN), header("x-api-key", TOKEN)]),
+        with_headers("a JWT and a token at once", vec![bearer(good), header("x-api-key", TOKEN)]),
+        with_headers(
+            "a JWT in both headers",
             vec![bearer(good), header("cf-access-jwt-assertion", good)],
         ),
-        case_of(
-            "a wrong JWT of Access, and a token",
+        with_headers(
+            "an invalid JWT of Cloudflare Access, and a valid token",
             vec![bearer(TOKEN), header("cf-access-jwt-assertion", "a.b.c")],
         ),
         (
@@ -87,11 +97,11 @@ pub fn cases(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
         ("another path".to_owned(), at_path("POST", "/nowhere"), Unauthorized),
         ("another method".to_owned(), at_path("DELETE", "/"), Unauthorized),
         (
-            "a path that only looks like health".to_owned(),
+            "a path similar to the health check's".to_owned(),
             at_path("GET", "/healthz/"),
             Unauthorized,
         ),
-        ("OPTIONS that is no preflight".to_owned(), at_path("OPTIONS", "/"), Unauthorized),
+        ("OPTIONS that is not a preflight".to_owned(), at_path("OPTIONS", "/"), Unauthorized),
         ("a WebSocket without a token".to_owned(), upgrade("bedrock-edge"), Unauthorized),
         (
             "a WebSocket with a wrong token".to_owned(),
@@ -114,7 +124,7 @@ pub fn cases(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
     };
     let from = |origin: &str| {
         let headers = vec![bearer(TOKEN), header("origin", origin)];
-        (format!("a good token from {origin}"), Request::new(headers), Forbidden)
+        (format!("a valid token from {origin}"), Request::new(headers), Forbidden)
     };
     let origins = LOOK_ALIKES.iter().flat_map(|origin| [preflight(origin), from(origin)]);
     let mut foreign_socket = upgrade(&format!("bedrock-edge, bearer.{TOKEN}"));
@@ -125,13 +135,13 @@ pub fn cases(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
     jwts.chain(plain)
         .chain(origins)
         .chain([
-            ("a WebSocket of another page".to_owned(), foreign_socket, Forbidden),
+            ("a WebSocket from another origin".to_owned(), foreign_socket, Forbidden),
             ("Origin twice".to_owned(), Request::new(two_origins), Forbidden),
         ])
         .collect()
 }
 
-/// Of `https://app.example.com`.
+/// Origins that resemble `https://app.example.com` or `http://localhost:3000`.
 const LOOK_ALIKES: [&str; 14] = [
     "null",
     "*",
