@@ -166,7 +166,8 @@ enum Disconnect {
 }
 
 #[tokio::test]
-async fn a_cancelled_stream_is_settled() {
+async fn a_cancelled_request_is_settled_with_its_usage_or_if_that_is_unknown_with_its_reservation()
+{
     let fixture =
         Fixture::with_bindings(json!({ "MONTHLY_TOKENS": 100_000, "MAX_IN_FLIGHT": 1 })).await;
     let worker = &fixture.worker;

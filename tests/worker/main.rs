@@ -1,6 +1,6 @@
 //! Runs the built Worker in workerd, between HTTP clients and the stand-in for Bedrock.
 //!
-//! These tests cover what only the whole system shows: the requests that reach Bedrock, the responses
+//! The tests cover the behaviour of the whole system: the requests that reach Bedrock, the responses
 //! as workerd sends them, bodies that arrive in chunks or never end, and the log.
 //!
 //! Unit tests (`cargo test`) cover everything that does not need workerd, and tests/dev.rs covers

@@ -164,7 +164,7 @@ async fn the_websocket_path_requires_an_upgrade() {
 }
 
 #[tokio::test]
-async fn one_connection_serves_many_requests() {
+async fn a_connection_serves_pipelined_requests_in_order() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let mut connection = worker.connect().await;
     // Pipelined. The body of a rejected request must not be parsed as the next request.

@@ -193,9 +193,9 @@ const ELSEWHERE: &[&str] = &["stream_stall"];
 
 #[test]
 fn every_stream_fault_of_the_stand_in_has_an_expectation() {
-    let name = |words: &'static str| words.split(':').next().unwrap();
+    let name = |fault: &'static str| fault.split(':').next().unwrap();
     let expected: BTreeSet<&str> =
-        CASES.iter().map(|(words, _)| name(words)).chain(ELSEWHERE.iter().copied()).collect();
+        CASES.iter().map(|(fault, _)| name(fault)).chain(ELSEWHERE.iter().copied()).collect();
     let faults: BTreeSet<&str> = STREAM_FAULTS.iter().map(|fault| fault.name).collect();
     assert_eq!(expected, faults);
 }
@@ -211,12 +211,12 @@ async fn every_fault_of_a_stream_is_an_envelope_before_the_first_frame_and_an_er
         let line = async |id: &str, outcome: &str, error: &str| {
             let line = worker.log_line(id).await;
             assert_eq!(line["outcome"], outcome, "{case}: {line}");
-            let words = line["error"].as_str().unwrap_or_default();
-            assert!(words.contains(error), "{case}: {line}");
+            let logged = line["error"].as_str().unwrap_or_default();
+            assert!(logged.contains(error), "{case}: {line}");
             line
         };
-        if let Envelope(words, code, error) = expected {
-            response.head.assert_envelope(case, 500, &prompt, words);
+        if let Envelope(message, code, error) = expected {
+            response.head.assert_envelope(case, 500, &prompt, message);
             assert_eq!(
                 response.head.header("x-error-code"),
                 Some(*code),
@@ -249,7 +249,7 @@ async fn every_fault_of_a_stream_is_an_envelope_before_the_first_frame_and_an_er
         if let Error(_, code, message, retryable, error) = expected {
             reply.assert_error(case, code, message, *retryable);
             let line = line(reply.request_id(), code, error).await;
-            // The status is the one that the client got; the level tells of the later failure.
+            // The status is the one that the client got. The level reflects the later failure.
             assert_eq!((&line["status"], &line["level"]), (&json!(200), &json!("error")), "{case}");
         } else {
             assert_eq!(reply.last.name, "done", "{case}: {reply}");

@@ -167,10 +167,10 @@ async fn the_head_is_sent_with_the_first_frame_and_not_with_the_last() {
     // A fixture of its own, because the stand-in counts the frames of all streams together.
     let Fixture { worker, stub } = Fixture::with_bindings(json!({})).await;
     const PACE: u64 = 300;
-    let asked = Instant::now();
+    let started = Instant::now();
     let response = worker.stream(&format!("fault:pace:{PACE}")).await;
     assert_eq!(response.head.status, 200, "{}", response.head);
-    assert!(asked.elapsed() >= Duration::from_millis(PACE), "{:?}", asked.elapsed());
+    assert!(started.elapsed() >= Duration::from_millis(PACE), "{:?}", started.elapsed());
     // The head does not wait for the last frame either.
     let sent = stub.streams().frames_sent;
     assert!((1..10).contains(&sent), "{sent} frames when the head arrived");

@@ -30,9 +30,9 @@ async fn replies_to_many_prompts_arrive_in_order() {
         let reply = socket.reply(prompt).await;
         assert_eq!(reply.last.data["input_prompt"], *prompt, "{reply}");
         assert_eq!(reply.last.data["stop_reason"], "end_turn", "{reply}");
-        let whole = reply.last.data["generated_text"].as_str().unwrap();
-        assert!(whole.contains(prompt), "{reply}");
-        assert_eq!(reply.deltas, tokens(whole), "{prompt}");
+        let text = reply.last.data["generated_text"].as_str().unwrap();
+        assert!(text.contains(prompt), "{reply}");
+        assert_eq!(reply.deltas, tokens(text), "{prompt}");
 
         let line = fixture.worker.log_line(reply.request_id()).await;
         let usage = &reply.last.data["usage"];

@@ -72,7 +72,7 @@ impl Workerd {
         fs::write(&config, configuration(bindings, &storage)).unwrap();
 
         let mut command = Command::new("sh");
-        // A signal from the keyboard goes to a process group: it must not end the shell alone.
+        // A terminal sends its signals to a process group. The shell must not exit before workerd does.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut shell = command
