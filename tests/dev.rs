@@ -1,7 +1,7 @@
 //! `npm run dev` as a user runs it: the command, the line to paste, and Ctrl-C.
 //!
-//! Each test uses free ports and its own variables, so it affects neither a running `npm run dev` nor
-//! the developer's `.dev.vars`.
+//! Each test uses free ports and its own variables, so it affects neither a running `npm run dev`
+//! nor the developer's `.dev.vars`.
 //!
 //! Out of scope: the responses of the Worker (tests/worker).
 

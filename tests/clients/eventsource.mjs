@@ -1,5 +1,5 @@
-// Requests a streamed reply with npm's `eventsource`, which behaves as a browser's EventSource does,
-// and also allows a POST:
+// Requests a streamed reply with npm's `eventsource`, which behaves as a browser's EventSource
+// does, and also allows a POST:
 //
 //   node eventsource.mjs URL BODY
 //

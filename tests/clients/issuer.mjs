@@ -1,5 +1,5 @@
-// Issues valid and invalid JWTs with jose: `issuer.mjs ISSUER`. Prints the key sets, and the tokens by
-// name, as JSON.
+// Issues valid and invalid JWTs with jose: `issuer.mjs ISSUER`. Prints the key sets, and the tokens
+// by name, as JSON.
 import { createHmac } from "node:crypto";
 import { CompactSign, SignJWT, UnsecuredJWT, exportJWK, exportSPKI, generateKeyPair } from "jose";
 

@@ -122,8 +122,8 @@ async fn exports(folder: &str) -> BTreeSet<String> {
     names.into_iter().map(without_hash).collect()
 }
 
-/// Asserts that the example has the same exports as a Worker without bedrock-edge, apart from its own
-/// Durable Object.
+/// Asserts that the example has the same exports as a Worker without bedrock-edge, apart from its
+/// own Durable Object.
 async fn assert_bedrock_edge_exports_nothing() {
     let build = Command::new(root().join("scripts/with-tools"))
         .args(["worker-build", "--release"])

@@ -1,5 +1,5 @@
-//! Clients of AWS Lambda that call bedrock-edge with only the endpoint URL changed: boto3 and the AWS
-//! CLI.
+//! Clients of AWS Lambda that call bedrock-edge with only the endpoint URL changed: boto3 and the
+//! AWS CLI.
 
 use std::time::Duration;
 

@@ -33,8 +33,8 @@ pub struct ExampleServer {
 }
 
 impl ExampleServer {
-    /// Runs the command that `command` builds from a port to listen on and variables. Waits until the
-    /// server responds to `GET path`, with any status.
+    /// Runs the command that `command` builds from a port to listen on and variables. Waits until
+    /// the server responds to `GET path`, with any status.
     pub async fn start(
         name: &'static str,
         path: &str,
@@ -60,7 +60,8 @@ impl ExampleServer {
         let start = Instant::now();
         loop {
             let probe = server.request(Method::GET, path).timeout(START_TIMEOUT);
-            // Read the whole body: the function in cargo-lambda exits if its client disconnects early.
+            // Read the whole body: the function in cargo-lambda exits if its client disconnects
+            // early.
             if let Ok(response) = probe.send().await
                 && response.bytes().await.is_ok()
             {
@@ -146,14 +147,14 @@ impl Drop for ExampleServer {
     }
 }
 
-/// The target directory of an example. The project's own does not work: cargo would write the crate's
-/// library to the same file for every package that depends on it.
+/// The target directory of an example. The project's own does not work: cargo would write the
+/// crate's library to the same file for every package that depends on it.
 pub fn target(example: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("examples").join(example)
 }
 
-/// Builds the command for `wrangler dev` in a folder, with the configuration files of these Workers,
-/// and with these variables.
+/// Builds the command for `wrangler dev` in a folder, with the configuration files of these
+/// Workers, and with these variables.
 pub fn wrangler(
     name: &str,
     folder: &str,

@@ -1,7 +1,7 @@
 //! Authentication: which requests are accepted, and which are rejected.
 //!
-//! Every request that must be rejected is sent without the body that its `content-length` announces,
-//! so the response shows that the Worker did not wait for the body.
+//! Every request that must be rejected is sent without the body that its `content-length`
+//! announces, so the response shows that the Worker did not wait for the body.
 
 mod invalid_signatures;
 mod invalid_tokens;

@@ -20,8 +20,8 @@ async fn a_silent_stream_gets_keep_alive_comments_that_also_detect_disconnected_
     }
     let silent = Instant::now();
     let id = disconnecting.head.request_id().to_owned();
-    // No data is unread, so the connection is closed without a reset. The Worker notices it only when
-    // it writes.
+    // No data is unread, so the connection is closed without a reset. The Worker notices it only
+    // when it writes.
     drop(disconnecting);
 
     let comment = connected.next().await.unwrap();

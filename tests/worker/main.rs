@@ -1,7 +1,7 @@
 //! Runs the built Worker in workerd, between HTTP clients and the stand-in for Bedrock.
 //!
-//! The tests cover the behaviour of the whole system: the requests that reach Bedrock, the responses
-//! as workerd sends them, bodies that arrive in chunks or never end, and the log.
+//! The tests cover the behaviour of the whole system: the requests that reach Bedrock, the
+//! responses as workerd sends them, bodies that arrive in chunks or never end, and the log.
 //!
 //! Unit tests (`cargo test`) cover everything that does not need workerd, and tests/dev.rs covers
 //! `wrangler`. These tests need `build/`, and workerd in `node_modules/`; `npm test` creates both.

@@ -1,5 +1,5 @@
-//! Third-party clients: EventSource and WebSocket in Node.js, and clients that sign with SigV4: curl,
-//! aws4fetch, and the signer of the AWS SDK for JavaScript.
+//! Third-party clients: EventSource and WebSocket in Node.js, and clients that sign with SigV4:
+//! curl, aws4fetch, and the signer of the AWS SDK for JavaScript.
 
 use std::process::Stdio;
 

@@ -17,8 +17,8 @@ const INVALID: &str = "Error: Invalid Bedrock response";
 enum Expected {
     /// An envelope: `generated_text`, `x-error-code`, and `error` in the log.
     Envelope(&'static str, &'static str, &'static str),
-    /// Some text and then an `error` event: the text, `code`, `message`, `retryable`, and `error` in
-    /// the log.
+    /// Some text and then an `error` event: the text, `code`, `message`, `retryable`, and `error`
+    /// in the log.
     Error(&'static str, &'static str, &'static str, bool, &'static str),
     /// A complete reply with this text.
     Done(fn() -> String),

@@ -99,7 +99,8 @@ async fn a_message_has_the_same_fields_as_a_request_body() {
 
 #[tokio::test]
 async fn an_error_is_an_event_and_the_connection_stays_open() {
-    // A fixture of its own, because a request that fails before `start` is found in the log by number.
+    // A fixture of its own, because a request that fails before `start` is found in the log by
+    // number.
     let limits = json!({ "MAX_BODY_BYTES": 2000 });
     let Fixture { worker, stub: _stub } = Fixture::with_bindings(limits).await;
     let mut socket = worker.open_websocket().await;

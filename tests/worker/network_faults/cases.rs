@@ -20,8 +20,8 @@ use Operation::{Invoke, Stream};
 pub enum Expected {
     /// A complete reply.
     Good,
-    /// An envelope: `x-error-code`, the status of Bedrock's response if there was one, the beginning
-    /// of `error` in the log, and the number of calls.
+    /// An envelope: `x-error-code`, the status of Bedrock's response if there was one, the
+    /// beginning of `error` in the log, and the number of calls.
     Fails(&'static str, Option<u16>, &'static str, usize),
     /// An `error` event: `code`, and the beginning of `error` in the log.
     Breaks(&'static str, &'static str),

@@ -79,8 +79,8 @@ impl fmt::Display for Response {
 impl Workerd {
     /// Builds a request to `path`, which begins with a slash.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        // A client belongs to the runtime of one test, so each request has its own. A proxy from the
-        // environment cannot reach this address.
+        // A client belongs to the runtime of one test, so each request has its own. A proxy from
+        // the environment cannot reach this address.
         let client = Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap();
         client.request(method, format!("http://{}{path}", self.address))
     }
@@ -161,8 +161,8 @@ impl Connection<'_> {
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
-    /// Resets the connection. An ordinary close only tells the server that the client sends no more;
-    /// a reset tells it that the client is gone.
+    /// Resets the connection. An ordinary close only tells the server that the client sends no
+    /// more; a reset tells it that the client is gone.
     pub fn reset(self) {
         self.stream.set_zero_linger().unwrap();
     }

@@ -37,8 +37,8 @@ pub struct StreamedReply {
 }
 
 impl StreamedReply {
-    /// Panics unless the events are one `start`, any number of `delta`s and one `done` or `error`, each
-    /// with exactly its documented fields.
+    /// Panics unless the events are one `start`, any number of `delta`s and one `done` or `error`,
+    /// each with exactly its documented fields.
     pub fn from_events(case: &str, events: &[Event]) -> Self {
         let Some((last, before)) = events.split_last() else { panic!("{case}: no events") };
         let (start, deltas) = match before.split_first() {

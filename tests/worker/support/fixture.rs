@@ -29,15 +29,15 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Returns the fixture with the default configuration that many tests share. Each of these tests
-    /// recognizes its own requests by their prompts.
+    /// Returns the fixture with the default configuration that many tests share. Each of these
+    /// tests recognizes its own requests by their prompts.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Fixture> = OnceCell::const_new();
         SHARED.get_or_init(|| Self::with_bindings(json!({}))).await
     }
 
-    /// Starts a Worker with these bindings in addition to the endpoint, the AWS keys and `AUTH=open`.
-    /// A null removes a binding.
+    /// Starts a Worker with these bindings in addition to the endpoint, the AWS keys and
+    /// `AUTH=open`. A null removes a binding.
     pub async fn with_bindings(bindings: Value) -> Self {
         Self::with_stub_settings(bindings, Settings::default()).await
     }

@@ -57,8 +57,8 @@ impl<'a> SseResponse<'a> {
         sse
     }
 
-    /// Reads the next event, or returns `None` at the end of the response. Panics on a timeout, and if
-    /// the connection ends before the response does.
+    /// Reads the next event, or returns `None` at the end of the response. Panics on a timeout, and
+    /// if the connection ends before the response does.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(at) = self.text.windows(2).position(|window| window == b"\n\n") {
@@ -82,8 +82,8 @@ impl<'a> SseResponse<'a> {
         events
     }
 
-    /// Reads the whole reply. Panics if the response is an envelope, or if the events are not a valid
-    /// reply.
+    /// Reads the whole reply. Panics if the response is an envelope, or if the events are not a
+    /// valid reply.
     pub async fn reply(&mut self, case: &str) -> StreamedReply {
         assert_eq!(self.head.status, 200, "{case}: {}", self.head);
         let events = self.remaining_events().await;

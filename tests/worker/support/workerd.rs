@@ -17,8 +17,8 @@ use super::client::TIMEOUT;
 
 /// A shell script that runs a command, and kills it when standard input ends.
 ///
-/// Standard input ends together with the test process, even if that is killed. `Drop` is not enough:
-/// Rust does not drop statics, and a killed process drops nothing.
+/// Standard input ends together with the test process, even if that is killed. `Drop` is not
+/// enough: Rust does not drop statics, and a killed process drops nothing.
 ///
 /// Only the command keeps standard output open, so the end of the output is the end of the command.
 const UNTIL_INPUT_ENDS: &str = r#"
@@ -55,8 +55,8 @@ impl Workerd {
     /// Starts the Worker with these bindings, a JSON object. As `wrangler` does with `[vars]`, it
     /// passes strings as text and all other values as JSON.
     ///
-    /// The binding `LEDGER` is the Durable Objects. Their storage is a directory that can outlive the
-    /// process.
+    /// The binding `LEDGER` is the Durable Objects. Their storage is a directory that can outlive
+    /// the process.
     ///
     /// Panics if the Worker is not built, or if it does not start listening.
     pub async fn start(storage: Arc<TempDir>, bindings: &Value) -> Self {
@@ -72,7 +72,8 @@ impl Workerd {
         fs::write(&config, configuration(bindings, &storage)).unwrap();
 
         let mut command = Command::new("sh");
-        // A terminal sends its signals to a process group. The shell must not exit before workerd does.
+        // A terminal sends its signals to a process group. The shell must not exit before workerd
+        // does.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut shell = command
@@ -108,7 +109,8 @@ impl Workerd {
         started
     }
 
-    /// Waits for the log line of a request. Panics on a timeout, and if there is more than one line.
+    /// Waits for the log line of a request. Panics on a timeout, and if there is more than one
+    /// line.
     pub async fn log_line(&self, request_id: &str) -> Value {
         let matches = |line: &Value| line["request_id"] == request_id;
         let what = format!("the log line of {request_id}");
@@ -118,8 +120,8 @@ impl Workerd {
         line
     }
 
-    /// Waits for the log line with this number, counted from 1. For a request whose ID the client does
-    /// not know.
+    /// Waits for the log line with this number, counted from 1. For a request whose ID the client
+    /// does not know.
     pub async fn nth_log_line(&self, number: u64) -> Value {
         let what = format!("log line {number}");
         self.wait_for(&what, |_| {
@@ -217,7 +219,8 @@ impl TempDir {
         Self(path)
     }
 
-    /// The number of stored Durable Objects. workerd stores each in a file that is named after its ID.
+    /// The number of stored Durable Objects. workerd stores each in a file that is named after its
+    /// ID.
     pub fn durable_objects(&self) -> usize {
         fn count(path: &Path) -> usize {
             let is_id = |stem: &str| stem.len() == 64;
