@@ -1,9 +1,9 @@
-//! `npm run dev` as a user has it: one command, a line to paste, Ctrl-C.
+//! `npm run dev` as a user runs it: the command, the line to paste, and Ctrl-C.
 //!
-//! It runs on free ports with variables of its own, so it disturbs neither a running `npm run dev`
+//! Each test uses free ports and its own variables, so it affects neither a running `npm run dev`
 //! nor the developer's `.dev.vars`.
 //!
-//! Out of scope: what the Worker answers, see `worker.rs`.
+//! Out of scope: the responses of the Worker (tests/worker).
 
 #![cfg(unix)]
 
@@ -14,112 +14,114 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use bedrock_edge_tests::processes::{descendants, free_port, kill, left_of};
+use bedrock_edge_tests::processes::{descendants, free_port, kill, still_running};
 use bedrock_edge_tests::root;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-/// A cold start compiles the Worker.
-const START: Duration = Duration::from_secs(600);
-const ANSWER: Duration = Duration::from_secs(30);
-const END: Duration = Duration::from_secs(20);
+/// The time limit of a start. A cold start compiles the Worker.
+const START_TIMEOUT: Duration = Duration::from_secs(600);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Who gets which signal.
-enum Ended {
-    /// What a terminal does on Ctrl-C.
+/// A signal that ends `npm run dev`, and the processes that get it.
+enum Termination {
+    /// As from a terminal on Ctrl-C.
     WholeGroup(&'static str),
-    /// What a process manager does.
+    /// As from a process manager.
     NpmAlone(&'static str),
-    /// What nobody can catch.
+    /// A signal that cannot be caught.
     ScriptAlone(&'static str),
 }
 
-/// Two at once would build at once, into one directory.
-static ALONE: Mutex<()> = Mutex::const_new(());
+/// Two instances would build into the same directory at the same time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test]
-async fn npm_run_dev_answers_the_line_it_prints_and_leaves_nothing_behind() {
+async fn the_curl_command_that_npm_run_dev_prints_works_and_no_process_survives_it() {
     let cases = [
-        ("Ctrl-C", Ended::WholeGroup("INT")),
-        ("SIGTERM to npm", Ended::NpmAlone("TERM")),
-        ("SIGHUP to npm", Ended::NpmAlone("HUP")),
-        ("SIGKILL to the script", Ended::ScriptAlone("KILL")),
+        ("Ctrl-C", Termination::WholeGroup("INT")),
+        ("SIGTERM to npm", Termination::NpmAlone("TERM")),
+        ("SIGHUP to npm", Termination::NpmAlone("HUP")),
+        ("SIGKILL to the script", Termination::ScriptAlone("KILL")),
     ];
-    let _alone = ALONE.lock().await;
-    for (case, ended) in cases {
+    let _guard = ONE_AT_A_TIME.lock().await;
+    for (case, termination) in cases {
         println!("{case}");
         let mut dev = Dev::start(&[]);
 
         let line = dev.printed_curl_line().await;
         assert!(line.contains(&format!("http://127.0.0.1:{}/", dev.port)), "{case}: {line}");
-        let answer = dev.run(&line).await;
-        let answer: BTreeMap<String, Value> = serde_json::from_slice(&answer.stdout)
-            .unwrap_or_else(|error| dev.fail(&format!("{error}: {answer:?}")));
-        assert_eq!(Vec::from_iter(answer.keys()), ["generated_text", "input_prompt"], "{case}");
-        assert_eq!(answer["input_prompt"], "こんにちは", "{case}");
-        assert_ne!(answer["generated_text"], "", "{case}");
+        let response = dev.run(&line).await;
+        let response: BTreeMap<String, Value> = serde_json::from_slice(&response.stdout)
+            .unwrap_or_else(|error| dev.fail(&format!("{error}: {response:?}")));
+        assert_eq!(Vec::from_iter(response.keys()), ["generated_text", "input_prompt"], "{case}");
+        assert_eq!(response["input_prompt"], "こんにちは", "{case}");
+        assert_ne!(response["generated_text"], "", "{case}");
 
-        dev.end(&ended).await;
+        dev.end(&termination).await;
     }
 }
 
-/// What only wrangler has: the bindings of `wrangler.toml`, Cloudflare's rate limiter among them.
+/// Needs wrangler, because only wrangler provides all bindings of `wrangler.toml`, among them
+/// Cloudflare's rate limiter.
 #[tokio::test]
-async fn limits_work_under_npm_run_dev() {
-    // As in wrangler.toml.
+async fn budgets_and_the_rate_limit_work_under_npm_run_dev() {
+    // The limit in wrangler.toml.
     const LIMIT: usize = 300;
-    let _alone = ALONE.lock().await;
+    let _guard = ONE_AT_A_TIME.lock().await;
     let mut dev = Dev::start(&["MONTHLY_TOKENS=100000000"]);
     let line = dev.printed_curl_line().await;
     dev.run(&line).await;
 
-    let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().expect("client");
+    let client =
+        reqwest::Client::builder().no_proxy().timeout(RESPONSE_TIMEOUT).build().expect("client");
     let url = format!("http://127.0.0.1:{}", dev.port);
     let usage = client.get(format!("{url}/usage")).send().await.expect("usage");
     let usage: Value = usage.json().await.expect("usage");
     assert_eq!(usage["this_month"]["limit"], 100_000_000, "{usage}");
     assert!(usage["this_month"]["used"].as_u64() > Some(0), "{usage}");
 
-    // A period can end in between.
-    let mut refused = None;
+    // Twice the limit, because a period can end in between.
+    let mut rejected = None;
     for _ in 0..2 * LIMIT {
-        let answer = client.post(&url).body("{").send().await.expect("an answer");
-        if answer.status() != 400 {
-            refused = Some(answer);
+        let response = client.post(&url).body("{").send().await.expect("a response");
+        if response.status() != 400 {
+            rejected = Some(response);
             break;
         }
     }
-    let refused = refused.unwrap_or_else(|| dev.fail("nobody counts requests"));
-    assert_eq!(refused.status(), 429);
-    assert_eq!(refused.headers()["x-error-code"], "rate_limited");
-    assert_eq!(refused.headers()["retry-after"], "60");
-    dev.end(&Ended::WholeGroup("INT")).await;
+    let rejected = rejected.unwrap_or_else(|| dev.fail("no request exceeded the rate limit"));
+    assert_eq!(rejected.status(), 429);
+    assert_eq!(rejected.headers()["x-error-code"], "rate_limited");
+    assert_eq!(rejected.headers()["retry-after"], "60");
+    dev.end(&Termination::WholeGroup("INT")).await;
 }
 
-/// A running `npm run dev`. Dropped, it is killed with all its descendants.
+/// A running `npm run dev`. Dropping it kills it with all its descendants.
 struct Dev {
     npm: Child,
     pid: u32,
     port: u16,
-    stand_in_port: u16,
+    stub_port: u16,
     log: PathBuf,
-    /// What npm started, by process id.
+    /// The descendants of npm, by process ID.
     started: BTreeMap<u32, String>,
 }
 
 impl Dev {
-    /// With these variables beside those of the example.
+    /// Starts `npm run dev` with these variables in addition to those of `.dev.vars.example`.
     fn start(variables: &[&str]) -> Self {
         let port = free_port();
-        let stand_in_port = free_port();
+        let stub_port = free_port();
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dev-{port}"));
         fs::create_dir_all(&directory).expect("directory");
         let vars = directory.join("dev.vars");
         let example =
             fs::read_to_string(root().join(".dev.vars.example")).expect(".dev.vars.example");
-        let example = example.replace(":8788", &format!(":{stand_in_port}"));
+        let example = example.replace(":8788", &format!(":{stub_port}"));
         fs::write(&vars, [&[&*example], variables].concat().join("\n")).expect("vars");
         let log = directory.join("dev.log");
         let output = File::create(&log).expect("log");
@@ -127,7 +129,7 @@ impl Dev {
             .current_dir(root())
             .args(["run", "dev", "--", "--port", &port.to_string(), "--env-file"])
             .arg(&vars)
-            // Not where the developer's own counts are.
+            // Keeps the usage apart from the developer's own.
             .arg("--persist-to")
             .arg(&directory)
             .stdin(Stdio::null())
@@ -137,7 +139,7 @@ impl Dev {
             .spawn()
             .expect("npm starts");
         let pid = npm.id().expect("npm runs");
-        Self { npm, pid, port, stand_in_port, log, started: BTreeMap::new() }
+        Self { npm, pid, port, stub_port, log, started: BTreeMap::new() }
     }
 
     async fn printed_curl_line(&mut self) -> String {
@@ -147,9 +149,9 @@ impl Dev {
                 return line.to_owned();
             }
             if let Some(status) = self.npm.try_wait().expect("npm's status") {
-                self.fail(&format!("npm ended early: {status}"));
+                self.fail(&format!("npm exited early: {status}"));
             }
-            if start.elapsed() > START {
+            if start.elapsed() > START_TIMEOUT {
                 self.fail("no curl line was printed");
             }
             sleep(Duration::from_millis(100)).await;
@@ -158,14 +160,14 @@ impl Dev {
 
     async fn run(&self, line: &str) -> Output {
         let shell = Command::new("sh").args(["-c", line]).kill_on_drop(true).output();
-        match timeout(ANSWER, shell).await {
+        match timeout(RESPONSE_TIMEOUT, shell).await {
             Ok(output) => output.expect("sh starts"),
-            Err(_) => self.fail(&format!("no end of: {line}")),
+            Err(_) => self.fail(&format!("the command did not exit in time: {line}")),
         }
     }
 
-    async fn end(&mut self, ended: &Ended) {
-        // Before, because an orphan no longer shows whose it was.
+    async fn end(&mut self, termination: &Termination) {
+        // Before the signal, because an orphan no longer shows whose descendant it is.
         self.started = descendants(self.pid);
         let [script, ..] = ["scripts/dev.mjs", "bedrock-stub", "wrangler", "workerd"].map(|part| {
             match self.started.iter().find(|(_, name)| name.contains(part)) {
@@ -173,33 +175,33 @@ impl Dev {
                 None => self.fail(&format!("{part} is not among {:?}", self.started)),
             }
         });
-        let (signal, target) = match ended {
-            Ended::WholeGroup(signal) => (signal, format!("-{}", self.pid)),
-            Ended::NpmAlone(signal) => (signal, self.pid.to_string()),
-            Ended::ScriptAlone(signal) => (signal, script.to_string()),
+        let (signal, target) = match termination {
+            Termination::WholeGroup(signal) => (signal, format!("-{}", self.pid)),
+            Termination::NpmAlone(signal) => (signal, self.pid.to_string()),
+            Termination::ScriptAlone(signal) => (signal, script.to_string()),
         };
         assert!(kill(signal, &target), "kill -{signal} {target}");
 
         let start = Instant::now();
-        if timeout(END, self.npm.wait()).await.is_err() {
-            self.fail("npm did not end");
+        if timeout(STOP_TIMEOUT, self.npm.wait()).await.is_err() {
+            self.fail("npm did not exit in time");
         }
-        while !self.left().is_empty() {
-            if start.elapsed() > END {
-                self.fail(&format!("left behind: {:?}", self.left()));
+        while !self.still_running().is_empty() {
+            if start.elapsed() > STOP_TIMEOUT {
+                self.fail(&format!("left behind: {:?}", self.still_running()));
             }
             sleep(Duration::from_millis(100)).await;
         }
-        for port in [self.port, self.stand_in_port] {
+        for port in [self.port, self.stub_port] {
             if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                self.fail(&format!("port {port} still answers"));
+                self.fail(&format!("port {port} still accepts connections"));
             }
         }
     }
 
-    /// What still runs of what npm started.
-    fn left(&self) -> BTreeMap<u32, &str> {
-        left_of(&self.started)
+    /// The descendants of npm that still run.
+    fn still_running(&self) -> BTreeMap<u32, &str> {
+        still_running(&self.started)
     }
 
     fn output(&self) -> String {
@@ -207,7 +209,7 @@ impl Dev {
     }
 
     fn fail(&self, reason: &str) -> ! {
-        panic!("{reason}\n--- npm run dev printed ---\n{}", self.output());
+        panic!("{reason}\n--- output of npm run dev ---\n{}", self.output());
     }
 }
 
@@ -217,7 +219,7 @@ impl Drop for Dev {
             self.started = descendants(self.pid);
             kill("KILL", &self.pid.to_string());
         }
-        for pid in self.left().keys() {
+        for pid in self.still_running().keys() {
             kill("KILL", &pid.to_string());
         }
         if let Some(directory) = self.log.parent() {

@@ -1,10 +1,10 @@
-//! What the tests of processes have in common.
+//! Helpers for tests that start processes.
 
 use std::path::Path;
 
 pub mod processes;
 
-/// The project's directory.
+/// The root directory of the project.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is a folder of it")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests has a parent directory")
 }

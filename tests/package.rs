@@ -1,6 +1,6 @@
-//! The crate as others get it: what is in its package, and what it brings along.
+//! The published crate: the files in its package, its dependencies and its minimum Rust version.
 //!
-//! Out of scope: whether the packaged crate builds, which `cargo package` itself sees (`npm test`).
+//! Out of scope: whether the package builds, which `cargo package` checks in `npm test`.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,7 +8,7 @@ use std::process::Command;
 use bedrock_edge_tests::root;
 
 #[test]
-fn the_package_holds_the_library_and_no_more() {
+fn the_package_contains_the_library_and_nothing_else() {
     let listed = cargo(&["package", "--list", "--allow-dirty"]);
     let listed: BTreeSet<&str> = listed.lines().collect();
 
@@ -25,19 +25,19 @@ fn the_package_holds_the_library_and_no_more() {
     let mut expected: BTreeSet<&str> =
         sources.lines().filter(|path| !is_a_unit_test(path)).collect();
     expected.extend(["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"]);
-    // What cargo always adds, the last only in a git repository.
+    // Files that cargo always adds; the last one only in a git repository.
     expected.extend(["Cargo.toml", "Cargo.toml.orig", "Cargo.lock", ".cargo_vcs_info.json"]);
     assert_eq!(listed, expected);
 }
 
 #[test]
-fn only_the_worker_features_pull_in_javascript() {
+fn only_the_worker_features_depend_on_javascript_crates() {
     const JAVASCRIPT: [&str; 5] =
         ["js-sys", "wasm-bindgen", "wasm-bindgen-futures", "web-sys", "worker"];
     let cases: [(&str, &[&str]); 3] =
         [("", &[]), ("worker", &JAVASCRIPT), ("entry", &["js-sys", "wasm-bindgen", "web-sys"])];
     for (features, expected) in cases {
-        // Of every target: what is for wasm32 only counts as well.
+        // All targets, so that dependencies of wasm32 count as well.
         let tree = cargo(&[
             "tree",
             "--package=bedrock-edge",
@@ -56,7 +56,7 @@ fn only_the_worker_features_pull_in_javascript() {
 }
 
 #[test]
-fn there_is_one_minimum_version_of_rust() {
+fn all_packages_and_the_readme_have_the_same_minimum_rust_version() {
     let metadata = cargo(&["metadata", "--no-deps", "--format-version=1"]);
     let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
     let versions: BTreeSet<&str> = metadata["packages"]

@@ -1,9 +1,9 @@
-// One answer through npm's `eventsource`, which does what a browser's EventSource does, and lets
-// the request be a POST:
+// Requests a streamed reply with npm's `eventsource`, which behaves as a browser's EventSource
+// does, and also allows a POST:
 //
 //   node eventsource.mjs URL BODY
 //
-// Prints what it was told, as a JSON array of {"event", "data"}.
+// Prints the events, as a JSON array of {"event", "data"}.
 import { EventSource } from "eventsource";
 
 const [url, body] = process.argv.slice(2);
@@ -18,9 +18,9 @@ const source = new EventSource(url, {
 const events = [];
 for (const event of ["start", "delta", "done", "error"]) {
   source.addEventListener(event, ({ data, message }) => {
-    // An `error` without data is EventSource's own: no connection, or one that ended.
+    // EventSource itself fires `error` without data when the connection fails or ends.
     events.push(data === undefined ? { event: "failed", data: message } : { event, data: JSON.parse(data) });
-    // It would ask again, as the standard has it.
+    // By the standard, EventSource would reconnect.
     if (event === "done" || event === "error") {
       source.close();
       console.log(JSON.stringify(events));

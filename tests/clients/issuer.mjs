@@ -1,5 +1,5 @@
-// Issues JWTs with jose, good ones and bad ones: `issuer.mjs ISSUER SECRET`. Prints the key sets and
-// the tokens by name, as JSON.
+// Issues valid and invalid JWTs with jose: `issuer.mjs ISSUER`. Prints the key sets, and the tokens
+// by name, as JSON.
 import { createHmac } from "node:crypto";
 import { CompactSign, SignJWT, UnsecuredJWT, exportJWK, exportSPKI, generateKeyPair } from "jose";
 
@@ -13,7 +13,7 @@ const pair = async (alg, kid, rest = {}) => {
 };
 const rsa = await pair("RS256", "rsa", { jwk: { alg: "RS256", use: "sig" } });
 const ec = await pair("ES256", "ec", { jwk: { alg: "ES256", use: "sig" } });
-const stranger = await pair("RS256", "rsa");
+const unknownKey = await pair("RS256", "rsa");
 const next = await pair("RS256", "next");
 const encryption = await pair("RS256", "encryption", { jwk: { use: "enc" } });
 const p384 = await pair("ES384", "p384");
@@ -23,14 +23,14 @@ const sha512 = await pair("RS512", "sha512", { jwk: { alg: "RS512" } });
 const claims = { iss: issuer, aud: "bedrock-edge", sub: "alice", iat: now, nbf: now, exp: now + 600 };
 const cognito = { iss: issuer, client_id: "bedrock-edge", token_use: "access", sub: "alice", iat: now, exp: now + 600 };
 
-/** Claims changed; null takes one out. */
+/** Changes claims. Null removes one. */
 const but = (changes, base = claims) =>
   Object.fromEntries(Object.entries({ ...base, ...changes }).filter(([, value]) => value !== null));
 const sign = (payload, key = rsa, header = {}) =>
   new SignJWT(payload).setProtectedHeader({ alg: key.alg, kid: key.kid, ...header }).sign(key.privateKey);
 
 const encode = (value) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
-/** HS256 by hand: jose refuses to. */
+/** Signs with HS256. jose refuses to use a public key as the secret. */
 const hmac = (secret, header = {}) => {
   const message = `${encode({ alg: "HS256", kid: "rsa", ...header })}.${encode(claims)}`;
   return `${message}.${createHmac("sha256", secret).update(message).digest("base64url")}`;
@@ -67,15 +67,15 @@ const tokens = {
   "expired long ago": await sign(but({ exp: 1 })),
   "no exp": await sign(but({ exp: null })),
   "exp is a string": await raw(JSON.stringify(but({ exp: String(now + 600) }))),
-  "exp is no time": await raw(JSON.stringify(claims).replace(/"exp":\d+/, '"exp":1e300')),
+  "exp is out of range": await raw(JSON.stringify(claims).replace(/"exp":\d+/, '"exp":1e300')),
   "exp is negative": await sign(but({ exp: -1 })),
   "not yet valid": await sign(but({ nbf: now + 120 })),
   "issued in the future": await sign(but({ iat: now + 120 })),
   "another issuer": await sign(but({ iss: "https://issuer.example" })),
-  "an issuer with a slash more": await sign(but({ iss: `${issuer}/` })),
+  "an issuer with an additional slash": await sign(but({ iss: `${issuer}/` })),
   "no issuer": await sign(but({ iss: null })),
   "another audience": await sign(but({ aud: "another" })),
-  "an audience that begins alike": await sign(but({ aud: "bedrock-edge-2" })),
+  "an audience with the same prefix": await sign(but({ aud: "bedrock-edge-2" })),
   "other audiences": await sign(but({ aud: ["another", "BEDROCK-EDGE"] })),
   "no audience": await sign(but({ aud: null })),
   "an empty array of audiences": await sign(but({ aud: [] })),
@@ -87,10 +87,10 @@ const tokens = {
   "an empty subject": await sign(but({ sub: "" })),
   "a subject of 256 letters": await sign(but({ sub: "a".repeat(256) })),
   "claims that are an array": await raw(JSON.stringify(Object.values(claims))),
-  "claims that are no JSON": await raw("hello"),
-  "signed by a stranger": await sign(claims, stranger),
-  "signed by a stranger, with its own key inside": await sign(claims, stranger, { jwk: stranger.jwk }),
-  "signed by a stranger, with a key set elsewhere": await sign(claims, stranger, { jku: `${issuer}/evil.json` }),
+  "claims that are not JSON": await raw("hello"),
+  "signed by an unknown key": await sign(claims, unknownKey),
+  "signed by an unknown key, which is in the header": await sign(claims, unknownKey, { jwk: unknownKey.jwk }),
+  "signed by an unknown key, with the URL of another key set": await sign(claims, unknownKey, { jku: `${issuer}/evil.json` }),
   "an unknown kid": await sign(claims, { ...rsa, kid: "unknown" }),
   "an encryption key": await sign(claims, encryption),
   "a key of another algorithm": await sign(claims, { ...sha512, alg: "RS512" }),

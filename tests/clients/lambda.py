@@ -1,4 +1,4 @@
-"""boto3's Lambda client, with another URL: prints what it is told of each invocation, as JSON.
+"""Invokes bedrock-edge with boto3's Lambda client, and prints the results by name, as JSON.
 
 usage: lambda.py URL
 """
@@ -25,16 +25,16 @@ def lambda_client(**parameters):
 
 def invoke(client=lambda_client(), **parameters):
     try:
-        answer = client.invoke(**parameters)
+        response = client.invoke(**parameters)
     except ClientError as error:
         metadata = error.response["ResponseMetadata"]
         return {"error": error.response["Error"], "status": metadata["HTTPStatusCode"]}
     return {
-        "status": answer["StatusCode"],
-        "version": answer.get("ExecutedVersion"),
-        "function_error": answer.get("FunctionError"),
-        "request_id": answer["ResponseMetadata"].get("RequestId"),
-        "payload": answer["Payload"].read().decode(),
+        "status": response["StatusCode"],
+        "version": response.get("ExecutedVersion"),
+        "function_error": response.get("FunctionError"),
+        "request_id": response["ResponseMetadata"].get("RequestId"),
+        "payload": response["Payload"].read().decode(),
     }
 
 

@@ -1,5 +1,5 @@
-// A signed POST: `signers.mjs aws4fetch|smithy URL ID SECRET BODY`. Prints the answer's body, and its
-// status on a line of its own.
+// Sends a signed POST: `signers.mjs aws4fetch|smithy URL ID SECRET BODY`. Prints the body of the
+// response, and its status on a separate line.
 import { createHash, createHmac } from "node:crypto";
 import { SignatureV4 } from "@smithy/signature-v4";
 import { AwsClient } from "aws4fetch";
@@ -9,7 +9,7 @@ const region = "ap-northeast-1";
 const service = "bedrock";
 const headers = { "content-type": "application/json" };
 
-/** What the SDK gives its signer on Node.js. */
+/** The hash that the SDK passes to its signer on Node.js. */
 class Sha256 {
   constructor(secret) {
     this.hash = secret ? createHmac("sha256", secret) : createHash("sha256");
@@ -44,5 +44,5 @@ async function withAws4fetch() {
   return client.fetch(url, { method: "POST", headers, body });
 }
 
-const answer = await (signer === "smithy" ? withSmithy() : withAws4fetch());
-console.log(`${await answer.text()}\n${answer.status}`);
+const response = await (signer === "smithy" ? withSmithy() : withAws4fetch());
+console.log(`${await response.text()}\n${response.status}`);

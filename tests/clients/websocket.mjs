@@ -1,12 +1,12 @@
-// Prompts through Node's own WebSocket, which is a browser's:
+// Sends prompts with Node.js's WebSocket, which has the API of a browser's:
 //
 //   node websocket.mjs URL PROMPT...
 //
-// All are sent at once. Prints what it was told, as a JSON array of {"event", "data"}.
+// Sends all prompts at once. Prints the events, as a JSON array of {"event", "data"}.
 const [url, ...prompts] = process.argv.slice(2);
 
 const events = [];
-let left = prompts.length;
+let pending = prompts.length;
 const socket = new WebSocket(url);
 
 socket.addEventListener("open", () => {
@@ -15,10 +15,10 @@ socket.addEventListener("open", () => {
 socket.addEventListener("message", ({ data }) => {
   const message = JSON.parse(data);
   events.push(message);
-  if (message.event === "done" || message.event === "error") left -= 1;
-  if (left === 0) socket.close(1000);
+  if (message.event === "done" || message.event === "error") pending -= 1;
+  if (pending === 0) socket.close(1000);
 });
 socket.addEventListener("close", ({ code }) => {
-  if (left > 0 || code !== 1000) events.push({ event: "failed", data: code });
+  if (pending > 0 || code !== 1000) events.push({ event: "failed", data: code });
   console.log(JSON.stringify(events));
 });

@@ -5,10 +5,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::running::{Running, target};
+use crate::support::{ExampleServer, target};
 
 const FOLDER: &str = "examples/lambda";
 
+/// Builds the command for `cargo lambda watch`.
 fn watch(port: u16, variables: &[(&str, String)], mode: &str) -> Command {
     let mut command = Command::new("cargo");
     command
@@ -22,18 +23,19 @@ fn watch(port: u16, variables: &[(&str, String)], mode: &str) -> Command {
     command
 }
 
-/// `cargo lambda invoke` with an event of tests/events.
-async fn invoke(lambda: &Running, event: &str) -> Value {
+/// Runs `cargo lambda invoke` with an event of tests/events.
+async fn invoke(lambda: &ExampleServer, event: &str) -> Value {
     let file = root().join("tests/events").join(event).with_extension("json");
     let mut command = Command::new("cargo");
     command
         .args(["lambda", "invoke", "--invoke-address=127.0.0.1"])
         .args(["--invoke-port", &lambda.port.to_string(), "--data-file"])
         .arg(file);
-    serde_json::from_str(&lambda.told(&mut command).await).unwrap()
+    serde_json::from_str(&lambda.stdout_of(&mut command).await).unwrap()
 }
 
-const ROWS: [(&str, &str); 4] = [
+/// The events, and their prompts.
+const EVENTS: [(&str, &str); 4] = [
     ("direct", "サーバーレスの利点を三つ挙げてください。"),
     ("api-gateway-v1", "こんにちは"),
     ("api-gateway-v2", "Hello, v2"),
@@ -41,12 +43,12 @@ const ROWS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn every_shape_of_events_is_answered_in_the_envelope() {
-    let lambda = Running::start("lambda-buffered", "/healthz", |port, variables| {
+async fn every_shape_of_event_gets_a_proxy_response_with_the_envelope() {
+    let lambda = ExampleServer::start("lambda-buffered", "/healthz", |port, variables| {
         watch(port, variables, "BUFFERED")
     })
     .await;
-    for (event, prompt) in ROWS {
+    for (event, prompt) in EVENTS {
         let envelope = invoke(&lambda, event).await;
         assert_eq!(envelope["statusCode"], 200, "{event}: {envelope}");
         assert_eq!(envelope["isBase64Encoded"], false, "{event}: {envelope}");
@@ -56,38 +58,38 @@ async fn every_shape_of_events_is_answered_in_the_envelope() {
         assert_eq!(body["input_prompt"], prompt, "{event}");
         assert!(body["generated_text"].as_str().unwrap().contains(prompt), "{event}: {body}");
     }
-    assert_eq!(lambda.stub.requests().len(), ROWS.len());
-    let lines = lambda.printed();
+    assert_eq!(lambda.stub.requests().len(), EVENTS.len());
+    let lines = lambda.logs();
     let logged = lines.lines().filter(|line| line.contains(r#""upstream_status":200"#));
-    assert_eq!(logged.count(), ROWS.len(), "{lines}");
+    assert_eq!(logged.count(), EVENTS.len(), "{lines}");
     lambda.stop().await;
 }
 
 #[tokio::test]
-async fn a_function_url_streams() {
-    let lambda = Running::start("lambda-streaming", "/healthz", |port, variables| {
+async fn a_function_url_streams_a_reply_and_sends_errors_before_the_first_event() {
+    let lambda = ExampleServer::start("lambda-streaming", "/healthz", |port, variables| {
         watch(port, variables, "RESPONSE_STREAM")
     })
     .await;
 
-    // What a Function URL passes on of an answer in one piece: the body alone.
+    // For a response that is not streamed, a Function URL passes on the body alone.
     let body = invoke(&lambda, "function-url").await;
     assert_eq!(body["input_prompt"], "Hello", "{body}");
     let envelope = invoke(&lambda, "api-gateway-v1").await;
     assert_eq!(envelope["statusCode"], 200, "{envelope}");
 
-    // A client that waits between two pieces for the second to be made.
+    // The pace of the stream makes the chunks arrive one by one.
     let prompt = "fault:pace:100";
     let call = lambda.request(Method::POST, "/").json(&json!({ "prompt": prompt, "stream": true }));
-    let mut answer = call.send().await.unwrap();
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.headers()["content-type"], "text/event-stream; charset=utf-8");
-    let mut pieces: Vec<String> = Vec::new();
-    while let Some(piece) = answer.chunk().await.unwrap() {
-        pieces.push(String::from_utf8(piece.to_vec()).unwrap());
+    let mut response = call.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+    let mut chunks: Vec<String> = Vec::new();
+    while let Some(chunk) = response.chunk().await.unwrap() {
+        chunks.push(String::from_utf8(chunk.to_vec()).unwrap());
     }
-    assert!(pieces.len() > 5, "{pieces:?}");
-    let events = pieces.concat();
+    assert!(chunks.len() > 5, "{chunks:?}");
+    let events = chunks.concat();
     assert!(events.starts_with("event: start\n"), "{events}");
     let done = events.trim_end().rsplit_once("event: done\ndata: ").unwrap().1;
     let done: Value = serde_json::from_str(done).unwrap();
@@ -95,14 +97,14 @@ async fn a_function_url_streams() {
 
     // An error has its status before the first event.
     let call = lambda.request(Method::POST, "/").json(&json!({ "prompt": "", "stream": true }));
-    let answer = call.send().await.unwrap();
-    assert_eq!(answer.status(), 400);
-    assert_eq!(answer.headers()["x-error-code"], "invalid_request");
+    let response = call.send().await.unwrap();
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.headers()["x-error-code"], "invalid_request");
     lambda.stop().await;
 }
 
 #[tokio::test]
-async fn the_template_is_one() {
+async fn the_sam_template_passes_cfn_lint() {
     let lint = Command::new("cfn-lint")
         .arg(root().join(FOLDER).join("template.yaml"))
         .output()

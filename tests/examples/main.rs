@@ -1,12 +1,14 @@
-//! The examples, as a user has them: each in the tool that it is run with, called by the clients
-//! that it is for, with the stand-in for Bedrock behind it, which checks every signature.
+//! The examples as a user runs them: each in its own tool, called by its intended clients, in front
+//! of the stand-in for Bedrock, which checks every signature.
 //!
-//! Out of scope: what bedrock-edge itself answers (tests/worker). It wants `build/`, the npm
-//! packages, and the tools of `scripts/python-tools` on PATH: `npm test` has them all.
+//! These tests need `build/`, the npm packages, and the tools of `scripts/python-tools` on PATH;
+//! `npm test` provides all of them.
+//!
+//! Out of scope: the responses of bedrock-edge itself (tests/worker).
 
 #![cfg(unix)]
 
-mod running;
+mod support;
 
 mod embedded;
 mod lambda;

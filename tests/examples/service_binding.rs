@@ -8,15 +8,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::running::{Running, wrangler};
+use crate::support::{ExampleServer, wrangler};
 
 const FOLDER: &str = "examples/service-binding";
 
 const TOKEN: &str = "example-token-of-the-callers-own-00000000000";
 const TOKEN_SHA256: &str = "944f9bf30c5889fc9ac0cfbe54acaba7826f42ee0c5f29028f97a7af7f9cea62";
 
-/// The configuration of bedrock-edge in a folder of its own, because wrangler takes the variables of
-/// a second Worker from its folder alone, where the developer's are.
+/// Writes the configuration of bedrock-edge to a folder of its own, because wrangler reads the
+/// variables of a second Worker only from its folder, and the project's has the developer's.
 fn bedrock_edge(variables: &[(&str, String)]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bedrock-edge");
     let _ = fs::remove_dir_all(&folder);
@@ -24,10 +24,10 @@ fn bedrock_edge(variables: &[(&str, String)]) -> PathBuf {
     std::os::unix::fs::symlink(root().join("build"), folder.join("build")).unwrap();
     let mut vars: String =
         variables.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
-    // The gate is closed: to `fetch`, and not to `generate`.
+    // `fetch` requires this token; the RPC methods do not.
     vars += &format!("API_TOKENS=\"caller:{TOKEN_SHA256}\"\n");
     fs::write(folder.join(".dev.vars"), vars).unwrap();
-    // It is built.
+    // Remove the build command: the Worker is already built.
     let configuration = fs::read_to_string(root().join("wrangler.toml")).unwrap();
     let (before, rest) = configuration.split_once("[build]").unwrap();
     let after = rest.split_once("\n\n").unwrap().1;
@@ -37,8 +37,8 @@ fn bedrock_edge(variables: &[(&str, String)]) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_typescript_worker_with_a_service_binding() {
-    let workers = Running::start("service-binding", "/", |port, variables| {
+async fn a_typescript_worker_can_call_fetch_generate_and_stream_through_a_service_binding() {
+    let workers = ExampleServer::start("service-binding", "/", |port, variables| {
         let callee = bedrock_edge(variables);
         let both = ["wrangler.toml", callee.to_str().unwrap()];
         let token = [("BEDROCK_TOKEN", TOKEN.to_owned())];
@@ -47,14 +47,14 @@ async fn a_typescript_worker_with_a_service_binding() {
     .await;
     let post = async |path: &str, prompt: &str| {
         let request = workers.request(Method::POST, path).body(prompt.to_owned());
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        let content_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
-        (status, content_type, answer.text().await.unwrap())
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+        (status, content_type, response.text().await.unwrap())
     };
     let json_of = |text: &str| serde_json::from_str::<Value>(text).unwrap();
 
-    // The binding's fetch: the answer as it is.
+    // The binding's `fetch`, whose response is passed on unchanged.
     let (status, content_type, body) = post("/fetch", "こんにちは").await;
     assert_eq!((status, content_type.as_str()), (200, "application/json; charset=utf-8"));
     assert_eq!(json_of(&body)["input_prompt"], "こんにちは", "{body}");
@@ -63,10 +63,10 @@ async fn a_typescript_worker_with_a_service_binding() {
 
     // RPC.
     let (status, _, body) = post("/call", "hi").await;
-    let answer = json_of(&body);
+    let result = json_of(&body);
     assert_eq!(status, 200, "{body}");
-    assert_eq!(answer["text"], "You said: \"hi\" (2 characters). This is the Bedrock stand-in.");
-    assert_eq!(answer["tokens"], 19, "{body}");
+    assert_eq!(result["text"], "You said: \"hi\" (2 characters). This is the Bedrock stand-in.");
+    assert_eq!(result["tokens"], 19, "{body}");
     let sent: Value = serde_json::from_slice(&workers.stub.requests().pop().unwrap().body).unwrap();
     assert_eq!(sent["max_tokens"], 50, "{sent}");
     let errors = [
@@ -85,25 +85,25 @@ async fn a_typescript_worker_with_a_service_binding() {
     assert!(events.starts_with("event: start\n"), "{events}");
     assert!(events.matches("event: delta\n").count() > 5, "{events}");
     let done = json_of(events.trim_end().rsplit_once("event: done\ndata: ").unwrap().1);
-    assert_eq!(done["generated_text"], answer["text"], "{done}");
+    assert_eq!(done["generated_text"], result["text"], "{done}");
     let request = workers.request(Method::POST, "/stream").body("fault:pace:50");
     let mut stream = request.send().await.unwrap();
-    let mut pieces = 0;
+    let mut chunks = 0;
     while stream.chunk().await.unwrap().is_some() {
-        pieces += 1;
+        chunks += 1;
     }
-    assert!(pieces > 5, "they come as they are made: {pieces}");
+    assert!(chunks > 5, "the chunks do not arrive one by one: {chunks}");
 
-    // Who called is in the log of bedrock-edge.
+    // The log of bedrock-edge has the caller.
     for caller in ["token:caller", "binding:caller"] {
-        let logged = workers.printed().contains(&format!(r#""caller":"{caller}""#));
-        assert!(logged, "{caller}: {}", workers.printed());
+        let logged = workers.logs().contains(&format!(r#""caller":"{caller}""#));
+        assert!(logged, "{caller}: {}", workers.logs());
     }
     workers.stop().await;
 }
 
 #[tokio::test]
-async fn the_types_are_right() {
+async fn the_type_declarations_pass_tsc() {
     let check = Command::new(root().join("node_modules/.bin/tsc"))
         .args(["--noEmit", "--project"])
         .arg(root().join(FOLDER))

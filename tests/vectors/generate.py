@@ -1,12 +1,12 @@
-"""Writes the signing vectors of this folder, one file a case, with botocore as the signer.
+"""Writes the signing vectors of this folder, one file per case, with botocore as the signer.
 
     python3 -m venv venv
     venv/bin/pip install botocore==1.44.5
     venv/bin/python tests/vectors/generate.py
 
-botocore is AWS's own signer in Python: it shares no line with the Rust signer that the vectors
-test, nor with the stand-in's check. The time is frozen, so the same command gives the same files.
-Only the example keys of AWS's documentation are used.
+botocore is AWS's own signer in Python. It shares no code with the Rust signer that the vectors test,
+nor with the stand-in's verification. The time is fixed, so the output is deterministic. The keys are
+the example keys of AWS's documentation.
 """
 
 import json
@@ -62,7 +62,7 @@ CASES = {
 
 
 class Recording(SigV4Auth):
-    """Keeps what the signer computes on its way."""
+    """Records the signer's intermediate results."""
 
     def canonical_request(self, request):
         self.canonical = super().canonical_request(request)
@@ -100,7 +100,7 @@ def vector(case, url, text, session_token):
 
 def main():
     if botocore.__version__ != BOTOCORE:
-        raise SystemExit(f"the vectors are botocore {BOTOCORE}'s, this is {botocore.__version__}")
+        raise SystemExit(f"expected botocore {BOTOCORE}, got {botocore.__version__}: pip install botocore=={BOTOCORE}")
     folder = pathlib.Path(__file__).parent
     for case, (url, text, session_token) in CASES.items():
         content = json.dumps(vector(case, url, text, session_token), ensure_ascii=False, indent=2)

@@ -1,120 +1,131 @@
-//! Clients that go away: Bedrock is not read for nobody, and the log says what happened.
+//! Clients that disconnect: the Worker stops reading from Bedrock, and logs what happened.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fixture::Fixture;
-use crate::websocket::Message;
+use crate::support::fixture::Fixture;
+use crate::support::websocket::ServerMessage;
 
-/// Far longer than any test, at a pace that shows when it goes on.
+/// A stream that lasts far longer than any test, with frames so close together that a test notices
+/// when it goes on.
 const ENDLESS: &str = "fault:stream_long:100000:5";
 
-/// A stream that waits for its first frame, which never comes.
+/// A stream whose first frame never arrives.
 const SILENT: &str = "fault:stream_stall:0";
 
-/// How a client leaves.
+/// How a client disconnects.
 #[derive(Clone, Copy, Debug)]
-enum Leaving {
-    /// With an ordinary end of the connection, as when a browser's tab is closed.
+enum Disconnect {
+    /// It closes the connection, as a browser does when its tab is closed.
     Close,
-    /// With a reset, as when a process dies with something unread.
+    /// It resets the connection, as happens when a process dies with unread data.
     Reset,
-    /// With a WebSocket's close message.
-    Goodbye,
+    /// It sends a WebSocket close frame.
+    CloseFrame,
 }
 
 #[tokio::test]
-async fn in_the_middle_of_a_stream() {
-    let fixture = Fixture::with(json!({})).await;
-    for (number, leaving) in [(1, Leaving::Close), (2, Leaving::Reset)] {
-        let mut answer = fixture.worker.stream(ENDLESS).await;
+async fn a_disconnect_in_the_middle_of_a_stream_cancels_it() {
+    let fixture = Fixture::with_bindings(json!({})).await;
+    for (number, disconnect) in [(1, Disconnect::Close), (2, Disconnect::Reset)] {
+        let mut response = fixture.worker.stream(ENDLESS).await;
         for _ in 0..5 {
-            answer.next().await.unwrap();
+            response.next().await.unwrap();
         }
-        let id = answer.head.request_id().to_owned();
-        match leaving {
-            Leaving::Reset => answer.connection.reset(),
-            _ => drop(answer),
+        let id = response.head.request_id().to_owned();
+        match disconnect {
+            Disconnect::Reset => response.connection.reset(),
+            _ => drop(response),
         }
-        is_cancelled(&fixture, number, leaving, Some(&id)).await;
+        assert_cancelled(&fixture, number, disconnect, Some(&id)).await;
     }
-    answers_still(&fixture).await;
+    assert_still_responds(&fixture).await;
 }
 
 #[tokio::test]
-async fn in_the_middle_of_a_websockets_answer() {
-    let fixture = Fixture::with(json!({})).await;
-    for (number, leaving) in [(1, Leaving::Close), (2, Leaving::Reset), (3, Leaving::Goodbye)] {
-        let mut socket = fixture.worker.socket().await;
+async fn a_disconnect_in_the_middle_of_a_reply_over_a_websocket_cancels_it() {
+    let fixture = Fixture::with_bindings(json!({})).await;
+    for (number, disconnect) in
+        [(1, Disconnect::Close), (2, Disconnect::Reset), (3, Disconnect::CloseFrame)]
+    {
+        let mut socket = fixture.worker.open_websocket().await;
         socket.prompt(ENDLESS).await;
         socket.prompt("never answered").await;
-        let start = socket.event().await;
+        let start = socket.next_event().await;
         for _ in 0..4 {
-            socket.event().await;
+            socket.next_event().await;
         }
         let id = start.data["request_id"].as_str().unwrap();
-        match leaving {
-            Leaving::Close => drop(socket),
-            Leaving::Reset => socket.connection.reset(),
-            Leaving::Goodbye => {
+        match disconnect {
+            Disconnect::Close => drop(socket),
+            Disconnect::Reset => socket.connection.reset(),
+            Disconnect::CloseFrame => {
                 socket.close().await;
-                // What was under way comes first.
-                while !matches!(socket.next().await, Message::Close(1000, _)) {}
+                // The events that were already on their way arrive first.
+                while !matches!(socket.next_message().await, ServerMessage::Close(1000, _)) {}
             }
         }
-        is_cancelled(&fixture, number, leaving, Some(id)).await;
+        assert_cancelled(&fixture, number, disconnect, Some(id)).await;
     }
-    // What waits behind a cancelled answer is never asked.
+    // The prompts behind a cancelled reply never reach Bedrock.
     assert_eq!(fixture.stub.requests().len(), 3);
-    answers_still(&fixture).await;
+    assert_still_responds(&fixture).await;
 }
 
-/// Nothing was answered yet, so the client does not know the request's id.
+/// There is no response yet, so the client does not know the request ID.
 #[tokio::test]
-async fn before_the_first_frame() {
-    let fixture = Fixture::with(json!({})).await;
+async fn a_disconnect_before_the_first_frame_of_a_stream_cancels_it() {
+    let fixture = Fixture::with_bindings(json!({})).await;
     let mut connection = fixture.worker.connect().await;
     connection.post(&json!({ "prompt": SILENT, "stream": true })).await;
-    fixture.streams_become("opened", |it| it.opened == 1).await;
-    // Not with an ordinary end: TCP does not tell it from a client that only listens, and nothing
-    // is written that would find nobody.
+    fixture.wait_for_streams("the stream to be opened", |it| it.opened == 1).await;
+    // A close is not enough: TCP does not distinguish it from a client that only stops sending, and
+    // the Worker writes nothing yet that would fail.
     connection.reset();
-    is_cancelled(&fixture, 1, Leaving::Reset, None).await;
-    answers_still(&fixture).await;
+    assert_cancelled(&fixture, 1, Disconnect::Reset, None).await;
+    assert_still_responds(&fixture).await;
 }
 
 #[tokio::test]
-async fn before_the_first_frame_of_a_websockets_answer() {
-    let fixture = Fixture::with(json!({})).await;
-    for (number, leaving) in [(1, Leaving::Close), (2, Leaving::Reset), (3, Leaving::Goodbye)] {
-        let mut socket = fixture.worker.socket().await;
+async fn a_disconnect_before_the_first_frame_of_a_reply_over_a_websocket_cancels_it() {
+    let fixture = Fixture::with_bindings(json!({})).await;
+    for (number, disconnect) in
+        [(1, Disconnect::Close), (2, Disconnect::Reset), (3, Disconnect::CloseFrame)]
+    {
+        let mut socket = fixture.worker.open_websocket().await;
         socket.prompt(SILENT).await;
-        fixture.streams_become("opened", |it| it.opened == number).await;
-        match leaving {
-            Leaving::Close => drop(socket),
-            Leaving::Reset => socket.connection.reset(),
-            Leaving::Goodbye => {
+        fixture.wait_for_streams("the stream to be opened", |it| it.opened == number).await;
+        match disconnect {
+            Disconnect::Close => drop(socket),
+            Disconnect::Reset => socket.connection.reset(),
+            Disconnect::CloseFrame => {
                 socket.close().await;
-                assert!(matches!(socket.next().await, Message::Close(1000, _)));
+                assert!(matches!(socket.next_message().await, ServerMessage::Close(1000, _)));
             }
         }
-        is_cancelled(&fixture, number, leaving, None).await;
+        assert_cancelled(&fixture, number, disconnect, None).await;
     }
-    answers_still(&fixture).await;
+    assert_still_responds(&fixture).await;
 }
 
-/// What the leaving leave behind does not stop others.
-async fn answers_still(fixture: &Fixture) {
-    let answer = fixture.worker.prompt("is anybody there?").await;
-    assert_eq!(answer.status, 200, "{answer}");
+/// Asserts that the Worker still serves other clients.
+async fn assert_still_responds(fixture: &Fixture) {
+    let response = fixture.worker.prompt("is anybody there?").await;
+    assert_eq!(response.status, 200, "{response}");
     assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
 }
 
-/// The stream with this number, counted from 1, is no longer sent, and logged as cancelled.
-async fn is_cancelled(fixture: &Fixture, number: u64, leaving: Leaving, id: Option<&str>) {
-    let what = format!("stream {number}, {leaving:?}");
-    fixture.streams_become(&what, |it| it.cancelled == number).await;
+/// Asserts that Bedrock no longer sends the stream with this number, counted from 1, and that the
+/// Worker has logged it as cancelled.
+async fn assert_cancelled(
+    fixture: &Fixture,
+    number: u64,
+    disconnect: Disconnect,
+    id: Option<&str>,
+) {
+    let what = format!("stream {number}, {disconnect:?}");
+    fixture.wait_for_streams(&format!("the end of {what}"), |it| it.cancelled == number).await;
     let sent = fixture.stub.streams().frames_sent;
     tokio::time::sleep(Duration::from_millis(50)).await;
     let counts = fixture.stub.streams();
@@ -126,12 +137,13 @@ async fn is_cancelled(fixture: &Fixture, number: u64, leaving: Leaving, id: Opti
     };
     assert_eq!(line["outcome"], "cancelled", "{what}: {line}");
     assert_eq!(line["level"], "info", "{what}: {line}");
-    // Who leaves before the first frame may also leave before the head.
+    // A client that disconnects before the first frame may do so before the head of Bedrock's
+    // response has arrived.
     let has_head = id.is_some() || line.get("upstream_status").is_some();
     assert_eq!(line["upstream_status"] == 200, has_head, "{what}: {line}");
     assert_eq!(line["x_amzn_requestid"].is_string(), has_head, "{what}: {line}");
     assert!(line["total_ms"].is_u64(), "{what}: {line}");
-    // Known from the first frame on, and with it what is billed anyway.
+    // Known from the first frame on. Bedrock bills these tokens in any case.
     assert_eq!(line["input_tokens"].is_u64(), id.is_some(), "{what}: {line}");
     assert_eq!(line.get("error"), None::<&Value>, "{what}: {line}");
 }

@@ -1,13 +1,13 @@
-//! Variables that are wrong, and how much is logged.
+//! Invalid and missing variables, and the log level.
 
 use reqwest::Method;
 use serde_json::json;
 
-use crate::fixture::Fixture;
+use crate::support::fixture::Fixture;
 
 #[tokio::test]
-async fn every_wrong_variable_is_in_the_log_and_none_in_the_answer() {
-    // The text behind each name must be in no log: it may be a secret under the wrong name.
+async fn every_invalid_variable_is_named_in_the_log_and_none_in_the_response() {
+    // The log must not contain the values: one of them may be a secret under the wrong name.
     let bindings = json!({
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "ftp://leaked-endpoint",
         "AWS_ACCESS_KEY_ID": "leaked key id",
@@ -20,28 +20,28 @@ async fn every_wrong_variable_is_in_the_log_and_none_in_the_answer() {
         "MAX_TOKENS": "leaked",
         "TEMPERATURE": "leaked",
     });
-    let fixture = Fixture::with(bindings.clone()).await;
+    let fixture = Fixture::with_bindings(bindings.clone()).await;
     let worker = &fixture.worker;
     let requests = [
-        ("the function", worker.request(Method::POST, "/").json(&json!({ "prompt": "Hello" }))),
+        ("a prompt", worker.request(Method::POST, "/").json(&json!({ "prompt": "Hello" }))),
         ("health", worker.request(Method::GET, "/healthz")),
         ("another path", worker.request(Method::GET, "/nowhere")),
         ("another method", worker.request(Method::GET, "/")),
         ("not JSON", worker.request(Method::POST, "/").body("Hello")),
     ];
     for (case, request) in requests {
-        let answer = worker.send(request).await;
-        answer.assert_envelope(case, 500, "", "Error: Internal server error");
-        assert_eq!(answer.header("x-error-code"), Some("misconfigured"), "{case}: {answer}");
+        let response = worker.send(request).await;
+        response.assert_envelope(case, 500, "", "Error: Internal server error");
+        assert_eq!(response.header("x-error-code"), Some("misconfigured"), "{case}: {response}");
         let names = ["content-type", "x-error-code", "x-request-id"];
-        assert_eq!(answer.header_names(), names, "{case}: {answer}");
+        assert_eq!(response.header_names(), names, "{case}: {response}");
 
-        let line = worker.log_line(answer.request_id()).await;
+        let line = worker.log_line(response.request_id()).await;
         let expected = json!({
             "level": "error",
             "outcome": "misconfigured",
             "status": 500,
-            "request_id": answer.request_id(),
+            "request_id": response.request_id(),
             "retries": 0,
             "total_ms": line["total_ms"],
             "error": line["error"],
@@ -58,7 +58,7 @@ async fn every_wrong_variable_is_in_the_log_and_none_in_the_answer() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn the_log_says_what_is_wrong_with_each_variable() {
     let cases = [
         (
             "no credentials",
@@ -71,31 +71,31 @@ async fn what_is_missing_is_named() {
             "AWS_SECRET_ACCESS_KEY is not set",
         ),
         (
-            "plain http to elsewhere",
+            "plain http to another machine",
             json!({ "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "http://192.0.2.1" }),
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME must be https: plain http is for a loopback address only",
         ),
         (
-            "two values that are none",
+            "two invalid values",
             json!({ "MAX_TOKENS": "ten", "TEMPERATURE": "warm" }),
             "MAX_TOKENS must be a whole number from 1; TEMPERATURE must be a number from 0 to 1, or empty",
         ),
     ];
     for (case, bindings, error) in cases {
-        let Fixture { worker, stub } = Fixture::with(bindings).await;
+        let Fixture { worker, stub } = Fixture::with_bindings(bindings).await;
         let health = worker.health().await;
         health.assert_envelope(case, 500, "", "Error: Internal server error");
-        let answer = worker.prompt("Hello").await;
-        answer.assert_envelope(case, 500, "", "Error: Internal server error");
-        let line = worker.log_line(answer.request_id()).await;
+        let response = worker.prompt("Hello").await;
+        response.assert_envelope(case, 500, "", "Error: Internal server error");
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["error"], error, "{case}");
         assert!(stub.requests().is_empty(), "{case}");
     }
 }
 
 #[tokio::test]
-async fn the_log_level_is_the_lowest_that_is_written() {
-    // The statuses of which there is a line.
+async fn log_lines_below_the_log_level_are_not_written() {
+    // The log level, and the statuses of the requests that have a line.
     let cases: [(&str, &[u16]); 5] = [
         ("debug", &[200, 400, 500]),
         ("info", &[200, 400, 500]),
@@ -104,11 +104,12 @@ async fn the_log_level_is_the_lowest_that_is_written() {
         ("error", &[500]),
     ];
     for (level, expected) in cases {
-        let Fixture { worker, stub: _stub } = Fixture::with(json!({ "LOG_LEVEL": level })).await;
+        let Fixture { worker, stub: _stub } =
+            Fixture::with_bindings(json!({ "LOG_LEVEL": level })).await;
         worker.prompt("Hello").await;
         worker.prompt(" ").await;
         let last = worker.prompt("fault:unavailable").await;
-        // The lines come in the order of the answers, so with this one all are there.
+        // Log lines are in the order of the responses, so all are there when this one is.
         worker.log_line(last.request_id()).await;
         let lines = worker.log_lines();
         let statuses: Vec<_> = lines.iter().map(|line| line["status"].as_u64().unwrap()).collect();

@@ -1,131 +1,131 @@
-//! Time that is over: of a request, of a stream that has begun, of a client that is slow.
+//! Timeouts: of a whole request, of a stream that stalls, and of a client that sends slowly.
 
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::fixture::Fixture;
+use crate::support::fixture::Fixture;
 
 const FAILED: &str = "Error: Bedrock invocation failed";
 
-/// How late an answer may be on a busy machine.
+/// The latest that a response may arrive on a busy machine.
 const LATE: Duration = Duration::from_secs(5);
 
-fn ms(number: u64) -> Duration {
-    Duration::from_millis(number)
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
 }
 
 #[tokio::test]
-async fn of_a_whole_answer() {
-    let fixture = Fixture::with(json!({ "BEDROCK_TIMEOUT_MS": 400 })).await;
+async fn bedrock_timeout_ms_limits_a_request_without_streaming() {
+    let fixture = Fixture::with_bindings(json!({ "BEDROCK_TIMEOUT_MS": 400 })).await;
     let cases = [
         ("before the head", "fault:slow:60000", None, "no answer: it took too long"),
         ("in the body", "fault:stall", Some(200), "the answer broke off: it took too long"),
-        // The wait that Bedrock asks for is longer than that, so it is not begun.
-        ("before a repeated call", "fault:throttled", Some(429), "429 Too Many Requests"),
+        // Bedrock asks for a wait that is longer than the rest of the timeout.
+        ("before a retry", "fault:throttled", Some(429), "429 Too Many Requests"),
     ];
     for (case, prompt, upstream_status, error) in cases {
         let started = Instant::now();
-        let answer = fixture.worker.prompt(prompt).await;
+        let response = fixture.worker.prompt(prompt).await;
         let took = started.elapsed();
-        answer.assert_envelope(case, 500, prompt, FAILED);
-        let code = if case == "before a repeated call" { "throttled" } else { "timeout" };
-        assert_eq!(answer.header("x-error-code"), Some(code), "{case}: {answer}");
-        assert_eq!(answer.header("x-bedrock-attempts"), Some("1"), "{case}: {answer}");
+        response.assert_envelope(case, 500, prompt, FAILED);
+        let code = if case == "before a retry" { "throttled" } else { "timeout" };
+        assert_eq!(response.header("x-error-code"), Some(code), "{case}: {response}");
+        assert_eq!(response.header("x-bedrock-attempts"), Some("1"), "{case}: {response}");
         assert!(took < LATE, "{case}: {took:?}");
         if code == "timeout" {
             assert!(took >= ms(400), "{case}: {took:?}");
         }
-        let line = fixture.worker.log_line(answer.request_id()).await;
+        let line = fixture.worker.log_line(response.request_id()).await;
         assert_eq!(line["upstream_status"], json!(upstream_status), "{case}: {line}");
         assert!(line["error"].as_str().unwrap().starts_with(error), "{case}: {line}");
     }
-    // Bedrock is told that nobody waits any more.
-    fixture.becomes("both are given up", || fixture.stub.abandoned() == 2).await;
-    // In the same isolate.
-    let answer = fixture.worker.prompt("in time").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    // The Worker closes its connections to Bedrock.
+    fixture.wait_until("both calls to be abandoned", || fixture.stub.abandoned() == 2).await;
+    // The same isolate still serves requests.
+    let response = fixture.worker.prompt("in time").await;
+    assert_eq!(response.status, 200, "{response}");
 }
 
 #[tokio::test]
-async fn of_a_streams_first_frame() {
-    let fixture = Fixture::with(json!({ "BEDROCK_TIMEOUT_MS": 400 })).await;
+async fn bedrock_timeout_ms_limits_the_wait_for_the_first_frame_of_a_stream() {
+    let fixture = Fixture::with_bindings(json!({ "BEDROCK_TIMEOUT_MS": 400 })).await;
     for (case, prompt) in
         [("silence", "fault:stream_stall:0"), ("a frame that takes too long", "fault:pace:60000")]
     {
-        let answer = fixture.worker.stream(prompt).await.head;
-        answer.assert_envelope(case, 500, prompt, FAILED);
-        assert_eq!(answer.header("x-error-code"), Some("timeout"), "{case}: {answer}");
+        let response = fixture.worker.stream(prompt).await.head;
+        response.assert_envelope(case, 500, prompt, FAILED);
+        assert_eq!(response.header("x-error-code"), Some("timeout"), "{case}: {response}");
     }
-    fixture.streams_become("both are given up", |it| it.cancelled == 2).await;
-    // What has begun may take longer than that.
-    let mut answer = fixture.worker.stream("fault:pace:20 これは続きます").await;
-    let story = answer.story("a slow one").await;
-    assert_eq!(story.end.name, "done", "{story}");
+    fixture.wait_for_streams("both calls to be abandoned", |it| it.cancelled == 2).await;
+    // A stream that has begun may take longer.
+    let mut response = fixture.worker.stream("fault:pace:20 これは続きます").await;
+    let reply = response.reply("a slow one").await;
+    assert_eq!(reply.last.name, "done", "{reply}");
 }
 
 #[tokio::test]
-async fn of_a_stream_that_stalls() {
-    let fixture = Fixture::with(json!({ "BEDROCK_STALL_MS": 400 })).await;
+async fn a_stream_that_stalls_ends_with_a_timeout_error() {
+    let fixture = Fixture::with_bindings(json!({ "BEDROCK_STALL_MS": 400 })).await;
     let started = Instant::now();
-    let mut answer = fixture.worker.stream("fault:stream_stall").await;
-    let story = answer.story("events").await;
+    let mut response = fixture.worker.stream("fault:stream_stall").await;
+    let reply = response.reply("events").await;
     assert!((ms(400)..LATE).contains(&started.elapsed()), "{:?}", started.elapsed());
-    assert_eq!(story.text(), "You");
-    story.assert_error("events", "timeout", FAILED, true);
-    let line = fixture.worker.log_line(story.request_id()).await;
+    assert_eq!(reply.text(), "You");
+    reply.assert_error("events", "timeout", FAILED, true);
+    let line = fixture.worker.log_line(reply.request_id()).await;
     assert_eq!((&line["outcome"], &line["level"]), (&json!("timeout"), &json!("error")), "{line}");
     assert_eq!(line["error"], "the answer broke off: it took too long", "{line}");
-    fixture.streams_become("it is given up", |it| it.cancelled == 1).await;
+    fixture.wait_for_streams("the stream to be cancelled", |it| it.cancelled == 1).await;
 
-    let mut socket = fixture.worker.socket().await;
+    let mut socket = fixture.worker.open_websocket().await;
     socket.prompt("fault:stream_stall").await;
-    let story = socket.story("messages").await;
-    story.assert_error("messages", "timeout", FAILED, true);
-    fixture.streams_become("so is this", |it| it.cancelled == 2).await;
-    // The connection is good for another.
+    let reply = socket.reply("messages").await;
+    reply.assert_error("messages", "timeout", FAILED, true);
+    fixture.wait_for_streams("the second stream to be cancelled", |it| it.cancelled == 2).await;
+    // The WebSocket still serves further prompts.
     socket.prompt("after a stall").await;
-    assert_eq!(socket.story("the next").await.end.name, "done");
+    assert_eq!(socket.reply("the next").await.last.name, "done");
 }
 
-/// Frames that are far apart, but not too far, and so many that all together take long.
+/// The pauses between the frames are shorter than the limit, and their sum is longer.
 #[tokio::test]
-async fn a_slow_stream_does_not_stall() {
-    let fixture = Fixture::with(json!({ "BEDROCK_STALL_MS": 600 })).await;
-    let mut answer = fixture.worker.stream("fault:stream_long:8:150").await;
-    let story = answer.story("slow").await;
-    assert_eq!(story.end.name, "done", "{story}");
+async fn a_slow_stream_does_not_count_as_stalled() {
+    let fixture = Fixture::with_bindings(json!({ "BEDROCK_STALL_MS": 600 })).await;
+    let mut response = fixture.worker.stream("fault:stream_long:8:150").await;
+    let reply = response.reply("slow").await;
+    assert_eq!(reply.last.name, "done", "{reply}");
 }
 
-/// What the client does not take is not Bedrock's silence.
+/// Time in which the Worker waits for the client does not count as a stall of Bedrock.
 #[tokio::test]
-async fn a_client_that_does_not_read_does_not_stall() {
-    let fixture = Fixture::with(json!({ "BEDROCK_STALL_MS": 500 })).await;
+async fn a_client_that_does_not_read_does_not_make_the_stream_count_as_stalled() {
+    let fixture = Fixture::with_bindings(json!({ "BEDROCK_STALL_MS": 500 })).await;
     let mut connection = fixture.worker.connect_with_small_buffer().await;
     let prompt = "fault:stream_long:120000";
     connection.post(&json!({ "prompt": prompt, "stream": true })).await;
-    let mut answer = crate::sse::Sse::of(connection).await;
+    let mut response = crate::support::sse::SseResponse::from_connection(connection).await;
     sleep(ms(2500)).await;
     assert_eq!(fixture.stub.streams().open(), 1, "{:?}", fixture.stub.streams());
-    let story = answer.story("a slow reader").await;
-    assert_eq!(story.end.name, "done", "{story}");
+    let reply = response.reply("a slow reader").await;
+    assert_eq!(reply.last.name, "done", "{reply}");
 }
 
 #[tokio::test]
-async fn of_a_clients_body() {
-    let fixture = Fixture::with(json!({ "BEDROCK_TIMEOUT_MS": 400 })).await;
+async fn a_request_body_that_does_not_arrive_in_time_gets_408() {
+    let fixture = Fixture::with_bindings(json!({ "BEDROCK_TIMEOUT_MS": 400 })).await;
     for (case, head) in
         [("with a length", "content-length: 100"), ("in chunks", "transfer-encoding: chunked")]
     {
         let started = Instant::now();
         let mut connection = fixture.worker.connect().await;
         connection.write(format!("POST / HTTP/1.1\r\nhost: worker\r\n{head}\r\n\r\n")).await;
-        let answer = connection.answer().await;
+        let response = connection.response().await;
         assert!((ms(400)..LATE).contains(&started.elapsed()), "{case}: {:?}", started.elapsed());
-        answer.assert_envelope(case, 408, "", "Error: the body did not arrive in time");
-        assert_eq!(answer.header("x-error-code"), Some("request_timeout"), "{case}: {answer}");
-        let line = fixture.worker.log_line(answer.request_id()).await;
+        response.assert_envelope(case, 408, "", "Error: the body did not arrive in time");
+        assert_eq!(response.header("x-error-code"), Some("request_timeout"), "{case}: {response}");
+        let line = fixture.worker.log_line(response.request_id()).await;
         assert_eq!(line["level"], "warn", "{case}: {line}");
     }
     assert!(fixture.stub.requests().is_empty());

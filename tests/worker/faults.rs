@@ -1,139 +1,145 @@
-//! Bedrock fails in every way that the stand-in knows, and the network too.
+//! Every fault of Bedrock that the stand-in can simulate, without streaming.
 
 use bedrock_stub::faults::FAULTS;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
-use crate::client::Answer;
-use crate::fixture::Fixture;
+use crate::support::client::Response;
+use crate::support::fixture::Fixture;
 
 const FAILED: &str = "Error: Bedrock invocation failed";
 const INVALID: &str = "Error: Invalid Bedrock response";
 
-/// What is to come of a fault.
+/// The expected outcome of a fault.
 struct Expected {
-    /// The fault's name.
+    /// The name of the fault.
     fault: &'static str,
-    /// `generated_text`.
-    words: &'static str,
-    /// `x-error-code`, and `outcome` in the log.
+    /// `generated_text` in the envelope.
+    generated_text: &'static str,
+    /// `x-error-code` in the response and `outcome` in the log.
     code: &'static str,
-    /// `upstream_status` in the log: what Bedrock's head said, if one came.
+    /// `upstream_status` in the log: the status of Bedrock's response, if there was one.
     upstream_status: Option<u16>,
     /// `error` in the log.
     error: &'static str,
 }
 
-const fn fails(
+const fn failure(
     fault: &'static str,
-    words: &'static str,
+    generated_text: &'static str,
     code: &'static str,
     upstream_status: Option<u16>,
     error: &'static str,
 ) -> Expected {
-    Expected { fault, words, code, upstream_status, error }
+    Expected { fault, generated_text, code, upstream_status, error }
 }
 
 const FAILURES: &[Expected] = &[
-    fails(
+    failure(
         "throttled",
         FAILED,
         "throttled",
         Some(429),
         "429 Too Many Requests ThrottlingException: Too many requests, please wait before trying again.",
     ),
-    fails(
+    failure(
         "type_in_body",
         FAILED,
         "throttled",
         Some(429),
         "429 Too Many Requests ThrottlingException: Too many requests, please wait before trying again.",
     ),
-    fails(
+    failure(
         "server_error",
         FAILED,
         "unavailable",
         Some(500),
         "500 Internal Server Error InternalServerException: The system encountered an unexpected error during processing. Try your request again.",
     ),
-    fails(
+    failure(
         "unavailable",
         FAILED,
         "unavailable",
         Some(503),
         "503 Service Unavailable ServiceUnavailableException: Bedrock is unable to process your request.",
     ),
-    fails("overloaded", FAILED, "unavailable", Some(503), "503 Service Unavailable without a type"),
-    fails(
+    failure(
+        "overloaded",
+        FAILED,
+        "unavailable",
+        Some(503),
+        "503 Service Unavailable without a type",
+    ),
+    failure(
         "hang_up",
         FAILED,
         "unavailable",
         Some(200),
         "the answer broke off: Network connection lost.",
     ),
-    fails("hang_up_before", FAILED, "unavailable", None, "no answer: Network connection lost."),
-    fails(
+    failure("hang_up_before", FAILED, "unavailable", None, "no answer: Network connection lost."),
+    failure(
         "model_timeout",
         FAILED,
         "timeout",
         Some(408),
         "408 Request Timeout ModelTimeoutException: Model has timed out in processing the request. Try your request again.",
     ),
-    fails(
+    failure(
         "access_denied",
         FAILED,
         "access_denied",
         Some(403),
         "403 Forbidden AccessDeniedException: You don't have access to the model with the specified model ID.",
     ),
-    fails(
+    failure(
         "expired_token",
         FAILED,
         "access_denied",
         Some(403),
         "403 Forbidden ExpiredTokenException: The security token included in the request is expired",
     ),
-    fails(
+    failure(
         "not_found",
         FAILED,
         "model_not_found",
         Some(404),
         "404 Not Found ResourceNotFoundException: Could not resolve the foundation model from the provided model identifier.",
     ),
-    // AWS quotes the prompt.
-    fails(
+    // AWS quotes the prompt in its message.
+    failure(
         "validation",
         FAILED,
         "rejected",
         Some(400),
         "400 Bad Request ValidationException: messages.0.content: the prompt \"[redacted]\" is not allowed",
     ),
-    fails("redirect", INVALID, "invalid_response", Some(302), "302 Found without a type"),
-    fails(
+    failure("redirect", INVALID, "invalid_response", Some(302), "302 Found without a type"),
+    failure(
         "not_json",
         INVALID,
         "invalid_response",
         Some(200),
         "the body of 78 bytes is not Claude's JSON: syntax at 1:1",
     ),
-    fails(
+    failure(
         "empty",
         INVALID,
         "invalid_response",
         Some(200),
         "the body of 0 bytes is not Claude's JSON: end at 1:0",
     ),
-    fails(
+    failure(
         "cut_off",
         INVALID,
         "invalid_response",
         Some(200),
         "the body of 158 bytes is not Claude's JSON: end at 1:158",
     ),
-    fails("no_text", INVALID, "invalid_response", Some(200), "no block of text"),
-    fails("tool_only", INVALID, "invalid_response", Some(200), "no block of text"),
-    fails(
+    failure("no_text", INVALID, "invalid_response", Some(200), "no block of text"),
+    failure("tool_only", INVALID, "invalid_response", Some(200), "no block of text"),
+    failure(
         "unknown_operation",
         INVALID,
         "invalid_response",
@@ -142,7 +148,9 @@ const FAILURES: &[Expected] = &[
     ),
 ];
 
-/// Not failures: `successes` has them; and what depends on credentials, in authentication.rs.
+/// Faults that other tests cover: those that are not failures (below), those of credentials
+/// (bedrock_credentials.rs), of time (deadlines.rs), and of the size of the body
+/// (network_faults.rs).
 const ELSEWHERE: &[&str] = &[
     "bad_signature",
     "endless",
@@ -155,17 +163,17 @@ const ELSEWHERE: &[&str] = &[
 ];
 
 #[test]
-fn every_fault_is_expected() {
+fn every_fault_of_the_stand_in_has_an_expectation() {
     let mut expected: Vec<&str> =
-        FAILURES.iter().map(|row| row.fault).chain(ELSEWHERE.iter().copied()).collect();
+        FAILURES.iter().map(|failure| failure.fault).chain(ELSEWHERE.iter().copied()).collect();
     let mut faults: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
     expected.sort_unstable();
     faults.sort_unstable();
     assert_eq!(expected, faults);
 }
 
-/// How many calls are made, of three that may be.
-fn calls(fault: &str) -> usize {
+/// The number of calls of Bedrock, with at most three attempts.
+fn expected_calls(fault: &str) -> usize {
     match fault {
         "throttled" | "type_in_body" | "server_error" | "unavailable" | "overloaded"
         | "hang_up" | "hang_up_before" => 3,
@@ -175,152 +183,153 @@ fn calls(fault: &str) -> usize {
 }
 
 #[tokio::test]
-async fn failures() {
-    let fixture = Fixture::with(json!({})).await;
-    // At once, because of the waits.
-    let check = async |row: &Expected| {
-        let case = row.fault;
+async fn every_failure_of_bedrock_is_an_error_envelope_and_only_transient_failures_are_retried() {
+    let fixture = Fixture::with_bindings(json!({})).await;
+    // Concurrently, because retries wait.
+    let check = async |expected: &Expected| {
+        let case = expected.fault;
         let prompt = format!("fault:{case}");
-        let answer = fixture.worker.prompt(&prompt).await;
-        answer.assert_envelope(case, 500, &prompt, row.words);
-        assert_eq!(answer.header("x-error-code"), Some(row.code), "{case}: {answer}");
-        let retry_after = match (case, row.code) {
-            // Bedrock's.
+        let response = fixture.worker.prompt(&prompt).await;
+        response.assert_envelope(case, 500, &prompt, expected.generated_text);
+        assert_eq!(response.header("x-error-code"), Some(expected.code), "{case}: {response}");
+        let retry_after = match (case, expected.code) {
+            // From Bedrock's response.
             ("throttled", _) => Some("1"),
-            // As long as the next wait would have been at most.
+            // The longest wait before the attempt that would come next.
             (_, "throttled" | "unavailable") => Some("4"),
             _ => None,
         };
-        assert_eq!(answer.header("retry-after"), retry_after, "{case}: {answer}");
-        // Nothing else, so nothing of AWS's words.
+        assert_eq!(response.header("retry-after"), retry_after, "{case}: {response}");
+        // No other header, so none with AWS's message.
         let mut names = vec!["content-type", "server-timing", "x-error-code", "x-request-id"];
         names.extend(retry_after.map(|_| "retry-after"));
-        names.extend(row.upstream_status.map(|_| "x-amzn-requestid"));
+        names.extend(expected.upstream_status.map(|_| "x-amzn-requestid"));
         names.extend(["x-bedrock-attempts", "x-bedrock-region"]);
         if ["no_text", "tool_only"].contains(&case) {
-            // It is billed all the same.
+            // Bedrock bills these tokens although there is no text.
             names.push("x-amzn-bedrock-input-token-count");
             names.push("x-amzn-bedrock-output-token-count");
         }
         names.sort_unstable();
-        assert_eq!(answer.header_names(), names, "{case}: {answer}");
-        // A redirect is not followed, and nothing is repeated that would be refused again.
-        let calls = calls(case);
-        assert_eq!(fixture.all_received(&prompt).len(), calls, "{case}");
+        assert_eq!(response.header_names(), names, "{case}: {response}");
+        // Redirects are not followed, and permanent failures are not retried.
+        let calls = expected_calls(case);
+        assert_eq!(fixture.bedrock_requests(&prompt).len(), calls, "{case}");
         let attempts = calls.to_string();
-        assert_eq!(answer.header("x-bedrock-attempts"), Some(&*attempts), "{case}: {answer}");
+        assert_eq!(response.header("x-bedrock-attempts"), Some(&*attempts), "{case}: {response}");
 
-        let line = fixture.worker.log_line(answer.request_id()).await;
+        let line = fixture.worker.log_line(response.request_id()).await;
         assert_eq!(line["level"], "error", "{case}: {line}");
         assert_eq!(line["status"], 500, "{case}: {line}");
-        assert_eq!(line["outcome"], row.code, "{case}: {line}");
-        assert_eq!(line["upstream_status"], json!(row.upstream_status), "{case}: {line}");
-        assert_eq!(line["error"], row.error, "{case}: {line}");
-        let requestid = answer.header("x-amzn-requestid");
+        assert_eq!(line["outcome"], expected.code, "{case}: {line}");
+        assert_eq!(line["upstream_status"], json!(expected.upstream_status), "{case}: {line}");
+        assert_eq!(line["error"], expected.error, "{case}: {line}");
+        let requestid = response.header("x-amzn-requestid");
         assert_eq!(line["x_amzn_requestid"], json!(requestid), "{case}: {line}");
         assert_eq!(line["retries"], calls - 1, "{case}: {line}");
     };
     join_all(FAILURES.iter().map(check)).await;
-    // In the same isolate.
-    let answer = fixture.worker.prompt("after all the failures").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    // The same isolate still serves requests.
+    let response = fixture.worker.prompt("after all the failures").await;
+    assert_eq!(response.status, 200, "{response}");
 }
 
 #[tokio::test]
-async fn successes() {
+async fn unusual_but_valid_replies_are_successes() {
     let Fixture { worker, .. } = Fixture::shared().await;
-    let plain = |prompt: &str| {
+    let usual_text = |prompt: &str| {
         let characters = prompt.chars().count();
         format!("You said: \"{prompt}\" ({characters} characters). This is the Bedrock stand-in.")
     };
-    // What it shows, the prompt, the text, the stop reason.
+    // The case, the prompt, the generated text, the stop reason.
     let cases = [
         (
-            "two texts after a thought",
+            "two blocks of text after a block of thinking",
             "fault:thinking_first",
             "The first part, and the second.".to_owned(),
             Some("end_turn"),
         ),
         (
-            "a stop reason of the future",
+            "an unknown stop reason",
             "fault:unknown_stop_reason",
-            plain("fault:unknown_stop_reason"),
+            usual_text("fault:unknown_stop_reason"),
             Some("ran_out_of_ink"),
         ),
         (
-            "a stop reason that is no header's value",
+            "a stop reason that is not a valid header value",
             "fault:garbage_headers",
-            plain("fault:garbage_headers"),
+            usual_text("fault:garbage_headers"),
             None,
         ),
-        ("a slow answer", "fault:slow:1500", plain("fault:slow:1500"), Some("end_turn")),
+        ("a slow reply", "fault:slow:1500", usual_text("fault:slow:1500"), Some("end_turn")),
     ];
     for (case, prompt, generated, stop_reason) in cases {
-        let answer = worker.prompt(prompt).await;
-        answer.assert_envelope(case, 200, prompt, &generated);
-        assert_eq!(answer.header("x-stop-reason"), stop_reason, "{case}: {answer}");
-        assert_eq!(answer.header("x-error-code"), None, "{case}: {answer}");
-        assert_eq!(answer.header("x-injected"), None, "{case}: {answer}");
-        // From the body, which is where they are right.
-        let tokens = answer.header("x-amzn-bedrock-output-token-count").unwrap_or_default();
-        assert!(tokens.parse::<u32>().is_ok(), "{case}: {answer}");
+        let response = worker.prompt(prompt).await;
+        response.assert_envelope(case, 200, prompt, &generated);
+        assert_eq!(response.header("x-stop-reason"), stop_reason, "{case}: {response}");
+        assert_eq!(response.header("x-error-code"), None, "{case}: {response}");
+        assert_eq!(response.header("x-injected"), None, "{case}: {response}");
+        // The counts come from the body of Bedrock's response, not from its headers.
+        let tokens = response.header("x-amzn-bedrock-output-token-count").unwrap_or_default();
+        assert!(tokens.parse::<u32>().is_ok(), "{case}: {response}");
 
-        let line = worker.log_line(answer.request_id()).await;
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["outcome"], "ok", "{case}: {line}");
         assert_eq!(line["stop_reason"], json!(stop_reason), "{case}: {line}");
         if prompt == "fault:garbage_headers" {
-            assert_eq!(answer.header("x-amzn-requestid"), None, "{case}: {answer}");
+            assert_eq!(response.header("x-amzn-requestid"), None, "{case}: {response}");
             assert_eq!(line["x_amzn_requestid"], Value::Null, "{case}: {line}");
         }
         if prompt.starts_with("fault:slow") {
-            assert!(took_at_least(1500, &answer, &line), "{case}: {answer}\n{line}");
+            assert!(took_at_least(1500, &response, &line), "{case}: {response}\n{line}");
         }
     }
 }
 
-fn took_at_least(milliseconds: u64, answer: &Answer, line: &Value) -> bool {
-    let told = answer.header("server-timing").unwrap_or_default();
+/// Whether `upstream_ms` is at least this long, and `server-timing` says the same.
+fn took_at_least(milliseconds: u64, response: &Response, line: &Value) -> bool {
+    let server_timing = response.header("server-timing").unwrap_or_default();
     let upstream = line["upstream_ms"].as_u64().unwrap_or_default();
-    upstream >= milliseconds && told.starts_with(&format!("bedrock;dur={upstream}, "))
+    upstream >= milliseconds && server_timing.starts_with(&format!("bedrock;dur={upstream}, "))
 }
 
-/// AWS's words quote what it was sent, and not always as it was.
+/// AWS's messages quote the prompt, and sometimes escape it.
 #[tokio::test]
-async fn a_quoted_prompt_is_not_logged() {
+async fn a_prompt_that_aws_quotes_is_not_logged() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
-        ("as it is", "fault:validation 内緒の話 tellnoone", "内緒の話"),
+        ("unchanged", "fault:validation 内緒の話 tellnoone", "内緒の話"),
         ("with quotes", "fault:validation \"内緒の話\" tellnoone", "tellnoone"),
         ("with line ends", "fault:validation\n内緒の話\ttellnoone\r\n", "tellnoone"),
         ("with a backslash", r"fault:validation \ tellnoone", "tellnoone"),
     ];
     for (case, prompt, secret) in cases {
-        let answer = worker.prompt(prompt).await;
-        answer.assert_envelope(case, 500, prompt, FAILED);
-        let line = worker.log_line(answer.request_id()).await;
+        let response = worker.prompt(prompt).await;
+        response.assert_envelope(case, 500, prompt, FAILED);
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["outcome"], "rejected", "{case}: {line}");
         assert!(!line.to_string().contains(secret), "{case}: {line}");
     }
 }
 
 #[tokio::test]
-async fn nobody_listens() {
-    // A port that is taken, so that nobody else takes it, and refuses connections.
+async fn a_refused_connection_is_unavailable() {
+    // A port that is bound, so that no other process can use it, but does not accept connections.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", socket.local_addr().unwrap());
     let bindings = json!({ "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url });
-    let Fixture { worker, stub: _stub } = Fixture::with(bindings).await;
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(bindings).await;
 
-    let answer = worker.prompt("is anybody there?").await;
-    answer.assert_envelope("nobody listens", 500, "is anybody there?", FAILED);
-    assert_eq!(answer.header("x-error-code"), Some("unavailable"), "{answer}");
-    let line = worker.log_line(answer.request_id()).await;
+    let response = worker.prompt("is anybody there?").await;
+    response.assert_envelope("a refused connection", 500, "is anybody there?", FAILED);
+    assert_eq!(response.header("x-error-code"), Some("unavailable"), "{response}");
+    let line = worker.log_line(response.request_id()).await;
     assert_eq!(line["outcome"], "unavailable", "{line}");
     assert_eq!(line["upstream_status"], Value::Null, "{line}");
     let error = line["error"].as_str().unwrap_or_default();
     assert!(error.starts_with("no answer: "), "{line}");
-    // It does not depend on Bedrock.
+    // The health check does not depend on Bedrock.
     let health = worker.health().await;
     health.assert_envelope("health", 200, "", "ok");
 }

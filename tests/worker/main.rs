@@ -1,45 +1,39 @@
-//! The built Worker in the real workerd, over HTTP: the stand-in for Bedrock on one side, clients
-//! on the other.
+//! Runs the built Worker in workerd, between HTTP clients and the stand-in for Bedrock.
 //!
-//! Here is what only the whole shows: what arrives at Bedrock, what workerd makes of an answer,
-//! bodies that come in pieces or not at all, and what is in the log in the end.
+//! The tests cover the behaviour of the whole system: the requests that reach Bedrock, the
+//! responses as workerd sends them, bodies that arrive in chunks or never end, and the log.
 //!
-//! Out of scope: what a native test can tell (`cargo test`), and `wrangler` (tests/dev.rs). It
-//! wants `build/`, and workerd in `node_modules/`: `npm test` makes both.
+//! Unit tests (`cargo test`) cover everything that does not need workerd, and tests/dev.rs covers
+//! `wrangler`. These tests need `build/`, and workerd in `node_modules/`; `npm test` creates both.
 
-mod client;
-mod events;
-mod fixture;
-mod issuer;
-mod raw;
-mod signer;
-mod sse;
-mod websocket;
-mod workerd;
+mod support;
 
-mod answers;
-mod authentication;
-mod bodies;
+mod assumed_role;
+mod auth;
+mod bedrock_credentials;
 mod browsers;
 mod cancellation;
 mod configuration;
 mod deadlines;
+mod fallback_regions;
 mod faults;
-mod gate;
-mod idle;
+mod invalid_requests;
 mod jwks;
+mod keep_alive;
+mod ledger;
 mod limits;
 mod load;
-mod matrix;
+mod models;
+mod network_faults;
 mod privacy;
+mod rate_limits;
 mod real_clients;
-mod refusals;
-mod regions;
-mod roles;
+mod request_bodies;
+mod responses;
 mod routes;
 mod soak;
-mod sockets;
 mod stream_faults;
 mod stream_load;
 mod streams;
-mod upstream;
+mod upstream_requests;
+mod websockets;

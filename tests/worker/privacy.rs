@@ -1,14 +1,14 @@
-//! Neither prompts nor answers nor secrets are logged, whatever happens.
+//! Prompts, generated text and secrets are never logged.
 
 use bedrock_stub::faults::{FAULTS, STREAM_FAULTS};
 use bedrock_stub::{AccessKey, Settings};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::fixture::Fixture;
-use crate::websocket::{BINARY, TEXT};
+use crate::support::fixture::Fixture;
+use crate::support::websocket::{BINARY, TEXT};
 
-/// A word for every place that a log must not repeat. Each stands there among others.
+/// One word for each part of a request, configuration or credential that must not be logged.
 const WORDS: [&str; 9] = [
     "promptword",
     "systemword",
@@ -22,7 +22,7 @@ const WORDS: [&str; 9] = [
 ];
 
 #[tokio::test]
-async fn no_word_of_anybody_is_logged() {
+async fn no_prompt_no_generated_text_and_no_secret_is_logged() {
     let key = AccessKey {
         id: "ASIAIOSFODNN7EXAMPLE".to_owned(),
         secret: "wJalrXUtnFEMI/secretword/bPxRfiCYEXAMPLE".to_owned(),
@@ -33,16 +33,16 @@ async fn no_word_of_anybody_is_logged() {
         "AWS_SECRET_ACCESS_KEY": key.secret,
         "AWS_SESSION_TOKEN": key.session_token,
         "LOG_LEVEL": "debug",
-        // One of the failures is that nothing comes any more.
+        // One of the faults is a response that stalls.
         "BEDROCK_TIMEOUT_MS": 2000,
         "BEDROCK_MAX_ATTEMPTS": 1,
     });
     let settings = Settings { keys: vec![key], ..Settings::default() };
-    let Fixture { worker, stub } = Fixture::with_stub(bindings, settings).await;
+    let Fixture { worker, stub } = Fixture::with_stub_settings(bindings, settings).await;
 
-    // A success first, then every failure of Bedrock's; they echo what they were sent.
+    // A success, and then every fault of Bedrock. Some of them echo the request.
     let prompts = std::iter::once("promptword こんにちは".to_owned()).chain(
-        // Without its wait, which would be the longest of all tests.
+        // `slow` waits too long for this test.
         FAULTS
             .iter()
             .filter(|fault| fault.name != "slow")
@@ -54,8 +54,8 @@ async fn no_word_of_anybody_is_logged() {
             json!({ "prompt": prompt, "system": "systemword", "stop_sequences": ["stopword"] });
         requests.push(worker.request(Method::POST, "/?queryword").json(&body));
     }
-    // Then everything that the Worker refuses itself.
-    let refused = [
+    // Every kind of request that the Worker itself rejects.
+    let rejected = [
         "promptword",
         r#"{"prompt": "promptword"#,
         r#"{"prompt": ["promptword"]}"#,
@@ -66,7 +66,7 @@ async fn no_word_of_anybody_is_logged() {
         r#"{"stop_sequences": "stopword"}"#,
         r#"{"max_tokens": "promptword"}"#,
     ];
-    requests.extend(refused.map(|body| worker.request(Method::POST, "/").body(body)));
+    requests.extend(rejected.map(|body| worker.request(Method::POST, "/").body(body)));
     requests
         .push(worker.request(Method::POST, "/").header("content-type", "headerword/headerword"));
     requests.push(worker.request(Method::POST, "/").header("content-encoding", "headerword"));
@@ -78,11 +78,11 @@ async fn no_word_of_anybody_is_logged() {
 
     let mut count = requests.len();
     for request in requests {
-        let answer = worker.send(request).await;
-        worker.log_line(answer.request_id()).await;
+        let response = worker.send(request).await;
+        worker.log_line(response.request_id()).await;
     }
-    // Then every stream, in both forms, and one that the client does not wait for.
-    let mut socket = worker.socket().await;
+    // Every fault of a stream, over SSE and WebSocket, and a stream that the client cancels.
+    let mut socket = worker.open_websocket().await;
     let slow = ["slow", "stream_stall"];
     let names = STREAM_FAULTS.iter().map(|fault| fault.name);
     let names = names.chain(FAULTS.iter().filter(|fault| fault.streams).map(|fault| fault.name));
@@ -97,38 +97,38 @@ async fn no_word_of_anybody_is_logged() {
             "stop_sequences": ["stopword"],
             "stream": true,
         });
-        let mut answer = worker.stream_of(&body).await;
-        answer.rest().await;
-        worker.log_line(answer.head.request_id()).await;
+        let mut response = worker.stream_with_body(&body).await;
+        response.remaining_events().await;
+        worker.log_line(response.head.request_id()).await;
         socket.send(TEXT, body.to_string().as_bytes()).await;
-        socket.story(&prompt).await;
+        socket.reply(&prompt).await;
         count += 2;
     }
-    let refused: [(u8, &[u8]); 3] = [
+    let rejected: [(u8, &[u8]); 3] = [
         (TEXT, b"promptword"),
         (BINARY, b"\xffpromptword"),
         (TEXT, br#"{"prompt": ["promptword"]}"#),
     ];
-    for (opcode, message) in refused {
+    for (opcode, message) in rejected {
         socket.send(opcode, message).await;
-        socket.story("refused").await;
+        socket.reply("refused").await;
         count += 1;
     }
-    let mut answer = worker.stream("fault:stream_stall promptword").await;
-    while answer.next().await.unwrap().name != "delta" {}
-    let id = answer.head.request_id().to_owned();
-    answer.connection.reset();
+    let mut response = worker.stream("fault:stream_stall promptword").await;
+    while response.next().await.unwrap().name != "delta" {}
+    let id = response.head.request_id().to_owned();
+    response.connection.reset();
     worker.log_line(&id).await;
     count += 1;
 
-    // The last of them came over the other connection.
+    // Log lines of the WebSocket have no known ID, so wait for the last line by its number.
     worker.nth_log_line(count as u64).await;
     assert_eq!(worker.log_lines().len(), count);
     let output = worker.output();
     for word in WORDS {
         assert!(!output.contains(word), "{word}:\n{output}");
     }
-    // Of the answers: what the stand-in says in every one.
+    // Parts of the texts that the stand-in generates.
     for word in [
         "You said",
         "characters)",

@@ -1,5 +1,5 @@
-//! The clients that people have: an EventSource and a WebSocket, in Node.js, and those who sign as
-//! AWS wants it: curl, aws4fetch, and the signer of the AWS SDK for JavaScript.
+//! Third-party clients: EventSource and WebSocket in Node.js, and clients that sign with SigV4:
+//! curl, aws4fetch, and the signer of the AWS SDK for JavaScript.
 
 use std::process::Stdio;
 
@@ -9,24 +9,24 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::client::PATIENCE;
-use crate::events::{Event, Story};
-use crate::fixture::Fixture;
-use crate::signer::{KEY_ID, SECRET};
+use crate::support::client::TIMEOUT;
+use crate::support::events::{Event, StreamedReply};
+use crate::support::fixture::Fixture;
+use crate::support::signer::{CLIENT_KEY_ID, CLIENT_SECRET};
 
 const PROMPTS: [&str; 3] =
     ["今日の東京は晴れ☀️、気分は😀です。", "👩‍👩‍👧‍👦と🇯🇵と𠮷野家、é と e\u{301}", "plain English"];
 
-/// What a script of tests/clients prints.
-async fn told(script: &str, arguments: &[&str]) -> Vec<Event> {
-    // The one of the lock file: the system's may be too old for them.
+/// Runs a script of tests/clients, and parses the events that it prints.
+async fn run_script(script: &str, arguments: &[&str]) -> Vec<Event> {
+    // The version in package-lock.json, because the system's may be too old.
     let node = Command::new(root().join("node_modules/.bin/node"))
         .arg(root().join("tests/clients").join(script))
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = timeout(PATIENCE, node).await.expect("the client ends").unwrap();
+    let output = timeout(TIMEOUT, node).await.expect("the client exits in time").unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     let Ok(Value::Array(events)) = serde_json::from_slice(&output.stdout) else {
         panic!("{script}: {}\n{errors}", String::from_utf8_lossy(&output.stdout));
@@ -38,65 +38,71 @@ async fn told(script: &str, arguments: &[&str]) -> Vec<Event> {
     events.into_iter().map(event).collect()
 }
 
-/// Every token of the answer without streaming, in order.
-async fn is_the_whole_answer(fixture: &Fixture, prompt: &str, story: &Story) {
-    assert_eq!(story.end.name, "done", "{story}");
-    let whole: Value = serde_json::from_str(&fixture.worker.prompt(prompt).await.body).unwrap();
-    let text = whole["generated_text"].as_str().unwrap();
-    assert!(text.contains(prompt), "{whole}");
-    assert_eq!(story.pieces, tokens(text), "{prompt}");
-    assert_eq!(story.end.data["generated_text"], text, "{story}");
-    assert_eq!(story.end.data["input_prompt"], whole["input_prompt"], "{story}");
+/// Asserts that a streamed reply has the same text as the response without streaming, in deltas of
+/// one token each.
+async fn assert_same_as_buffered(fixture: &Fixture, prompt: &str, reply: &StreamedReply) {
+    assert_eq!(reply.last.name, "done", "{reply}");
+    let buffered: Value = serde_json::from_str(&fixture.worker.prompt(prompt).await.body).unwrap();
+    let text = buffered["generated_text"].as_str().unwrap();
+    assert!(text.contains(prompt), "{buffered}");
+    assert_eq!(reply.deltas, tokens(text), "{prompt}");
+    assert_eq!(reply.last.data["generated_text"], text, "{reply}");
+    assert_eq!(reply.last.data["input_prompt"], buffered["input_prompt"], "{reply}");
 }
 
 #[tokio::test]
-async fn an_event_source() {
+async fn an_event_source_gets_every_event_and_error() {
     let fixture = Fixture::shared().await;
     let url = format!("http://{}/", fixture.worker.address);
     for prompt in PROMPTS {
-        // It asks with `Accept` for what the field would ask for.
+        // EventSource sends `Accept: text/event-stream`, so the body needs no `stream`.
         let body = json!({ "prompt": prompt }).to_string();
-        let events = told("eventsource.mjs", &[&url, &body]).await;
-        is_the_whole_answer(fixture, prompt, &Story::of(prompt, &events)).await;
+        let events = run_script("eventsource.mjs", &[&url, &body]).await;
+        assert_same_as_buffered(fixture, prompt, &StreamedReply::from_events(prompt, &events))
+            .await;
     }
     let body = json!({ "prompt": "fault:stream_exception" }).to_string();
-    let events = told("eventsource.mjs", &[&url, &body]).await;
-    let story = Story::of("an error", &events);
-    story.assert_error("an error", "throttled", "Error: Bedrock invocation failed", true);
-    assert_eq!(story.text(), "You");
-    // A status that is an error is one for it too.
+    let events = run_script("eventsource.mjs", &[&url, &body]).await;
+    let reply = StreamedReply::from_events("an error", &events);
+    reply.assert_error("an error", "throttled", "Error: Bedrock invocation failed", true);
+    assert_eq!(reply.text(), "You");
+    // An error status makes EventSource fail.
     let body = json!({ "prompt": "fault:stream_exception:0" }).to_string();
-    let events = told("eventsource.mjs", &[&url, &body]).await;
+    let events = run_script("eventsource.mjs", &[&url, &body]).await;
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0].name, "failed", "{events:?}");
     assert!(events[0].data.as_str().unwrap_or_default().contains("500"), "{events:?}");
 }
 
 #[tokio::test]
-async fn a_web_socket() {
+async fn nodes_websocket_gets_every_reply_in_order() {
     let fixture = Fixture::shared().await;
     let url = format!("ws://{}/ws", fixture.worker.address);
     let mut arguments = vec![url.as_str(), "fault:stream_exception"];
     arguments.extend(PROMPTS);
-    let events = told("websocket.mjs", &arguments).await;
-    let mut answers: Vec<&[Event]> = events.split_inclusive(Event::is_last).collect();
-    assert_eq!(answers.len(), 1 + PROMPTS.len(), "{events:?}");
-    let failed = Story::of("an error", answers.remove(0));
+    let events = run_script("websocket.mjs", &arguments).await;
+    let mut responses: Vec<&[Event]> = events.split_inclusive(Event::is_last).collect();
+    assert_eq!(responses.len(), 1 + PROMPTS.len(), "{events:?}");
+    let failed = StreamedReply::from_events("an error", responses.remove(0));
     failed.assert_error("an error", "throttled", "Error: Bedrock invocation failed", true);
-    for (prompt, answer) in PROMPTS.iter().zip(answers) {
-        is_the_whole_answer(fixture, prompt, &Story::of(prompt, answer)).await;
+    for (prompt, response) in PROMPTS.iter().zip(responses) {
+        assert_same_as_buffered(fixture, prompt, &StreamedReply::from_events(prompt, response))
+            .await;
     }
 }
 
-/// A Worker that takes signatures only.
-async fn signed_only() -> Fixture {
-    Fixture::with(json!({ "AUTH": null, "CLIENT_KEYS": format!("{KEY_ID}:{SECRET}") })).await
+/// Starts a Worker that accepts signatures only.
+async fn fixture_with_client_key() -> Fixture {
+    Fixture::with_bindings(
+        json!({ "AUTH": null, "CLIENT_KEYS": format!("{CLIENT_KEY_ID}:{CLIENT_SECRET}") }),
+    )
+    .await
 }
 
-/// The status and the body.
-async fn ran(mut command: Command) -> (u16, String) {
+/// Runs a client, and parses its output: the body, and the status on the last line.
+async fn status_and_body(mut command: Command) -> (u16, String) {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = timeout(PATIENCE, output).await.expect("the client ends").unwrap();
+    let output = timeout(TIMEOUT, output).await.expect("the client exits in time").unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     let (body, status) = text.trim_end().rsplit_once('\n').unwrap_or(("", &text));
@@ -104,8 +110,8 @@ async fn ran(mut command: Command) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn curl_that_signs() {
-    let fixture = signed_only().await;
+async fn requests_signed_by_curl_are_accepted_if_the_signature_is_valid() {
+    let fixture = fixture_with_client_key().await;
     let url = format!("http://{}/", fixture.worker.address);
     let curl = |user: &str, scope: &str, body: &str, more: &[&str]| {
         let mut curl = Command::new("curl");
@@ -114,9 +120,9 @@ async fn curl_that_signs() {
             .args(["--header", "content-type: application/json", "--data", body])
             .args(more)
             .arg(&url);
-        ran(curl)
+        status_and_body(curl)
     };
-    let user = format!("{KEY_ID}:{SECRET}");
+    let user = format!("{CLIENT_KEY_ID}:{CLIENT_SECRET}");
     let body = r#"{"prompt":"こんにちは"}"#;
     for service in ["bedrock", "execute-api", "lambda"] {
         let scope = format!("aws:amz:ap-northeast-1:{service}");
@@ -126,8 +132,8 @@ async fn curl_that_signs() {
     }
     let scope = "aws:amz:ap-northeast-1:bedrock";
     for (case, user, scope) in [
-        ("a wrong secret", format!("{KEY_ID}:{SECRET}x"), scope),
-        ("an unknown key", format!("EDGEUNKNOWN7EXAMPLES:{SECRET}"), scope),
+        ("a wrong secret", format!("{CLIENT_KEY_ID}:{CLIENT_SECRET}x"), scope),
+        ("an unknown key", format!("EDGEUNKNOWN7EXAMPLES:{CLIENT_SECRET}"), scope),
         ("another region", user.clone(), "aws:amz:us-east-1:bedrock"),
         ("another service", user.clone(), "aws:amz:ap-northeast-1:s3"),
     ] {
@@ -138,15 +144,15 @@ async fn curl_that_signs() {
 }
 
 #[tokio::test]
-async fn signers_of_javascript() {
-    let fixture = signed_only().await;
+async fn requests_signed_by_javascript_libraries_are_accepted_if_the_signature_is_valid() {
+    let fixture = fixture_with_client_key().await;
     let url = format!("http://{}/?x=1&y=a%20b", fixture.worker.address);
     for signer in ["aws4fetch", "smithy"] {
-        for (secret, expected) in [(SECRET, 200), ("wrong", 401)] {
+        for (secret, expected) in [(CLIENT_SECRET, 200), ("wrong", 401)] {
             let mut node = Command::new(root().join("node_modules/.bin/node"));
             node.arg(root().join("tests/clients/signers.mjs"));
-            node.args([signer, &url, KEY_ID, secret, r#"{"prompt":"こんにちは"}"#]);
-            let (status, body) = ran(node).await;
+            node.args([signer, &url, CLIENT_KEY_ID, secret, r#"{"prompt":"こんにちは"}"#]);
+            let (status, body) = status_and_body(node).await;
             assert_eq!(status, expected, "{signer}: {body}");
         }
     }

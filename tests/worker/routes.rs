@@ -1,12 +1,12 @@
-//! Paths and methods.
+//! Routing by path and method.
 
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::Answer;
-use crate::fixture::Fixture;
-use crate::refusals::assert_refused;
-use crate::workerd::Workerd;
+use crate::support::assertions::assert_rejected;
+use crate::support::client::Response;
+use crate::support::fixture::Fixture;
+use crate::support::workerd::Workerd;
 
 const NOT_FOUND: (u16, &str) = (404, "not_found");
 const METHOD_NOT_ALLOWED: (u16, &str) = (405, "method_not_allowed");
@@ -16,45 +16,39 @@ const HEALTH: &str = "GET, HEAD, OPTIONS";
 const USAGE: &str = "GET, HEAD, OPTIONS";
 const SOCKET: &str = "GET, OPTIONS";
 
-impl Workerd {
-    pub async fn health(&self) -> Answer {
-        self.send(self.request(Method::GET, "/healthz")).await
-    }
-}
-
-/// A request line as it is written here: reqwest would parse the URL, and write its own.
-async fn ask(worker: &Workerd, method: &str, target: &str) -> Answer {
+/// Sends a request line exactly as given. reqwest would normalize the URL.
+async fn send_raw(worker: &Workerd, method: &str, target: &str) -> Response {
     let mut connection = worker.connect().await;
     let head = format!("{method} {target} HTTP/1.1\r\nhost: worker\r\ncontent-length: 0\r\n\r\n");
     connection.write(head).await;
-    connection.answer().await
+    connection.response().await
 }
 
 #[tokio::test]
-async fn health() {
+async fn the_health_check_is_ok() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let targets = ["/healthz", "/healthz?", "/healthz?verbose=1", "http://another/healthz"];
     for path in targets {
-        let answer = ask(worker, "GET", path).await;
-        answer.assert_envelope(path, 200, "", "ok");
-        assert_eq!(answer.header_names(), ["content-type", "x-request-id"], "{path}: {answer}");
+        let response = send_raw(worker, "GET", path).await;
+        response.assert_envelope(path, 200, "", "ok");
+        assert_eq!(response.header_names(), ["content-type", "x-request-id"], "{path}: {response}");
     }
 }
 
 #[tokio::test]
-async fn a_query_is_ignored() {
+async fn the_query_is_ignored() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let targets = ["/?", "/?x=1", "/?prompt=other", "/?a=/healthz", "/?%", "/?/healthz?//"];
     for target in targets {
-        let answer = ask(worker, "POST", target).await;
-        assert_eq!(answer.status, 200, "{target}: {answer}");
+        let response = send_raw(worker, "POST", target).await;
+        assert_eq!(response.status, 200, "{target}: {response}");
         let default = r#"{"input_prompt":"Hello, how can I help you?","#;
-        assert!(answer.body.starts_with(default), "{target}: {answer}");
+        assert!(response.body.starts_with(default), "{target}: {response}");
     }
 }
 
 #[tokio::test]
-async fn other_paths() {
+async fn other_paths_are_not_found() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let long = format!("/{}", "a".repeat(8000));
     let targets = [
@@ -83,7 +77,7 @@ async fn other_paths() {
         "/日本語",
         "/%E6%97%A5",
         "/:@[]",
-        // workerd gives the path as it came: these are not made into another one.
+        // workerd does not normalize paths.
         "/.",
         "/../healthz",
         "/%2e%2e/healthz",
@@ -95,15 +89,15 @@ async fn other_paths() {
     for target in targets {
         for method in ["GET", "POST", "OPTIONS"] {
             let case = format!("{method} {target:.40}");
-            let answer = ask(worker, method, target).await;
+            let response = send_raw(worker, method, target).await;
             let message = "there is nothing at this path";
-            assert_refused(&case, worker, &answer, NOT_FOUND, message).await;
+            assert_rejected(&case, worker, &response, NOT_FOUND, message).await;
         }
     }
 }
 
 #[tokio::test]
-async fn other_methods() {
+async fn other_methods_are_not_allowed() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         ("/", vec!["GET", "PUT", "DELETE", "PATCH", "TRACE"], GENERATE),
@@ -114,16 +108,16 @@ async fn other_methods() {
     for (path, methods, allow) in cases {
         for method in methods {
             let case = format!("{method} {path}");
-            let answer = ask(worker, method, path).await;
+            let response = send_raw(worker, method, path).await;
             let message = format!("the method must be one of {allow}");
-            assert_refused(&case, worker, &answer, METHOD_NOT_ALLOWED, &message).await;
-            assert_eq!(answer.header("allow"), Some(allow), "{case}: {answer}");
+            assert_rejected(&case, worker, &response, METHOD_NOT_ALLOWED, &message).await;
+            assert_eq!(response.header("allow"), Some(allow), "{case}: {response}");
         }
     }
 }
 
 #[tokio::test]
-async fn methods_without_a_body_in_the_answer() {
+async fn responses_to_options_and_head_have_no_body() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         (Method::OPTIONS, "/", 204, Some(GENERATE), None),
@@ -138,19 +132,19 @@ async fn methods_without_a_body_in_the_answer() {
     ];
     for (method, path, status, allow, code) in cases {
         let case = format!("{method} {path}");
-        let answer = worker.send(worker.request(method, path)).await;
-        assert_eq!(answer.status, status, "{case}: {answer}");
-        assert_eq!(answer.body, "", "{case}: {answer}");
-        assert_eq!(answer.header("allow"), allow, "{case}: {answer}");
-        assert_eq!(answer.header("x-error-code"), code, "{case}: {answer}");
-        let line = worker.log_line(answer.request_id()).await;
+        let response = worker.send(worker.request(method, path)).await;
+        assert_eq!(response.status, status, "{case}: {response}");
+        assert_eq!(response.body, "", "{case}: {response}");
+        assert_eq!(response.header("allow"), allow, "{case}: {response}");
+        assert_eq!(response.header("x-error-code"), code, "{case}: {response}");
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["status"], status, "{case}: {line}");
         assert_eq!(line["outcome"], code.unwrap_or("ok"), "{case}: {line}");
     }
 }
 
 #[tokio::test]
-async fn a_socket_wants_an_upgrade() {
+async fn the_websocket_path_requires_an_upgrade() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let message = "this path takes WebSockets only";
     for upgrade in [None, Some("h2c"), Some("")] {
@@ -158,22 +152,22 @@ async fn a_socket_wants_an_upgrade() {
         if let Some(upgrade) = upgrade {
             request = request.header("upgrade", upgrade);
         }
-        let answer = worker.send(request).await;
+        let response = worker.send(request).await;
         let case = format!("upgrade: {upgrade:?}");
-        // Without `upgrade: websocket`, because workerd takes out every header of a connection.
-        assert_refused(&case, worker, &answer, (426, "upgrade_required"), message).await;
+        // Without `upgrade: websocket`: workerd removes hop-by-hop headers from the response.
+        assert_rejected(&case, worker, &response, (426, "upgrade_required"), message).await;
     }
-    // An upgrade of another path is none.
-    let answer =
+    // The header has no effect on other paths.
+    let response =
         worker.send(worker.request(Method::GET, "/healthz").header("upgrade", "websocket")).await;
-    answer.assert_envelope("health", 200, "", "ok");
+    response.assert_envelope("health", 200, "", "ok");
 }
 
 #[tokio::test]
-async fn one_connection_serves_many_requests() {
+async fn a_connection_serves_pipelined_requests_in_order() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let mut connection = worker.connect().await;
-    // Sent at once, and answered in order: a refused body must not be taken for a request.
+    // Pipelined. The body of a rejected request must not be parsed as the next request.
     let body = "GET /healthz HTTP/1.1\r\n\r\n";
     connection
         .write(format!(
@@ -185,27 +179,27 @@ async fn one_connection_serves_many_requests() {
         ))
         .await;
     for status in [200, 415, 200, 404] {
-        let answer = connection.answer().await;
-        assert_eq!(answer.status, status, "{answer}");
+        let response = connection.response().await;
+        assert_eq!(response.status, status, "{response}");
     }
 }
 
 #[tokio::test]
-async fn under_a_base_path() {
-    let fixture = Fixture::with(json!({ "BASE_PATH": "/ai" })).await;
+async fn all_routes_are_under_the_base_path() {
+    let fixture = Fixture::with_bindings(json!({ "BASE_PATH": "/ai" })).await;
     let worker = &fixture.worker;
     for (target, status) in
         [("/ai", 200), ("/ai/", 200), ("/ai?x=/", 200), ("/", 404), ("/aims", 404)]
     {
-        let answer = ask(worker, "POST", target).await;
-        assert_eq!(answer.status, status, "{target}: {answer}");
+        let response = send_raw(worker, "POST", target).await;
+        assert_eq!(response.status, status, "{target}: {response}");
     }
     for (target, status) in [("/ai/healthz", 200), ("/healthz", 404), ("/ai/ws", 426), ("/ws", 404)]
     {
-        let answer = ask(worker, "GET", target).await;
-        assert_eq!(answer.status, status, "{target}: {answer}");
+        let response = send_raw(worker, "GET", target).await;
+        assert_eq!(response.status, status, "{target}: {response}");
     }
     let invocation = "/ai/2015-03-31/functions/f/invocations";
-    let answer = ask(worker, "POST", invocation).await;
-    assert_eq!(answer.header("x-amz-executed-version"), Some("$LATEST"), "{answer}");
+    let response = send_raw(worker, "POST", invocation).await;
+    assert_eq!(response.header("x-amz-executed-version"), Some("$LATEST"), "{response}");
 }

@@ -1,5 +1,5 @@
-//! Bedrock's streams fail in every way that the stand-in knows: before the first frame, which is
-//! an envelope as without streaming, and after it, which is the stream's last event.
+//! Every fault of a stream that the stand-in can simulate. Before the first frame it becomes an
+//! envelope, as without streaming; after it, the last event of the stream.
 
 use std::collections::BTreeSet;
 
@@ -8,31 +8,32 @@ use bedrock_stub::faults::{FAULTS, Fault, STREAM_FAULTS, UTF8_TEXT};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::fixture::Fixture;
+use crate::support::fixture::Fixture;
 
 const FAILED: &str = "Error: Bedrock invocation failed";
 const INVALID: &str = "Error: Invalid Bedrock response";
 
-/// What is to come of a stream.
+/// The expected outcome of a stream.
 enum Expected {
-    /// An error before its first event: `generated_text`, `x-error-code`, and the log's `error`.
+    /// An envelope: `generated_text`, `x-error-code`, and `error` in the log.
     Envelope(&'static str, &'static str, &'static str),
-    /// A text, and then an error: the text, `code`, `message`, `retryable`, and the log's `error`.
+    /// Some text and then an `error` event: the text, `code`, `message`, `retryable`, and `error`
+    /// in the log.
     Error(&'static str, &'static str, &'static str, bool, &'static str),
-    /// A whole answer that is this.
+    /// A complete reply with this text.
     Done(fn() -> String),
-    /// A whole answer that is the stand-in's usual one.
+    /// A complete reply with the stand-in's usual text.
     Usual,
 }
 
 use Expected::{Done, Envelope, Error, Usual};
 
-/// What stands after `fault:`. Those that take a number of good frames are there with one, with 0,
-/// and with so many that the answer is whole before.
-const ROWS: &[(&str, Expected)] = &[
+/// The fault, without `fault:`, and its outcome. Faults that take a number of valid frames to send
+/// first are tested with the default, with 0, and with more frames than the reply has.
+const CASES: &[(&str, Expected)] = &[
     ("pace:1", Usual),
     ("stream_long:40", Done(|| (0..40).map(word).collect())),
-    // A block of text that is empty, which is an answer, and not none.
+    // An empty block of text is a valid reply.
     ("stream_long:0", Done(String::new)),
     (
         "stream_exception",
@@ -158,7 +159,7 @@ const ROWS: &[(&str, Expected)] = &[
         "stream_end",
         Error("You", "truncated", INVALID, true, "the stream ended before the answer did"),
     ),
-    // All but `message_stop`, which makes the answer whole.
+    // Every frame but `message_stop`, without which the reply is incomplete.
     (
         "stream_end:30",
         Error(
@@ -184,39 +185,45 @@ const ROWS: &[(&str, Expected)] = &[
     ("stream_utf8", Done(|| UTF8_TEXT.to_owned())),
 ];
 
-/// The network's words are workerd's.
+/// workerd's message for a lost connection.
 const HUNG_UP: &str = "the answer broke off: Network connection lost.";
 
-/// It does not end: idle.rs has it.
+/// Faults that other tests cover: this stream does not end (keep_alive.rs, deadlines.rs).
 const ELSEWHERE: &[&str] = &["stream_stall"];
 
 #[test]
-fn every_fault_is_expected() {
-    let name = |words: &'static str| words.split(':').next().unwrap();
+fn every_stream_fault_of_the_stand_in_has_an_expectation() {
+    let name = |fault: &'static str| fault.split(':').next().unwrap();
     let expected: BTreeSet<&str> =
-        ROWS.iter().map(|(words, _)| name(words)).chain(ELSEWHERE.iter().copied()).collect();
+        CASES.iter().map(|(fault, _)| name(fault)).chain(ELSEWHERE.iter().copied()).collect();
     let faults: BTreeSet<&str> = STREAM_FAULTS.iter().map(|fault| fault.name).collect();
     assert_eq!(expected, faults);
 }
 
 #[tokio::test]
-async fn what_comes_of_a_stream() {
-    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
-    // At once, because some are repeated.
+async fn every_fault_of_a_stream_is_an_envelope_before_the_first_frame_and_an_error_event_after_it()
+{
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
+    // Concurrently, because retries wait.
     let check = async |(case, expected): &(&str, Expected)| {
         let prompt = format!("fault:{case}");
-        let mut answer = worker.stream(&prompt).await;
+        let mut response = worker.stream(&prompt).await;
         let line = async |id: &str, outcome: &str, error: &str| {
             let line = worker.log_line(id).await;
             assert_eq!(line["outcome"], outcome, "{case}: {line}");
-            let words = line["error"].as_str().unwrap_or_default();
-            assert!(words.contains(error), "{case}: {line}");
+            let logged = line["error"].as_str().unwrap_or_default();
+            assert!(logged.contains(error), "{case}: {line}");
             line
         };
-        if let Envelope(words, code, error) = expected {
-            answer.head.assert_envelope(case, 500, &prompt, words);
-            assert_eq!(answer.head.header("x-error-code"), Some(*code), "{case}: {}", answer.head);
-            let line = line(answer.head.request_id(), code, error).await;
+        if let Envelope(message, code, error) = expected {
+            response.head.assert_envelope(case, 500, &prompt, message);
+            assert_eq!(
+                response.head.header("x-error-code"),
+                Some(*code),
+                "{case}: {}",
+                response.head
+            );
+            let line = line(response.head.request_id(), code, error).await;
             assert_eq!((&line["status"], &line["level"]), (&json!(500), &json!("error")), "{case}");
             let retries = match *code {
                 "throttled" | "unavailable" => 2,
@@ -226,8 +233,8 @@ async fn what_comes_of_a_stream() {
             assert_eq!(line["retries"], retries, "{case}: {line}");
             return;
         }
-        let story = answer.story(case).await;
-        assert_eq!(story.request_id(), answer.head.request_id(), "{case}: {story}");
+        let reply = response.reply(case).await;
+        assert_eq!(reply.request_id(), response.head.request_id(), "{case}: {reply}");
         let text = match expected {
             Done(text) => text(),
             Error(text, ..) => (*text).to_owned(),
@@ -238,70 +245,78 @@ async fn what_comes_of_a_stream() {
                 )
             }
         };
-        assert_eq!(story.text(), text, "{case}");
+        assert_eq!(reply.text(), text, "{case}");
         if let Error(_, code, message, retryable, error) = expected {
-            story.assert_error(case, code, message, *retryable);
-            let line = line(story.request_id(), code, error).await;
-            // The status is what the client got, the level what it came to.
+            reply.assert_error(case, code, message, *retryable);
+            let line = line(reply.request_id(), code, error).await;
+            // The status is the one that the client got. The level reflects the later failure.
             assert_eq!((&line["status"], &line["level"]), (&json!(200), &json!("error")), "{case}");
         } else {
-            assert_eq!(story.end.name, "done", "{case}: {story}");
-            assert_eq!(story.end.data["input_prompt"], prompt, "{case}: {story}");
-            assert_eq!(story.end.data["stop_reason"], "end_turn", "{case}: {story}");
-            let line = line(story.request_id(), "ok", "").await;
-            let usage = &story.end.data["usage"];
+            assert_eq!(reply.last.name, "done", "{case}: {reply}");
+            assert_eq!(reply.last.data["input_prompt"], prompt, "{case}: {reply}");
+            assert_eq!(reply.last.data["stop_reason"], "end_turn", "{case}: {reply}");
+            let line = line(reply.request_id(), "ok", "").await;
+            let usage = &reply.last.data["usage"];
             for name in ["input_tokens", "output_tokens"] {
-                assert!(usage[name].is_u64(), "{case}: {story}");
+                assert!(usage[name].is_u64(), "{case}: {reply}");
                 assert_eq!(line[name], usage[name], "{case}: {line}");
             }
             assert_eq!(line["level"], "info", "{case}: {line}");
         }
     };
-    join_all(ROWS.iter().map(check)).await;
-    // In the same isolate.
-    let answer = worker.prompt("after all that came of streams").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    join_all(CASES.iter().map(check)).await;
+    // The same isolate still serves requests.
+    let response = worker.prompt("after all that came of streams").await;
+    assert_eq!(response.status, 200, "{response}");
 }
 
-/// Where Bedrock answers with an error instead of a stream, streaming changes nothing. Where it
-/// answers well, the stream is the same answer.
+/// If Bedrock responds with an error, the response is the same with and without streaming. If it
+/// responds with a reply, the streamed text is the same as the text without streaming.
 #[tokio::test]
-async fn before_the_first_frame_it_is_as_without_streaming() {
-    // That there is no text is known at the end only, when the first event is long sent.
+async fn faults_before_the_first_frame_have_the_same_outcome_with_and_without_streaming() {
+    // Whether a reply has text is known only at its end, long after the first event.
     const WITHOUT_TEXT: [&str; 2] = ["no_text", "tool_only"];
 
-    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
-    // At once, because some are repeated.
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
+    // Concurrently, because retries wait.
     let check = async |fault: &Fault| {
         let case = fault.name;
         let prompt =
             if case == "slow" { "fault:slow:50".to_owned() } else { format!("fault:{case}") };
-        let whole = worker.prompt(&prompt).await;
-        let mut answer = worker.stream(&prompt).await;
-        if whole.status == 200 {
-            let body: Value = serde_json::from_str(&whole.body).unwrap();
-            let story = answer.story(case).await;
-            assert_eq!(story.end.data["input_prompt"], body["input_prompt"], "{case}: {story}");
-            assert_eq!(story.text(), body["generated_text"].as_str().unwrap(), "{case}: {story}");
-            let stop_reason = json!(whole.header("x-stop-reason"));
-            assert_eq!(story.end.data["stop_reason"], stop_reason, "{case}: {story}");
-            assert_eq!(answer.head.header("x-injected"), None, "{case}: {}", answer.head);
+        let buffered = worker.prompt(&prompt).await;
+        let mut response = worker.stream(&prompt).await;
+        if buffered.status == 200 {
+            let body: Value = serde_json::from_str(&buffered.body).unwrap();
+            let reply = response.reply(case).await;
+            assert_eq!(reply.last.data["input_prompt"], body["input_prompt"], "{case}: {reply}");
+            assert_eq!(reply.text(), body["generated_text"].as_str().unwrap(), "{case}: {reply}");
+            let stop_reason = json!(buffered.header("x-stop-reason"));
+            assert_eq!(reply.last.data["stop_reason"], stop_reason, "{case}: {reply}");
+            assert_eq!(response.head.header("x-injected"), None, "{case}: {}", response.head);
         } else if WITHOUT_TEXT.contains(&case) {
-            let story = answer.story(case).await;
-            assert_eq!(story.text(), "", "{case}: {story}");
-            story.assert_error(case, "invalid_response", INVALID, false);
-            assert_eq!(whole.header("x-error-code"), Some("invalid_response"), "{case}: {whole}");
+            let reply = response.reply(case).await;
+            assert_eq!(reply.text(), "", "{case}: {reply}");
+            reply.assert_error(case, "invalid_response", INVALID, false);
+            assert_eq!(
+                buffered.header("x-error-code"),
+                Some("invalid_response"),
+                "{case}: {buffered}"
+            );
         } else {
-            let head = &answer.head;
-            assert_eq!((head.status, &head.body), (whole.status, &whole.body), "{case}: {head}");
-            assert_eq!(head.header_names(), whole.header_names(), "{case}: {head}");
+            let head = &response.head;
+            assert_eq!(
+                (head.status, &head.body),
+                (buffered.status, &buffered.body),
+                "{case}: {head}"
+            );
+            assert_eq!(head.header_names(), buffered.header_names(), "{case}: {head}");
             for name in ["content-type", "retry-after", "x-error-code"] {
-                assert_eq!(head.header(name), whole.header(name), "{case}: {head}");
+                assert_eq!(head.header(name), buffered.header(name), "{case}: {head}");
             }
             let line = worker.log_line(head.request_id()).await;
-            let of_whole = worker.log_line(whole.request_id()).await;
+            let buffered_line = worker.log_line(buffered.request_id()).await;
             for name in ["level", "outcome", "status", "upstream_status", "retries"] {
-                assert_eq!(line[name], of_whole[name], "{case}: {line}");
+                assert_eq!(line[name], buffered_line[name], "{case}: {line}");
             }
         }
     };
@@ -309,7 +324,7 @@ async fn before_the_first_frame_it_is_as_without_streaming() {
 }
 
 #[tokio::test]
-async fn what_the_caller_does_wrong_is_the_same_envelope() {
+async fn an_invalid_streaming_request_gets_an_envelope() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         ("a blank prompt", json!({ "prompt": " ", "stream": true }), 400, "invalid_request"),
@@ -323,9 +338,9 @@ async fn what_the_caller_does_wrong_is_the_same_envelope() {
         ),
     ];
     for (case, body, status, code) in cases {
-        let answer = worker.stream_of(&body).await.head;
-        assert_eq!(answer.status, status, "{case}: {answer}");
-        assert_eq!(answer.header("x-error-code"), Some(code), "{case}: {answer}");
-        assert!(answer.body.starts_with(r#"{"input_prompt":"","#), "{case}: {answer}");
+        let response = worker.stream_with_body(&body).await.head;
+        assert_eq!(response.status, status, "{case}: {response}");
+        assert_eq!(response.header("x-error-code"), Some(code), "{case}: {response}");
+        assert!(response.body.starts_with(r#"{"input_prompt":"","#), "{case}: {response}");
     }
 }

@@ -1,4 +1,4 @@
-//! An answer in Server-Sent Events: who gets one, what is in it, and when it comes.
+//! Replies as Server-Sent Events: which requests get them, their content, and their timing.
 
 use std::time::Duration;
 
@@ -7,21 +7,41 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::fixture::{Fixture, payload};
-use crate::sse::Sse;
+use crate::support::fixture::{Fixture, json_body};
+use crate::support::sse::SseResponse;
 
 const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";
 
 #[tokio::test]
-async fn who_asks_for_events_gets_them() {
+async fn a_request_gets_events_if_its_stream_field_or_accept_header_asks_for_them() {
     let fixture = Fixture::shared().await;
     let cases = [
         ("stream", r#""stream": true"#, None, EVENT_STREAM),
-        ("stream, and another type", r#""stream": true"#, Some("application/json"), EVENT_STREAM),
-        ("the type of an EventSource", r#""a": 1"#, Some("text/event-stream"), EVENT_STREAM),
-        ("among others", r#""a": 1"#, Some("text/html, Text/Event-Stream;q=0.5"), EVENT_STREAM),
-        ("the type beats the field", r#""stream": false"#, Some("text/event-stream"), EVENT_STREAM),
+        (
+            "stream, and another accepted type",
+            r#""stream": true"#,
+            Some("application/json"),
+            EVENT_STREAM,
+        ),
+        (
+            "the accepted type of an EventSource",
+            r#""a": 1"#,
+            Some("text/event-stream"),
+            EVENT_STREAM,
+        ),
+        (
+            "among other types",
+            r#""a": 1"#,
+            Some("text/html, Text/Event-Stream;q=0.5"),
+            EVENT_STREAM,
+        ),
+        (
+            "the accepted type beats the field",
+            r#""stream": false"#,
+            Some("text/event-stream"),
+            EVENT_STREAM,
+        ),
         ("neither", r#""stream": false"#, None, JSON),
         ("any type", r#""a": 1"#, Some("*/*"), JSON),
         ("any text", r#""a": 1"#, Some("text/*, application/json"), JSON),
@@ -33,23 +53,23 @@ async fn who_asks_for_events_gets_them() {
             request = request.header("accept", accept);
         }
         let body = format!(r#"{{"prompt": {}, {field}}}"#, Value::from(prompt.as_str()));
-        let answer = fixture.worker.send(request.body(body)).await;
-        assert_eq!(answer.status, 200, "{case}: {answer}");
-        assert_eq!(answer.header("content-type"), Some(content_type), "{case}: {answer}");
+        let response = fixture.worker.send(request.body(body)).await;
+        assert_eq!(response.status, 200, "{case}: {response}");
+        assert_eq!(response.header("content-type"), Some(content_type), "{case}: {response}");
         let operation =
             if content_type == JSON { "/invoke" } else { "/invoke-with-response-stream" };
-        let received = fixture.received(&prompt);
+        let received = fixture.bedrock_request(&prompt);
         assert!(received.target.ends_with(operation), "{case}: {}", received.target);
-        // Bedrock is told by the path: its body has no such field.
-        assert_eq!(payload(&received).get("stream"), None, "{case}");
+        // The path says that the reply is streamed: Bedrock's body has no such field.
+        assert_eq!(json_body(&received).get("stream"), None, "{case}");
     }
 }
 
 #[tokio::test]
-async fn the_head_and_the_events_tell_of_the_call() {
+async fn head_events_and_log_line_describe_the_call() {
     let Fixture { worker, .. } = Fixture::shared().await;
-    let mut answer = worker.stream("head of a stream").await;
-    let head = &answer.head;
+    let mut response = worker.stream("head of a stream").await;
+    let head = &response.head;
     assert_eq!(head.status, 200, "{head}");
     let names: Vec<&str> = head.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
@@ -74,12 +94,12 @@ async fn the_head_and_the_events_tell_of_the_call() {
     let (request_id, upstream_id) =
         (head.request_id().to_owned(), head.header("x-amzn-requestid").map(str::to_owned));
 
-    let story = answer.story("head").await;
+    let reply = response.reply("head").await;
     let expected = json!({
         "request_id": request_id,
         "model": "apac.anthropic.claude-sonnet-4-20250514-v1:0",
     });
-    assert_eq!(story.start, expected);
+    assert_eq!(reply.start, expected);
     let expected = json!({
         "input_prompt": "head of a stream",
         "generated_text":
@@ -87,7 +107,7 @@ async fn the_head_and_the_events_tell_of_the_call() {
         "stop_reason": "end_turn",
         "usage": { "input_tokens": 4, "output_tokens": 22 },
     });
-    assert_eq!(story.end.data, expected);
+    assert_eq!(reply.last.data, expected);
 
     let line = worker.log_line(&request_id).await;
     assert!(line["upstream_ms"].as_u64() <= line["total_ms"].as_u64(), "{line}");
@@ -111,50 +131,58 @@ async fn the_head_and_the_events_tell_of_the_call() {
 }
 
 #[tokio::test]
-async fn the_pieces_are_the_tokens_of_the_whole_answer() {
+async fn the_deltas_are_the_tokens_of_the_text_without_streaming() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         ("English", json!({ "prompt": "piece by piece" }), "end_turn"),
         ("Japanese and emoji", json!({ "prompt": "東京は😀、👩‍👩‍👧‍👦と🇯🇵、𠮷野家" }), "end_turn"),
-        ("what JSON escapes", json!({ "prompt": "a \"b\" \\ \u{1}\u{0}\n\u{2028}" }), "end_turn"),
-        ("what ends an event", json!({ "prompt": "data: x\r\n\r\nevent: done\n\n:" }), "end_turn"),
-        ("no more tokens", json!({ "prompt": "日本", "max_tokens": 3 }), "max_tokens"),
-        ("a stop", json!({ "prompt": "日本", "stop_sequences": ["と受け"] }), "stop_sequence"),
+        (
+            "characters that JSON escapes",
+            json!({ "prompt": "a \"b\" \\ \u{1}\u{0}\n\u{2028}" }),
+            "end_turn",
+        ),
+        ("the syntax of SSE", json!({ "prompt": "data: x\r\n\r\nevent: done\n\n:" }), "end_turn"),
+        ("max_tokens", json!({ "prompt": "日本", "max_tokens": 3 }), "max_tokens"),
+        (
+            "a stop sequence",
+            json!({ "prompt": "日本", "stop_sequences": ["と受け"] }),
+            "stop_sequence",
+        ),
         ("a system prompt", json!({ "prompt": "短く", "system": "簡潔に" }), "end_turn"),
     ];
     for (case, mut body, stop_reason) in cases {
-        let whole = worker.post(body.clone()).await;
-        let whole: Value = serde_json::from_str(&whole.body).unwrap();
+        let buffered = worker.post(body.clone()).await;
+        let buffered: Value = serde_json::from_str(&buffered.body).unwrap();
         body["stream"] = json!(true);
-        let story = worker.stream_of(&body).await.story(case).await;
-        assert_eq!(story.end.data["input_prompt"], whole["input_prompt"], "{case}");
-        assert_eq!(story.end.data["generated_text"], whole["generated_text"], "{case}");
-        assert_eq!(story.end.data["stop_reason"], stop_reason, "{case}");
-        assert_eq!(story.pieces, tokens(whole["generated_text"].as_str().unwrap()), "{case}");
+        let reply = worker.stream_with_body(&body).await.reply(case).await;
+        assert_eq!(reply.last.data["input_prompt"], buffered["input_prompt"], "{case}");
+        assert_eq!(reply.last.data["generated_text"], buffered["generated_text"], "{case}");
+        assert_eq!(reply.last.data["stop_reason"], stop_reason, "{case}");
+        assert_eq!(reply.deltas, tokens(buffered["generated_text"].as_str().unwrap()), "{case}");
     }
 }
 
 #[tokio::test]
-async fn nothing_is_sent_before_the_first_frame() {
-    // Its own, because the frames of all streams are counted together.
-    let Fixture { worker, stub } = Fixture::with(json!({})).await;
+async fn the_head_is_sent_with_the_first_frame_and_not_with_the_last() {
+    // A fixture of its own, because the stand-in counts the frames of all streams together.
+    let Fixture { worker, stub } = Fixture::with_bindings(json!({})).await;
     const PACE: u64 = 300;
-    let asked = Instant::now();
-    let answer = worker.stream(&format!("fault:pace:{PACE}")).await;
-    assert_eq!(answer.head.status, 200, "{}", answer.head);
-    assert!(asked.elapsed() >= Duration::from_millis(PACE), "{:?}", asked.elapsed());
-    // Neither is anything held back until the last.
+    let started = Instant::now();
+    let response = worker.stream(&format!("fault:pace:{PACE}")).await;
+    assert_eq!(response.head.status, 200, "{}", response.head);
+    assert!(started.elapsed() >= Duration::from_millis(PACE), "{:?}", started.elapsed());
+    // The head does not wait for the last frame either.
     let sent = stub.streams().frames_sent;
     assert!((1..10).contains(&sent), "{sent} frames when the head arrived");
 }
 
 #[tokio::test]
-async fn each_event_leaves_when_its_frame_arrives() {
-    let fixture = Fixture::with(json!({})).await;
+async fn each_event_is_sent_when_its_frame_arrives() {
+    let fixture = Fixture::with_bindings(json!({})).await;
     const PACE: Duration = Duration::from_millis(50);
-    let mut answer = fixture.worker.stream("fault:pace:50").await;
+    let mut response = fixture.worker.stream("fault:pace:50").await;
     let mut deltas = Vec::new();
-    while let Some(event) = answer.next().await {
+    while let Some(event) = response.next().await {
         if event.name == "delta" {
             deltas.push((Instant::now(), fixture.stub.streams().frames_sent));
         }
@@ -163,22 +191,22 @@ async fn each_event_leaves_when_its_frame_arrives() {
     let ((first, at_first), (last, at_last)) = (deltas[0], deltas[deltas.len() - 1]);
     let gaps = u32::try_from(deltas.len() - 1).unwrap();
     assert!(gaps > 15, "{gaps}");
-    // Half of what it is, because a machine may be busy.
+    // Half of the real pace, because the machine may be busy.
     assert!(last - first > PACE * gaps / 2, "{:?}", last - first);
     assert!(at_first < all / 2 && at_first < at_last, "{at_first}, {at_last} of {all} frames");
 }
 
 #[tokio::test]
-async fn what_comes_close_together_is_sent_together_but_not_the_first_text() {
+async fn deltas_that_arrive_close_together_share_a_chunk_except_the_first() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let mut seen = Vec::new();
-    // More than once, because a machine may be busy.
+    // Several attempts, because the machine may be busy.
     for _ in 0..20 {
-        let mut answer = worker.stream("fault:pace:1").await;
+        let mut response = worker.stream("fault:pace:1").await;
         let mut chunks = Vec::new();
-        while let Some(event) = answer.next().await {
+        while let Some(event) = response.next().await {
             if event.name == "delta" {
-                chunks.push(answer.chunks);
+                chunks.push(response.chunks);
             }
         }
         let with_the_first = chunks.iter().filter(|&&chunk| chunk == chunks[0]).count();
@@ -189,7 +217,7 @@ async fn what_comes_close_together_is_sent_together_but_not_the_first_text() {
         }
         seen.push((with_the_first, chunks.len(), deltas));
     }
-    panic!("deltas that came with the first, chunks of deltas, deltas: {seen:?}");
+    panic!("(deltas in the first chunk, chunks with deltas, deltas) of each attempt: {seen:?}");
 }
 
 #[tokio::test]
@@ -199,12 +227,12 @@ async fn a_connection_serves_one_stream_after_another() {
     for number in 0..3 {
         let prompt = format!("stream {number} of a connection");
         connection.post(&json!({ "prompt": prompt, "stream": true })).await;
-        let mut answer = Sse::of(connection).await;
-        let story = answer.story(&prompt).await;
-        assert!(story.text().contains(&prompt), "{story}");
-        connection = answer.connection;
+        let mut response = SseResponse::from_connection(connection).await;
+        let reply = response.reply(&prompt).await;
+        assert!(reply.text().contains(&prompt), "{reply}");
+        connection = response.connection;
     }
     connection.post(&json!({ "prompt": "and no stream" })).await;
-    let answer = connection.answer().await;
-    assert!(answer.body.contains("and no stream"), "{answer}");
+    let response = connection.response().await;
+    assert!(response.body.contains("and no stream"), "{response}");
 }

@@ -1,4 +1,5 @@
-//! See the manifest.
+//! A Worker without bedrock-edge. tests/examples/embedded.rs compares its exports with those of a
+//! Worker that embeds bedrock-edge.
 
 use worker::{Context, Env, Request, Response, Result, event};
 

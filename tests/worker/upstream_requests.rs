@@ -1,31 +1,22 @@
-//! What arrives at Bedrock, byte for byte where a signature depends on it.
+//! The requests that reach Bedrock.
 
-use bedrock_stub::Received;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::fixture::{ACCESS_KEY_ID, Fixture, payload};
+use crate::support::fixture::{ACCESS_KEY_ID, Fixture, header_names, json_body};
 
-/// What a signed call has. workerd adds `content-length` and `host` to what it is given, and
-/// nothing else.
+/// The headers of a signed request. workerd adds `content-length` and `host`, and no others.
 const SIGNED: [&str; 6] =
     ["accept", "authorization", "content-length", "content-type", "host", "x-amz-date"];
 
-/// In the order of the alphabet.
-pub fn header_names(request: &Received) -> Vec<&str> {
-    let mut names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    names
-}
-
 #[tokio::test]
-async fn a_call_is_exactly_this() {
+async fn the_request_to_bedrock_has_exactly_these_headers_and_this_body() {
     let fixture = Fixture::shared().await;
     let prompt = "exactly this: 日本語";
-    let answer = fixture.worker.prompt(prompt).await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let response = fixture.worker.prompt(prompt).await;
+    assert_eq!(response.status, 200, "{response}");
 
-    let received = fixture.received(prompt);
+    let received = fixture.bedrock_request(prompt);
     assert_eq!(received.method, "POST");
     let target = "/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke";
     assert_eq!(received.target, target);
@@ -42,7 +33,7 @@ async fn a_call_is_exactly_this() {
     assert_eq!(header("content-type"), "application/json");
     assert_eq!(header("content-length"), body.len().to_string());
     assert_eq!(format!("http://{}", header("host")), fixture.stub.url());
-    // That the time is right, and the signature, the stand-in has checked.
+    // The stand-in has checked the time and the signature.
     let (credential, _signature) = header("authorization").split_once(" Signature=").unwrap();
     let day = header("x-amz-date").split('T').next().unwrap();
     assert_eq!(
@@ -55,7 +46,7 @@ async fn a_call_is_exactly_this() {
 }
 
 #[tokio::test]
-async fn nothing_of_the_clients_headers_is_passed_on() {
+async fn no_header_and_no_query_of_the_client_is_passed_on() {
     let fixture = Fixture::shared().await;
     let prompt = "with all the headers";
     let request = fixture
@@ -80,11 +71,11 @@ async fn nothing_of_the_clients_headers_is_passed_on() {
         .header("x-forwarded-for", "203.0.113.1")
         .header("x-request-id", "of-the-client")
         .body(json!({ "prompt": prompt }).to_string());
-    let answer = fixture.worker.send(request).await;
-    assert_eq!(answer.status, 200, "{answer}");
-    assert_ne!(answer.request_id(), "of-the-client");
+    let response = fixture.worker.send(request).await;
+    assert_eq!(response.status, 200, "{response}");
+    assert_ne!(response.request_id(), "of-the-client");
 
-    let received = fixture.received(prompt);
+    let received = fixture.bedrock_request(prompt);
     assert_eq!(header_names(&received), SIGNED);
     assert!(!received.target.contains('?'), "{}", received.target);
     let values = received.headers.iter().map(|(_, value)| value.as_str());
@@ -93,28 +84,28 @@ async fn nothing_of_the_clients_headers_is_passed_on() {
 }
 
 #[tokio::test]
-async fn the_settings_reach_bedrock() {
-    // A number without quotes in wrangler.toml is a number in the Worker too.
+async fn variables_set_the_defaults_of_the_request() {
+    // A number without quotes in wrangler.toml is a number in the Worker's bindings too.
     let numbers = json!({ "MAX_TOKENS": 50, "TEMPERATURE": 0.5, "MAX_BODY_BYTES": 2000 });
     let cases = [
         ("numbers", numbers, json!({ "max_tokens": 50, "temperature": 0.5 })),
         (
-            "texts",
+            "strings",
             json!({ "MAX_TOKENS": "50", "TEMPERATURE": "0" }),
             json!({ "max_tokens": 50, "temperature": 0.0 }),
         ),
         ("no temperature", json!({ "TEMPERATURE": "" }), json!({ "max_tokens": 100 })),
         (
-            "a line end, as `echo 50 | wrangler secret put` leaves it",
+            "a trailing line feed, as `echo 50 | wrangler secret put` leaves it",
             json!({ "MAX_TOKENS": "50\n", "BEDROCK_REGION": "\n" }),
             json!({ "max_tokens": 50, "temperature": 0.7 }),
         ),
     ];
     for (case, bindings, expected) in cases {
-        let fixture = Fixture::with(bindings).await;
-        let answer = fixture.worker.prompt("set so").await;
-        assert_eq!(answer.status, 200, "{case}: {answer}");
-        let mut sent = payload(&fixture.received("set so"));
+        let fixture = Fixture::with_bindings(bindings).await;
+        let response = fixture.worker.prompt("set so").await;
+        assert_eq!(response.status, 200, "{case}: {response}");
+        let mut sent = json_body(&fixture.bedrock_request("set so"));
         sent.as_object_mut()
             .unwrap()
             .retain(|name, _| !["anthropic_version", "messages"].contains(&name.as_str()));
@@ -123,7 +114,7 @@ async fn the_settings_reach_bedrock() {
 }
 
 #[tokio::test]
-async fn the_model_id_is_encoded_once() {
+async fn the_model_id_is_percent_encoded_once() {
     let cases = [
         (
             "an inference profile's ARN",
@@ -137,12 +128,12 @@ async fn the_model_id_is_encoded_once() {
         ),
     ];
     for (case, model_id, target) in cases {
-        let fixture = Fixture::with(json!({ "BEDROCK_MODEL_ID": model_id })).await;
-        let answer = fixture.worker.prompt("to which model?").await;
-        // 200, so the signature is over the same path.
-        assert_eq!(answer.status, 200, "{case}: {answer}");
-        assert_eq!(fixture.received("to which model?").target, target, "{case}");
-        let line = fixture.worker.log_line(answer.request_id()).await;
+        let fixture = Fixture::with_bindings(json!({ "BEDROCK_MODEL_ID": model_id })).await;
+        let response = fixture.worker.prompt("to which model?").await;
+        // The status is 200, so the signature covers the same path.
+        assert_eq!(response.status, 200, "{case}: {response}");
+        assert_eq!(fixture.bedrock_request("to which model?").target, target, "{case}");
+        let line = fixture.worker.log_line(response.request_id()).await;
         assert_eq!(line["model"], model_id, "{case}");
     }
 }

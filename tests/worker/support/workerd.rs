@@ -1,6 +1,4 @@
-//! workerd with the built Worker in it: a process, a port, and all that it prints.
-//!
-//! Out of scope: building the Worker.
+//! A workerd process that runs the built Worker, with its port and its output.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -15,10 +13,14 @@ use std::time::Duration;
 use bedrock_edge_tests::root;
 use serde_json::Value;
 
-/// Runs a command until standard input ends, which it does when the process of the tests does,
-/// however that ends. A value in a static is never dropped, and a killed process drops nothing.
+use super::client::TIMEOUT;
+
+/// A shell script that runs a command, and kills it when standard input ends.
 ///
-/// The command alone keeps standard output open, so that its end is the command's end.
+/// Standard input ends together with the test process, even if that is killed. `Drop` is not
+/// enough: Rust does not drop statics, and a killed process drops nothing.
+///
+/// Only the command keeps standard output open, so the end of the output is the end of the command.
 const UNTIL_INPUT_ENDS: &str = r#"
     "$@" </dev/null &
     echo "{\"pid\": $!}"
@@ -28,19 +30,16 @@ const UNTIL_INPUT_ENDS: &str = r#"
     wait
 "#;
 
-/// How long anything may take that normally takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A running Worker. Dropping it ends it.
+/// A running Worker. Dropping it kills the process.
 pub struct Workerd {
     pub address: SocketAddr,
-    /// Of the door to the ledgers, in `ledger_door.js`.
-    pub door: SocketAddr,
+    /// The address of `ledger_proxy.js`, which forwards messages to the ledgers.
+    pub ledger_address: SocketAddr,
     output: Arc<Output>,
-    /// Held open for `UNTIL_INPUT_ENDS`.
+    /// Kept open for `UNTIL_INPUT_ENDS`.
     input: Option<ChildStdin>,
     shell: Child,
-    _disk: Arc<Directory>,
+    _storage: Arc<TempDir>,
 }
 
 #[derive(Default)]
@@ -49,20 +48,20 @@ struct Output {
     ended: AtomicUsize,
 }
 
-/// Removed on drop.
-pub struct Directory(PathBuf);
+/// A temporary directory. Dropping it removes it.
+pub struct TempDir(PathBuf);
 
 impl Workerd {
-    /// Starts the Worker with these bindings, a JSON object: a string becomes a text, anything
-    /// else JSON, as `wrangler` does it with `[vars]`.
+    /// Starts the Worker with these bindings, a JSON object. As `wrangler` does with `[vars]`, it
+    /// passes strings as text and all other values as JSON.
     ///
-    /// `LEDGER` is the Durable Objects, with their storage in a directory, which can outlive the
-    /// process.
+    /// The binding `LEDGER` is the Durable Objects. Their storage is a directory that can outlive
+    /// the process.
     ///
-    /// Panics if there is nothing to start, or if it does not listen.
-    pub async fn start(disk: Arc<Directory>, bindings: &Value) -> Self {
+    /// Panics if the Worker is not built, or if it does not start listening.
+    pub async fn start(storage: Arc<TempDir>, bindings: &Value) -> Self {
         let (workerd, build) = prerequisites().unwrap_or_else(|problem| panic!("{problem}"));
-        let directory = Directory::new();
+        let directory = TempDir::new();
         for name in ["index.js", "index_bg.wasm"] {
             fs::copy(build.join(name), directory.0.join(name)).unwrap();
         }
@@ -70,10 +69,11 @@ impl Workerd {
         for (name, source) in MODULES {
             fs::write(directory.0.join(name), source).unwrap();
         }
-        fs::write(&config, configuration(bindings, &disk)).unwrap();
+        fs::write(&config, configuration(bindings, &storage)).unwrap();
 
         let mut command = Command::new("sh");
-        // A signal from the keyboard goes to a process group: it must not end the shell alone.
+        // A terminal sends its signals to a process group. The shell must not exit before workerd
+        // does.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut shell = command
@@ -91,35 +91,37 @@ impl Workerd {
         output.collect(shell.stderr.take().unwrap());
         let mut started = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            door: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ledger_address: SocketAddr::from(([127, 0, 0, 1], 0)),
             output,
             input: shell.stdin.take(),
             shell,
-            _disk: disk,
+            _storage: storage,
         };
-        for socket in ["http", "door"] {
+        for socket in ["http", "ledgers"] {
             let is_it = |line: &Value| line["socket"] == socket;
             let find = |line: &Value| is_it(line).then(|| line["port"].as_u64()).flatten();
             let port = started.wait_for(socket, find).await.try_into().unwrap();
             match socket {
                 "http" => started.address.set_port(port),
-                _ => started.door.set_port(port),
+                _ => started.ledger_address.set_port(port),
             }
         }
         started
     }
 
-    /// The log line of a request. Panics if there is none after a while, or another one.
+    /// Waits for the log line of a request. Panics on a timeout, and if there is more than one
+    /// line.
     pub async fn log_line(&self, request_id: &str) -> Value {
-        let is_its = |line: &Value| line["request_id"] == request_id;
+        let matches = |line: &Value| line["request_id"] == request_id;
         let what = format!("the log line of {request_id}");
-        let line = self.wait_for(&what, |line| is_its(line).then(|| line.clone())).await;
-        let lines = self.log_lines().iter().filter(|line| is_its(line)).count();
+        let line = self.wait_for(&what, |line| matches(line).then(|| line.clone())).await;
+        let lines = self.log_lines().iter().filter(|line| matches(line)).count();
         assert_eq!(lines, 1, "log lines of {request_id}:\n{}", self.output());
         line
     }
 
-    /// The log line with this number, counted from 1: of a request whose id nobody was told.
+    /// Waits for the log line with this number, counted from 1. For a request whose ID the client
+    /// does not know.
     pub async fn nth_log_line(&self, number: u64) -> Value {
         let what = format!("log line {number}");
         self.wait_for(&what, |_| {
@@ -129,24 +131,25 @@ impl Workerd {
         .await
     }
 
-    /// Every log line so far.
+    /// All log lines so far.
     pub fn log_lines(&self) -> Vec<Value> {
         let lines = self.output.lines();
         let parsed = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
         parsed.filter(|line: &Value| line.get("request_id").is_some()).collect()
     }
 
-    /// The number of workerd's process.
+    /// The process ID of workerd.
     pub async fn pid(&self) -> u64 {
-        self.wait_for("the process", |line| line["pid"].as_u64()).await
+        self.wait_for("the process ID", |line| line["pid"].as_u64()).await
     }
 
-    /// All that workerd printed so far, on both of its streams.
+    /// The output of workerd so far: standard output and standard error.
     pub fn output(&self) -> String {
         self.output.lines().join("\n")
     }
 
-    /// What is neither a log line of the Worker nor the news that it runs and listens: a crash.
+    /// The lines of the output that are not JSON: neither a log line nor workerd's report of its
+    /// process and ports. There are some after a crash.
     pub fn unexpected_output(&self) -> Vec<String> {
         let is_json = |line: &String| serde_json::from_str::<Value>(line).is_ok();
         self.output.lines().into_iter().filter(|line| !is_json(line)).collect()
@@ -156,15 +159,19 @@ impl Workerd {
         const STEP: Duration = Duration::from_millis(5);
         let mut waited = Duration::ZERO;
         loop {
-            // In this order: what ended has no lines to come.
+            // Read before the lines: after the end no more lines arrive.
             let ended = self.output.ended.load(Ordering::SeqCst) == 2;
             let lines = self.output.lines();
             let mut parsed = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
             if let Some(found) = parsed.find_map(|line| find(&line)) {
                 return found;
             }
-            assert!(!ended, "workerd ended; it printed:\n{}", self.output());
-            assert!(waited < PATIENCE, "no sign of {what}; workerd printed:\n{}", self.output());
+            assert!(!ended, "workerd exited; its output:\n{}", self.output());
+            assert!(
+                waited < TIMEOUT,
+                "timed out waiting for {what}; workerd's output:\n{}",
+                self.output()
+            );
             tokio::time::sleep(STEP).await;
             waited += STEP;
         }
@@ -180,7 +187,7 @@ impl Drop for Workerd {
             }
             thread::sleep(Duration::from_millis(2));
         }
-        eprintln!("the shell around workerd, process {}, does not end", self.shell.id());
+        eprintln!("the shell around workerd (process {}) does not exit", self.shell.id());
     }
 }
 
@@ -201,7 +208,8 @@ impl Output {
     }
 }
 
-impl Directory {
+impl TempDir {
+    /// Creates a directory.
     pub fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -211,8 +219,9 @@ impl Directory {
         Self(path)
     }
 
-    /// How many Durable Objects are in it: each has a file, whose name is its id.
-    pub fn objects(&self) -> usize {
+    /// The number of stored Durable Objects. workerd stores each in a file that is named after its
+    /// ID.
+    pub fn durable_objects(&self) -> usize {
         fn count(path: &Path) -> usize {
             let is_id = |stem: &str| stem.len() == 64;
             let count_of = |path: PathBuf| match path.file_name().and_then(|it| it.to_str()) {
@@ -226,20 +235,20 @@ impl Directory {
     }
 }
 
-impl Drop for Directory {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// workerd's binary and the directory of the build.
+/// Returns the path of workerd's binary, and the directory of the built Worker.
 fn prerequisites() -> Result<(PathBuf, PathBuf), &'static str> {
     let build = root().join("build");
     if !["index.js", "index_bg.wasm"].iter().all(|name| build.join(name).is_file()) {
-        return Err("the Worker is not built: run `npm test`, which does it");
+        return Err("the Worker is not built: run `npm test`");
     }
-    // Of npm's package for this platform, such as workerd-linux-64. The command in .bin is a script
-    // for Node.js, which would be one process more to end.
+    // The binary is in the package for this platform, such as workerd-linux-64. The command in .bin
+    // is a Node.js script, which would be one more process to kill.
     let workerd = fs::read_dir(root().join("node_modules/@cloudflare"))
         .into_iter()
         .flatten()
@@ -249,18 +258,19 @@ fn prerequisites() -> Result<(PathBuf, PathBuf), &'static str> {
         })
         .map(|path| path.join("bin/workerd"))
         .find(|path| path.is_file())
-        .ok_or("workerd is not installed: run `npm test`, which does it")?;
+        .ok_or("workerd is not installed: run `npm test`")?;
     Ok((workerd, build))
 }
 
-/// What is in the configuration beside the Worker.
+/// The modules in the configuration besides the Worker.
 const MODULES: [(&str, &str); 2] = [
     ("rate_limiter.js", include_str!("rate_limiter.js")),
-    ("ledger_door.js", include_str!("ledger_door.js")),
+    ("ledger_proxy.js", include_str!("ledger_proxy.js")),
 ];
 
-/// <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>
-fn configuration(bindings: &Value, Directory(disk): &Directory) -> String {
+/// Writes workerd's configuration:
+/// <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>.
+fn configuration(bindings: &Value, TempDir(storage): &TempDir) -> String {
     let bindings: Vec<String> = bindings
         .as_object()
         .unwrap()
@@ -269,7 +279,7 @@ fn configuration(bindings: &Value, Directory(disk): &Directory) -> String {
             _ if name == "LEDGER" => {
                 r#"(name = "LEDGER", durableObjectNamespace = "CallerLedger")"#.to_owned()
             }
-            // How many requests it lets through. With 0 it never answers.
+            // The number is the limit of requests. With 0 the limiter never responds.
             Value::Number(limit) if name == "RATE_LIMITER" => format!(
                 r#"(name = "RATE_LIMITER", wrapped = (moduleName = "tests:rate-limiter",
                     innerBindings = [(name = "limit", json = "{limit}")]))"#
@@ -282,8 +292,8 @@ fn configuration(bindings: &Value, Directory(disk): &Directory) -> String {
     let (date, flags) = compatibility();
     let (date, flags) = (quoted(&date), flags.iter().map(|flag| quoted(flag)).collect::<Vec<_>>());
     let flags = flags.join(", ");
-    let disk = quoted(&disk.to_string_lossy());
-    // Only this machine can be reached: a test that would call AWS fails.
+    let storage = quoted(&storage.to_string_lossy());
+    // The Worker can reach only this machine, so a test that calls AWS by mistake fails.
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 
@@ -303,15 +313,15 @@ const config :Workerd.Config = (
       durableObjectStorage = (localDisk = "disk"),
       globalOutbound = "net",
     )),
-    (name = "door", worker = (
-      modules = [(name = "ledger_door.js", esModule = embed "ledger_door.js")],
+    (name = "ledgers", worker = (
+      modules = [(name = "ledger_proxy.js", esModule = embed "ledger_proxy.js")],
       compatibilityDate = {date},
       bindings = [
         (name = "LEDGER",
          durableObjectNamespace = (className = "CallerLedger", serviceName = "worker")),
       ],
     )),
-    (name = "disk", disk = (path = {disk}, writable = true)),
+    (name = "disk", disk = (path = {storage}, writable = true)),
     (name = "net", network = (allow = ["local"])),
   ],
   extensions = [(modules = [
@@ -319,14 +329,14 @@ const config :Workerd.Config = (
   ])],
   sockets = [
     (name = "http", address = "127.0.0.1:0", http = (), service = "worker"),
-    (name = "door", address = "127.0.0.1:0", http = (), service = "door"),
+    (name = "ledgers", address = "127.0.0.1:0", http = (), service = "ledgers"),
   ],
 );
 "#
     )
 }
 
-/// The date and the flags of the deployed Worker, since they decide how workerd behaves.
+/// The compatibility date and flags of the deployed Worker. workerd's behaviour depends on them.
 fn compatibility() -> (String, Vec<String>) {
     let toml = fs::read_to_string(root().join("wrangler.toml")).unwrap();
     let strings = |key: &str| {
@@ -334,7 +344,7 @@ fn compatibility() -> (String, Vec<String>) {
             let (name, value) = line.split_once('=')?;
             (name.trim() == key).then_some(value)
         });
-        // Every other part is within quotation marks.
+        // Every second part is inside quotation marks.
         let parts = values.unwrap_or_default().split('"').skip(1).step_by(2);
         parts.map(str::to_owned).collect::<Vec<_>>()
     };
@@ -342,8 +352,16 @@ fn compatibility() -> (String, Vec<String>) {
     (date.expect("wrangler.toml has a compatibility_date"), strings("compatibility_flags"))
 }
 
-/// A text of Cap'n Proto's: as in C, between quotes.
+/// Quotes a text for Cap'n Proto, which escapes as C does.
 fn quoted(text: &str) -> String {
     let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
     format!("\"{escaped}\"")
+}
+
+/// The resident memory of a process in bytes. `None` on systems without Linux's `/proc`.
+pub fn resident_memory(pid: u64) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes << 10)
 }

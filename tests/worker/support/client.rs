@@ -1,4 +1,4 @@
-//! Those who call the Worker: reqwest, as most do, and bare TCP for what it would never send.
+//! HTTP clients: reqwest, and plain TCP connections for requests that reqwest would never send.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,28 +9,29 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::workerd::Workerd;
+use super::workerd::Workerd;
 
-/// How long a client waits for what normally takes milliseconds. More than a stream is ever silent.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// The limit for operations that normally take milliseconds. Longer than the interval of a stream's
+/// keep-alive comments.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the Worker answered. Its Display is for failing tests.
-pub struct Answer {
-    /// 0 where no answer came: then the body tells why, and the test that wants another status
-    /// tells which of its rows it was.
+/// A response of the Worker. Its `Display` is for the messages of failed assertions.
+pub struct Response {
+    /// The status code, or 0 if there was no response. The body then says why, and the test's own
+    /// assertion about the status says which of its cases failed.
     pub status: u16,
-    /// Names in lower case, sorted.
+    /// Sorted by name. The names are in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
 
-impl Answer {
+impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Of every header that the Worker sets itself, but those that every answer has. Panics without
-    /// the latter.
+    /// Returns the names of the headers that are specific to this response. Panics if a header that
+    /// every response must have is missing.
     pub fn header_names(&self) -> Vec<&str> {
         let cache_control = self.header("cache-control").unwrap_or_default();
         assert!(cache_control.starts_with("no-store"), "{self}");
@@ -40,16 +41,16 @@ impl Answer {
         names.filter(|name| !others.contains(name)).collect()
     }
 
-    /// `x-request-id`. Panics if it is not a UUID.
+    /// Returns `x-request-id`. Panics if it is not a UUID.
     pub fn request_id(&self) -> &str {
         let id = self.header("x-request-id").unwrap_or_else(|| panic!("no x-request-id: {self}"));
         let groups: Vec<usize> = id.split('-').map(str::len).collect();
         let is_hex = id.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
-        assert!(groups == [8, 4, 4, 4, 12] && is_hex, "x-request-id is no UUID: {self}");
+        assert!(groups == [8, 4, 4, 4, 12] && is_hex, "x-request-id is not a UUID: {self}");
         id
     }
 
-    /// The body must be exactly this envelope, and of its type.
+    /// Asserts the status, and that the body is exactly this envelope, with its content type.
     pub fn assert_envelope(&self, case: &str, status: u16, prompt: &str, generated: &str) {
         let expected = format!(
             r#"{{"input_prompt":{},"generated_text":{}}}"#,
@@ -64,135 +65,143 @@ impl Answer {
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.status)?;
         for (name, value) in &self.headers {
             writeln!(f, "{name}: {value}")?;
         }
-        // Enough of a long one.
+        // The beginning of a long body is enough.
         write!(f, "\n{:.2000}", self.body)
     }
 }
 
 impl Workerd {
-    /// A request to `path`, which begins with a slash.
+    /// Builds a request to `path`, which begins with a slash.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        // A new client each, because it belongs to the runtime of one test. The environment may
-        // name a proxy, which does not know this address.
-        let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        // A client belongs to the runtime of one test, so each request has its own. A proxy from
+        // the environment cannot reach this address.
+        let client = Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap();
         client.request(method, format!("http://{}{path}", self.address))
     }
 
-    /// Sends a request, and reads the whole answer.
-    pub async fn send(&self, request: RequestBuilder) -> Answer {
+    /// Sends a request and reads the whole response.
+    pub async fn send(&self, request: RequestBuilder) -> Response {
         match exchange(request).await {
-            Ok(answer) => answer,
-            Err(error) => self.no_answer(&format!("{error:?}")),
+            Ok(response) => response,
+            Err(error) => self.no_response(&format!("{error:?}")),
         }
     }
 
-    fn no_answer(&self, why: &str) -> Answer {
+    fn no_response(&self, why: &str) -> Response {
         let output = self.output();
         let lines: Vec<&str> = output.lines().collect();
         let last = lines[lines.len().saturating_sub(5)..].join("\n");
-        let body = format!("no answer: {why}\nworkerd printed last:\n{last}");
-        Answer { status: 0, headers: Vec::new(), body }
+        let body = format!("no response: {why}\nthe end of workerd's output:\n{last}");
+        Response { status: 0, headers: Vec::new(), body }
     }
 
-    /// A POST of JSON to the function.
-    pub async fn post(&self, body: Value) -> Answer {
+    /// POSTs JSON to `/`.
+    pub async fn post(&self, body: Value) -> Response {
         self.send(self.request(Method::POST, "/").json(&body)).await
     }
 
-    /// A POST of nothing but a prompt.
-    pub async fn prompt(&self, prompt: &str) -> Answer {
+    /// POSTs a prompt without other fields to `/`.
+    pub async fn prompt(&self, prompt: &str) -> Response {
         self.post(json!({ "prompt": prompt })).await
     }
 
-    /// A connection on which everything is written by hand.
-    pub async fn connect(&self) -> Connection<'_> {
-        self.connection_of(TcpStream::connect(self.address).await.unwrap())
+    /// Requests `/healthz`.
+    pub async fn health(&self) -> Response {
+        self.send(self.request(Method::GET, "/healthz")).await
     }
 
-    /// One for which the kernel keeps little of what is not read: its own choice is megabytes.
+    /// Opens a TCP connection, on which a test writes whatever it wants.
+    pub async fn connect(&self) -> Connection<'_> {
+        self.new_connection(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// Opens a TCP connection with a small receive buffer. By default the kernel buffers megabytes.
     pub async fn connect_with_small_buffer(&self) -> Connection<'_> {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(16 << 10).unwrap();
-        self.connection_of(socket.connect(self.address).await.unwrap())
+        self.new_connection(socket.connect(self.address).await.unwrap())
     }
 
-    fn connection_of(&self, stream: TcpStream) -> Connection<'_> {
+    fn new_connection(&self, stream: TcpStream) -> Connection<'_> {
         stream.set_nodelay(true).unwrap();
-        // As much is read at once.
+        // `read_more` reads up to this capacity at once.
         Connection { worker: self, stream, received: Vec::with_capacity(16 << 10) }
     }
 }
 
-async fn exchange(request: RequestBuilder) -> reqwest::Result<Answer> {
+async fn exchange(request: RequestBuilder) -> reqwest::Result<Response> {
     let response = request.send().await?;
     let status = response.status().as_u16();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("an answer is UTF-8");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the response is UTF-8");
     let headers = response.headers().iter();
     let mut headers: Vec<_> =
         headers.map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect();
     headers.sort();
-    Ok(Answer { status, headers, body: text(&response.bytes().await?) })
+    Ok(Response { status, headers, body: text(&response.bytes().await?) })
 }
 
 /// A TCP connection to the Worker.
 pub struct Connection<'a> {
     worker: &'a Workerd,
     stream: TcpStream,
-    /// What was read and not taken yet.
+    /// The bytes that were read and not yet consumed.
     pub received: Vec<u8>,
 }
 
 impl Connection<'_> {
+    /// Writes to the connection. Ignores errors.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        // Who answers early may close early: what came is the answer's business.
+        // A server that responds early may also close early. The test then reads that response.
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
-    /// Goes away at once: whoever waits for an answer is told that the connection was reset. An
-    /// ordinary close tells only that nothing more will be sent.
+    /// Resets the connection. An ordinary close only tells the server that the client sends no
+    /// more; a reset tells it that the client is gone.
     pub fn reset(self) {
         self.stream.set_zero_linger().unwrap();
     }
 
-    /// Reads one answer, whose body is as long as its `content-length` says.
-    pub async fn answer(&mut self) -> Answer {
-        let mut answer = self.head().await;
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        if answer.status != 0 {
-            answer.body = self.body(length).await;
+    /// Reads one response, with a body of `content-length` bytes.
+    pub async fn response(&mut self) -> Response {
+        let mut response = self.head().await;
+        let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
+        if response.status != 0 {
+            response.body = self.body(length).await;
         }
-        answer
+        response
     }
 
-    /// Reads the head of an answer. What came behind it is in `received`.
-    pub async fn head(&mut self) -> Answer {
-        match timeout(PATIENCE, self.read_head()).await {
-            Ok(Some(answer)) => answer,
+    /// Reads the head of a response. Any bytes behind it stay in `received`.
+    pub async fn head(&mut self) -> Response {
+        match timeout(TIMEOUT, self.read_head()).await {
+            Ok(Some(response)) => response,
             ended => {
-                let why = if ended.is_ok() { "the connection ended" } else { "it takes too long" };
+                let why =
+                    if ended.is_ok() { "the connection ended" } else { "the timeout expired" };
                 let received = String::from_utf8_lossy(&self.received);
-                self.worker.no_answer(&format!("{why} after {received:?}"))
+                self.worker.no_response(&format!("{why} after {received:?}"))
             }
         }
     }
 
-    /// Reads so many bytes. Panics if they do not come.
+    /// Reads exactly `length` bytes. Panics if they do not arrive.
     pub async fn body(&mut self, length: usize) -> String {
         while self.received.len() < length {
-            let read = timeout(PATIENCE, self.read_more()).await;
-            read.expect("more of the body").expect("the body before the connection ends");
+            let read = timeout(TIMEOUT, self.read_more()).await;
+            read.expect("the body arrives in time")
+                .expect("the body arrives before the connection ends");
         }
         String::from_utf8(self.received.drain(..length).collect()).unwrap()
     }
 
-    /// `None` if the connection ends before the head does.
-    async fn read_head(&mut self) -> Option<Answer> {
+    /// Returns `None` if the connection ends before the head is complete.
+    async fn read_head(&mut self) -> Option<Response> {
         let end = loop {
             match self.received.windows(4).position(|window| window == b"\r\n\r\n") {
                 Some(at) => break at + 4,
@@ -207,10 +216,10 @@ impl Connection<'_> {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         headers.sort();
-        Some(Answer { status, headers, body: String::new() })
+        Some(Response { status, headers, body: String::new() })
     }
 
-    /// `None` at the end of the connection.
+    /// Reads into `received`. Returns `None` at the end of the connection.
     pub async fn read_more(&mut self) -> Option<()> {
         let read = self.stream.read_buf(&mut self.received).await;
         read.is_ok_and(|read| read > 0).then_some(())

@@ -1,10 +1,11 @@
-//! Who the Worker is to Bedrock: each kind of credentials, and each that Bedrock refuses.
+//! The Worker's credentials for Bedrock: each kind of them, and each way in which Bedrock refuses
+//! them.
 
 use bedrock_stub::{AccessKey, Settings};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, SECRET_ACCESS_KEY};
-use crate::upstream::header_names;
+use crate::support::fixture::header_names;
+use crate::support::fixture::{Fixture, SECRET_ACCESS_KEY};
 
 const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE//////////wEaDmFwLW5vcnRoZWFzdC0x+/=";
 const API_KEY: &str = "ABSKQmVkcm9ja0FQSUtleS1leGFtcGxl+/=";
@@ -22,13 +23,13 @@ fn temporary_bindings() -> Value {
 }
 
 #[tokio::test]
-async fn temporary_credentials() {
+async fn temporary_credentials_send_the_session_token() {
     let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
-    let fixture = Fixture::with_stub(temporary_bindings(), settings).await;
-    let answer = fixture.worker.prompt("for an hour").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let fixture = Fixture::with_stub_settings(temporary_bindings(), settings).await;
+    let response = fixture.worker.prompt("for an hour").await;
+    assert_eq!(response.status, 200, "{response}");
 
-    let received = fixture.received("for an hour");
+    let received = fixture.bedrock_request("for an hour");
     assert_eq!(
         header_names(&received),
         [
@@ -44,24 +45,24 @@ async fn temporary_credentials() {
     assert_eq!(received.header("x-amz-security-token"), Some(SESSION_TOKEN));
 }
 
-/// AWS quotes the canonical request, and the token is a line of it.
+/// AWS quotes the canonical request in its error, and the session token is a line of it.
 #[tokio::test]
-async fn a_refused_signature_is_logged_without_the_token() {
+async fn the_log_of_a_refused_signature_redacts_the_session_token() {
     let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
-    let fixture = Fixture::with_stub(temporary_bindings(), settings).await;
-    let answer = fixture.worker.prompt("fault:bad_signature").await;
-    answer.assert_envelope(
+    let fixture = Fixture::with_stub_settings(temporary_bindings(), settings).await;
+    let response = fixture.worker.prompt("fault:bad_signature").await;
+    response.assert_envelope(
         "bad_signature",
         500,
         "fault:bad_signature",
         "Error: Bedrock invocation failed",
     );
 
-    let line = fixture.worker.log_line(answer.request_id()).await;
+    let line = fixture.worker.log_line(response.request_id()).await;
     let error = line["error"].as_str().unwrap();
-    let received = fixture.received("fault:bad_signature");
+    let received = fixture.bedrock_request("fault:bad_signature");
     let date = received.header("x-amz-date").unwrap();
-    // The rest is what one looks for: which headers, which path, which time.
+    // The rest helps to find the mistake: the headers, the path and the time.
     let canonical = format!(
         "POST\n/model/apac.anthropic.claude-sonnet-4-20250514-v1%253A0/invoke\n\n\
          accept:application/json\ncontent-type:application/json\nhost:{}\nx-amz-date:{date}\n\
@@ -75,11 +76,11 @@ async fn a_refused_signature_is_logged_without_the_token() {
     assert!(!fixture.worker.output().contains(SESSION_TOKEN));
 }
 
-/// Where ours and AWS's differ is what one looks for, and what nobody can see at the edge.
+/// The first difference between the Worker's and AWS's canonical request shows the cause.
 #[tokio::test]
-async fn a_refused_signature_tells_the_first_line_that_differs() {
+async fn the_log_of_a_refused_signature_has_the_first_line_that_differs() {
     let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
-    let fixture = Fixture::with_stub(temporary_bindings(), settings).await;
+    let fixture = Fixture::with_stub_settings(temporary_bindings(), settings).await;
     let host = fixture.stub.url().replace("http://", "");
     let cases = [
         (
@@ -93,7 +94,7 @@ async fn a_refused_signature_tells_the_first_line_that_differs() {
                 .to_owned(),
         ),
         (
-            // The prompt is quoted, so it does not have the whole name in it.
+            // Part of the name only, because the log redacts the prompt wherever AWS quotes it.
             "x-amz-s",
             "line 8 of the canonical request\nours: x-amz-security-token:[redacted]\n\
              AWS's: x-amz-security-token:[redacted]\n"
@@ -102,11 +103,15 @@ async fn a_refused_signature_tells_the_first_line_that_differs() {
     ];
     for (header, difference) in cases {
         let prompt = format!("fault:bad_signature:{header}");
-        for answer in
+        for response in
             [fixture.worker.prompt(&prompt).await, fixture.worker.stream(&prompt).await.head]
         {
-            assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{header}: {answer}");
-            let line = fixture.worker.log_line(answer.request_id()).await;
+            assert_eq!(
+                response.header("x-error-code"),
+                Some("access_denied"),
+                "{header}: {response}"
+            );
+            let line = fixture.worker.log_line(response.request_id()).await;
             let start = format!("403 Forbidden InvalidSignatureException: {difference}");
             let error = line["error"].as_str().unwrap();
             assert!(error.starts_with(&start), "{header}: {error}");
@@ -116,14 +121,14 @@ async fn a_refused_signature_tells_the_first_line_that_differs() {
 }
 
 #[tokio::test]
-async fn an_api_key_wins_over_a_signature() {
+async fn an_api_key_takes_precedence_over_a_signature() {
     let settings = Settings { api_keys: vec![API_KEY.to_owned()], ..Settings::default() };
     let bindings = json!({ "AWS_BEARER_TOKEN_BEDROCK": API_KEY });
-    let fixture = Fixture::with_stub(bindings, settings).await;
-    let answer = fixture.worker.prompt("with a key").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let fixture = Fixture::with_stub_settings(bindings, settings).await;
+    let response = fixture.worker.prompt("with a key").await;
+    assert_eq!(response.status, 200, "{response}");
 
-    let received = fixture.received("with a key");
+    let received = fixture.bedrock_request("with a key");
     assert_eq!(
         header_names(&received),
         ["accept", "authorization", "content-length", "content-type", "host"]
@@ -133,7 +138,7 @@ async fn an_api_key_wins_over_a_signature() {
 }
 
 #[tokio::test]
-async fn what_bedrock_does_not_know_is_refused() {
+async fn credentials_that_bedrock_refuses_are_access_denied() {
     let cases = [
         (
             "a wrong secret",
@@ -147,7 +152,7 @@ async fn what_bedrock_does_not_know_is_refused() {
             "403 Forbidden UnrecognizedClientException: The security token included in the",
         ),
         (
-            "a token that does not belong there",
+            "a session token for a long-term key",
             json!({ "AWS_SESSION_TOKEN": SESSION_TOKEN }),
             "403 Forbidden UnrecognizedClientException: The security token included in the",
         ),
@@ -163,12 +168,12 @@ async fn what_bedrock_does_not_know_is_refused() {
         ),
     ];
     for (case, bindings, error) in cases {
-        let Fixture { worker, stub: _stub } = Fixture::with(bindings.clone()).await;
-        let answer = worker.prompt("let me in").await;
-        answer.assert_envelope(case, 500, "let me in", "Error: Bedrock invocation failed");
-        assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{case}: {answer}");
+        let Fixture { worker, stub: _stub } = Fixture::with_bindings(bindings.clone()).await;
+        let response = worker.prompt("let me in").await;
+        response.assert_envelope(case, 500, "let me in", "Error: Bedrock invocation failed");
+        assert_eq!(response.header("x-error-code"), Some("access_denied"), "{case}: {response}");
 
-        let line = worker.log_line(answer.request_id()).await;
+        let line = worker.log_line(response.request_id()).await;
         assert_eq!(
             (&line["outcome"], &line["upstream_status"]),
             (&json!("access_denied"), &json!(403)),

@@ -1,40 +1,41 @@
-//! A client of Server-Sent Events on bare TCP: it sees what arrives when, it can stop reading, and
-//! it can go away in the middle.
+//! A client for Server-Sent Events on a plain TCP connection. It shows when each chunk arrives, can
+//! stop reading, and can disconnect in the middle of a stream.
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::client::{Answer, Connection, PATIENCE};
-use crate::events::{Event, Story};
-use crate::workerd::Workerd;
+use super::client::{Connection, Response, TIMEOUT};
+use super::events::{Event, StreamedReply};
+use super::workerd::Workerd;
 
-/// An answer on its way.
-pub struct Sse<'a> {
-    /// With its body, if it is an envelope.
-    pub head: Answer,
+/// A streaming response.
+pub struct SseResponse<'a> {
+    /// The status and headers. For an envelope, the body too.
+    pub head: Response,
     pub connection: Connection<'a>,
-    /// How many came.
+    /// The number of chunks received so far.
     pub chunks: usize,
-    /// What came in chunks, and is not a whole event yet.
+    /// The content of the chunks that is not a whole event yet.
     text: Vec<u8>,
     ended: bool,
 }
 
 impl Workerd {
-    /// Asks for a stream, and waits for the head of the answer.
-    pub async fn stream(&self, prompt: &str) -> Sse<'_> {
-        self.stream_of(&json!({ "prompt": prompt, "stream": true })).await
+    /// Requests a streamed reply to a prompt, and waits for the head of the response.
+    pub async fn stream(&self, prompt: &str) -> SseResponse<'_> {
+        self.stream_with_body(&json!({ "prompt": prompt, "stream": true })).await
     }
 
-    pub async fn stream_of(&self, body: &Value) -> Sse<'_> {
+    /// POSTs JSON to `/`, and waits for the head of the response.
+    pub async fn stream_with_body(&self, body: &Value) -> SseResponse<'_> {
         let mut connection = self.connect().await;
         connection.post(body).await;
-        Sse::of(connection).await
+        SseResponse::from_connection(connection).await
     }
 }
 
 impl Connection<'_> {
-    /// Writes a POST to the function.
+    /// Writes a POST of JSON to `/`.
     pub async fn post(&mut self, body: &Value) {
         let body = body.to_string();
         let length = body.len();
@@ -43,9 +44,9 @@ impl Connection<'_> {
     }
 }
 
-impl<'a> Sse<'a> {
-    /// The answer to what was written.
-    pub async fn of(mut connection: Connection<'a>) -> Self {
+impl<'a> SseResponse<'a> {
+    /// Reads the head of the response to a request that was written before.
+    pub async fn from_connection(mut connection: Connection<'a>) -> Self {
         let head = connection.head().await;
         let mut sse = Self { head, connection, chunks: 0, text: Vec::new(), ended: false };
         if let Some(length) = sse.head.header("content-length") {
@@ -56,8 +57,8 @@ impl<'a> Sse<'a> {
         sse
     }
 
-    /// The next event, or `None` at the end. Panics if there is neither for long, and if the
-    /// connection ends before the answer does.
+    /// Reads the next event, or returns `None` at the end of the response. Panics on a timeout, and
+    /// if the connection ends before the response does.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(at) = self.text.windows(2).position(|window| window == b"\n\n") {
@@ -65,15 +66,15 @@ impl<'a> Sse<'a> {
                 return Some(event(&String::from_utf8(block).expect("an event is UTF-8")));
             }
             if self.ended {
-                assert_eq!(self.text, b"", "half an event at the end");
+                assert_eq!(self.text, b"", "incomplete event at the end");
                 return None;
             }
             self.read_chunk().await;
         }
     }
 
-    /// All events to the end.
-    pub async fn rest(&mut self) -> Vec<Event> {
+    /// Reads all events to the end of the response.
+    pub async fn remaining_events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
             events.push(event);
@@ -81,19 +82,20 @@ impl<'a> Sse<'a> {
         events
     }
 
-    /// The whole of it. Panics if it is not a good story, or if it is an envelope.
-    pub async fn story(&mut self, case: &str) -> Story {
+    /// Reads the whole reply. Panics if the response is an envelope, or if the events are not a
+    /// valid reply.
+    pub async fn reply(&mut self, case: &str) -> StreamedReply {
         assert_eq!(self.head.status, 200, "{case}: {}", self.head);
-        let events = self.rest().await;
-        Story::of(case, &events)
+        let events = self.remaining_events().await;
+        StreamedReply::from_events(case, &events)
     }
 
-    /// <https://www.rfc-editor.org/rfc/rfc9112#section-7.1>
+    /// Reads one chunk: <https://www.rfc-editor.org/rfc/rfc9112#section-7.1>.
     async fn read_chunk(&mut self) {
         let received = &self.connection.received;
         let size = received.windows(2).position(|window| window == b"\r\n").map(|at| {
             let size = std::str::from_utf8(&received[..at]).unwrap();
-            (at + 2, usize::from_str_radix(size, 16).expect("a chunk's size"))
+            (at + 2, usize::from_str_radix(size, 16).expect("the size of a chunk"))
         });
         match size {
             Some((start, size)) if received.len() >= start + size + 2 => {
@@ -103,17 +105,17 @@ impl<'a> Sse<'a> {
                 self.chunks += 1;
             }
             _ => {
-                let read = timeout(PATIENCE, self.connection.read_more()).await;
+                let read = timeout(TIMEOUT, self.connection.read_more()).await;
                 let so_far = String::from_utf8_lossy(&self.text);
-                read.expect("more of the answer").unwrap_or_else(|| {
-                    panic!("the connection ended before the answer, behind {so_far:?}")
+                read.expect("the response arrives in time").unwrap_or_else(|| {
+                    panic!("the connection ended before the response did, after {so_far:?}")
                 });
             }
         }
     }
 }
 
-/// Of the form that is promised, and no other that the standard allows.
+/// Parses an event. Accepts only the documented form, not every form that the SSE standard allows.
 fn event(block: &str) -> Event {
     if block.starts_with(':') {
         return Event { name: block.to_owned(), data: Value::Null };

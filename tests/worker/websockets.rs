@@ -1,21 +1,21 @@
-//! Prompts over a WebSocket: many on a connection, one after the other.
+//! Prompts over a WebSocket, of which one connection takes many.
 //!
-//! Out of scope: clients that go away (cancellation.rs).
+//! Out of scope: clients that disconnect (cancellation.rs).
 
 use bedrock_stub::reply::tokens;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, payload};
-use crate::websocket::{BINARY, Message, TEXT};
+use crate::support::fixture::{Fixture, json_body};
+use crate::support::websocket::{BINARY, ServerMessage, TEXT};
 
 const FAILED: &str = "Error: Bedrock invocation failed";
 const INVALID: &str = "Error: Invalid Bedrock response";
 
 #[tokio::test]
-async fn many_prompts_are_answered_in_order() {
+async fn replies_to_many_prompts_arrive_in_order() {
     let fixture = Fixture::shared().await;
-    let mut socket = fixture.worker.socket().await;
-    // All at once; the first is the slowest.
+    let mut socket = fixture.worker.open_websocket().await;
+    // The client sends all prompts at once. The first is the slowest.
     let prompts: Vec<String> = (0..12)
         .map(|number| match number {
             0 => "fault:slow:200 socket 0".to_owned(),
@@ -27,21 +27,21 @@ async fn many_prompts_are_answered_in_order() {
         socket.prompt(prompt).await;
     }
     for prompt in &prompts {
-        let story = socket.story(prompt).await;
-        assert_eq!(story.end.data["input_prompt"], *prompt, "{story}");
-        assert_eq!(story.end.data["stop_reason"], "end_turn", "{story}");
-        let whole = story.end.data["generated_text"].as_str().unwrap();
-        assert!(whole.contains(prompt), "{story}");
-        assert_eq!(story.pieces, tokens(whole), "{prompt}");
+        let reply = socket.reply(prompt).await;
+        assert_eq!(reply.last.data["input_prompt"], *prompt, "{reply}");
+        assert_eq!(reply.last.data["stop_reason"], "end_turn", "{reply}");
+        let text = reply.last.data["generated_text"].as_str().unwrap();
+        assert!(text.contains(prompt), "{reply}");
+        assert_eq!(reply.deltas, tokens(text), "{prompt}");
 
-        let line = fixture.worker.log_line(story.request_id()).await;
-        let usage = &story.end.data["usage"];
+        let line = fixture.worker.log_line(reply.request_id()).await;
+        let usage = &reply.last.data["usage"];
         let expected = json!({
             "level": "info",
             "outcome": "ok",
             "status": 200,
-            "request_id": story.start["request_id"],
-            "model": story.start["model"],
+            "request_id": reply.start["request_id"],
+            "model": reply.start["model"],
             "region": "ap-northeast-1",
             "upstream_status": 200,
             "x_amzn_requestid": line["x_amzn_requestid"],
@@ -58,9 +58,9 @@ async fn many_prompts_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn the_message_is_the_body_of_a_request() {
+async fn a_message_has_the_same_fields_as_a_request_body() {
     let fixture = Fixture::shared().await;
-    let mut socket = fixture.worker.socket().await;
+    let mut socket = fixture.worker.open_websocket().await;
     let body = json!({
         "prompt": "a message with everything",
         "max_tokens": 3,
@@ -69,12 +69,12 @@ async fn the_message_is_the_body_of_a_request() {
         "stop_sequences": ["x"],
         "stream": false,
     });
-    // As a text and as bytes.
+    // As a text message, and below as a binary message.
     socket.send(TEXT, body.to_string().as_bytes()).await;
-    let story = socket.story("a text").await;
-    assert_eq!(story.end.data["stop_reason"], "max_tokens", "{story}");
-    assert_eq!(story.text(), "You said:", "{story}");
-    let received = fixture.received("a message with everything");
+    let reply = socket.reply("a text").await;
+    assert_eq!(reply.last.data["stop_reason"], "max_tokens", "{reply}");
+    assert_eq!(reply.text(), "You said:", "{reply}");
+    let received = fixture.bedrock_request("a message with everything");
     assert!(received.target.ends_with("/invoke-with-response-stream"), "{}", received.target);
     let expected = json!({
         "anthropic_version": "bedrock-2023-05-31",
@@ -84,25 +84,26 @@ async fn the_message_is_the_body_of_a_request() {
         "system": "S",
         "stop_sequences": ["x"],
     });
-    assert_eq!(payload(&received), expected);
+    assert_eq!(json_body(&received), expected);
 
     socket.send(BINARY, r#"{"prompt": "バイト列"}"#.as_bytes()).await;
-    let story = socket.story("bytes").await;
-    assert_eq!(story.end.data["input_prompt"], "バイト列", "{story}");
-    // As an empty body: the article's prompt.
+    let reply = socket.reply("bytes").await;
+    assert_eq!(reply.last.data["input_prompt"], "バイト列", "{reply}");
+    // As for an empty body, the default prompt is used.
     for (case, message) in [("an empty text", ""), ("an empty object", "{}")] {
         socket.send(TEXT, message.as_bytes()).await;
-        let story = socket.story(case).await;
-        assert_eq!(story.end.data["input_prompt"], "Hello, how can I help you?", "{case}");
+        let reply = socket.reply(case).await;
+        assert_eq!(reply.last.data["input_prompt"], "Hello, how can I help you?", "{case}");
     }
 }
 
 #[tokio::test]
-async fn an_error_is_an_event_and_the_connection_lives_on() {
-    // Its own, for the lines of those that have no id yet.
+async fn an_error_is_an_event_and_the_connection_stays_open() {
+    // A fixture of its own, because a request that fails before `start` is found in the log by
+    // number.
     let limits = json!({ "MAX_BODY_BYTES": 2000 });
-    let Fixture { worker, stub: _stub } = Fixture::with(limits).await;
-    let mut socket = worker.socket().await;
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(limits).await;
+    let mut socket = worker.open_websocket().await;
     let prompt = |prompt: &str| json!({ "prompt": prompt }).to_string().into_bytes();
     let cases = [
         (
@@ -132,8 +133,15 @@ async fn an_error_is_an_event_and_the_connection_lives_on() {
         ("throttled", prompt("fault:throttled"), "", 500, ("throttled", FAILED), true),
         ("no access", prompt("fault:access_denied"), "", 500, ("access_denied", FAILED), false),
         ("no frame", prompt("fault:stream_empty"), "", 500, ("truncated", INVALID), true),
-        ("no answer", prompt("fault:hang_up_before"), "", 500, ("unavailable", FAILED), true),
-        ("later", prompt("fault:stream_exception"), "You", 200, ("throttled", FAILED), true),
+        ("no response", prompt("fault:hang_up_before"), "", 500, ("unavailable", FAILED), true),
+        (
+            "after the first delta",
+            prompt("fault:stream_exception"),
+            "You",
+            200,
+            ("throttled", FAILED),
+            true,
+        ),
         ("cut off", prompt("fault:stream_cut"), "You", 200, ("truncated", INVALID), true),
         (
             "damaged",
@@ -144,73 +152,73 @@ async fn an_error_is_an_event_and_the_connection_lives_on() {
             false,
         ),
     ];
-    for (number, (case, message, text, status, (code, words), retryable)) in (1..).zip(cases) {
+    for (number, (case, message, text, status, (code, error), retryable)) in (1..).zip(cases) {
         socket.send(TEXT, &message).await;
-        let story = socket.story(case).await;
-        assert_eq!(story.text(), text, "{case}: {story}");
-        assert_eq!(story.start == Value::Null, status != 200, "{case}: {story}");
-        story.assert_error(case, code, words, retryable);
+        let reply = socket.reply(case).await;
+        assert_eq!(reply.text(), text, "{case}: {reply}");
+        assert_eq!(reply.start == Value::Null, status != 200, "{case}: {reply}");
+        reply.assert_error(case, code, error, retryable);
         let line = worker.nth_log_line(number).await;
         assert_eq!((&line["outcome"], &line["status"]), (&json!(code), &json!(status)), "{line}");
         assert!(line["total_ms"].is_u64(), "{line}");
     }
     socket.prompt("after all the errors").await;
-    let story = socket.story("after").await;
-    assert_eq!(story.end.name, "done", "{story}");
+    let reply = socket.reply("after").await;
+    assert_eq!(reply.last.name, "done", "{reply}");
 }
 
 #[tokio::test]
-async fn a_megabyte_is_the_most_by_default() {
+async fn a_message_may_have_one_mebibyte_by_default() {
     let Fixture { worker, .. } = Fixture::shared().await;
-    let mut socket = worker.socket().await;
+    let mut socket = worker.open_websocket().await;
     for (length, end) in [(1 << 20, "done"), ((1 << 20) + 1, "error")] {
         let mut message = r#"{"prompt": "much ado about a socket"}"#.to_owned();
         message.push_str(&" ".repeat(length - message.len()));
         socket.send(TEXT, message.as_bytes()).await;
-        let story = socket.story("length").await;
-        assert_eq!(story.end.name, end, "{length} bytes: {story}");
+        let reply = socket.reply("length").await;
+        assert_eq!(reply.last.name, end, "{length} bytes: {reply}");
     }
 }
 
 #[tokio::test]
-async fn more_prompts_than_may_wait_close_the_connection() {
-    let fixture = Fixture::with(json!({})).await;
-    let mut socket = fixture.worker.socket().await;
-    // The first is being answered, and waits with the others.
+async fn more_than_sixteen_unanswered_prompts_close_the_connection() {
+    let fixture = Fixture::with_bindings(json!({})).await;
+    let mut socket = fixture.worker.open_websocket().await;
+    // The prompt whose reply is on its way counts as one of the sixteen.
     socket.prompt("fault:stream_stall").await;
     for name in ["start", "delta"] {
-        assert_eq!(socket.event().await.name, name);
+        assert_eq!(socket.next_event().await.name, name);
     }
     for _ in 1..16 {
         socket.prompt("waits").await;
     }
     assert_eq!(fixture.stub.streams().open(), 1);
     socket.prompt("one too many").await;
-    match socket.next().await {
-        Message::Close(1008, reason) => assert_eq!(reason, "too many prompts at once"),
+    match socket.next_message().await {
+        ServerMessage::Close(1008, reason) => assert_eq!(reason, "too many prompts at once"),
         other => panic!("{other:?}"),
     }
-    fixture.streams_become("cancelled", |it| it.cancelled == 1).await;
-    // None of those that waited is asked.
+    fixture.wait_for_streams("the stream to be cancelled", |it| it.cancelled == 1).await;
+    // None of the waiting prompts reaches Bedrock.
     assert_eq!(fixture.stub.requests().len(), 1);
     assert_eq!(fixture.worker.nth_log_line(1).await["outcome"], "cancelled");
-    // Another connection is another matter, and so are as many as may wait.
-    let mut socket = fixture.worker.socket().await;
+    // A new connection takes sixteen prompts at once.
+    let mut socket = fixture.worker.open_websocket().await;
     for number in 0..16 {
         socket.prompt(&format!("one of many: {number}")).await;
     }
     for number in 0..16 {
-        let story = socket.story("one of many").await;
-        assert_eq!(story.end.data["input_prompt"], format!("one of many: {number}"), "{story}");
+        let reply = socket.reply("one of many").await;
+        assert_eq!(reply.last.data["input_prompt"], format!("one of many: {number}"), "{reply}");
     }
 }
 
 #[tokio::test]
-async fn a_misconfigured_worker_answers_no_upgrade() {
+async fn a_misconfigured_worker_rejects_the_handshake_with_an_envelope() {
     let bindings = json!({ "AWS_ACCESS_KEY_ID": null });
-    let Fixture { worker, stub: _stub } = Fixture::with(bindings).await;
-    let Err(answer) = worker.handshake().await else { panic!("a WebSocket without a key") };
-    answer.assert_envelope("misconfigured", 500, "", "Error: Internal server error");
-    assert_eq!(answer.header("x-error-code"), Some("misconfigured"), "{answer}");
-    assert_eq!(worker.log_line(answer.request_id()).await["outcome"], "misconfigured");
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(bindings).await;
+    let Err(response) = worker.handshake().await else { panic!("expected the handshake to fail") };
+    response.assert_envelope("misconfigured", 500, "", "Error: Internal server error");
+    assert_eq!(response.header("x-error-code"), Some("misconfigured"), "{response}");
+    assert_eq!(worker.log_line(response.request_id()).await["outcome"], "misconfigured");
 }

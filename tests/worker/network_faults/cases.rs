@@ -1,62 +1,50 @@
-//! What the network and what is between us and Bedrock can do: to both operations, and below HTTP.
-//! What Bedrock itself can do is in faults.rs and stream_faults.rs, in the same form.
-//!
-//! The rows run at once, with a deadline that leaves time for three attempts.
+//! The cases: what the server sends over the connection, and the expected outcome.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use bedrock_stub::events::events;
 use bedrock_stub::frames::{chunk, encode};
-use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::client::Answer;
-use crate::fixture::Fixture;
-use crate::raw::Act::{self, Repeat, Reset, Send, Silence, Wait};
-use crate::raw::Raw;
-
-const FAILED: &str = "Error: Bedrock invocation failed";
-const INVALID: &str = "Error: Invalid Bedrock response";
-
-/// More than the waits before the second and the third attempt.
-const TIMEOUT_MS: u64 = 4000;
-const STALL_MS: u64 = 1000;
+use crate::support::raw_server::Step::{self, Hang, Repeat, Reset, Send, Wait};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Operation {
+pub enum Operation {
     Invoke,
     Stream,
 }
 
 use Operation::{Invoke, Stream};
 
-/// What is to come of it.
-enum Expected {
+/// The expected outcome of a case.
+pub enum Expected {
+    /// A complete reply.
     Good,
-    /// An envelope: `x-error-code`, the status of Bedrock's head, how the log's `error` begins, the
-    /// number of calls.
+    /// An envelope: `x-error-code`, the status of Bedrock's response if there was one, the
+    /// beginning of `error` in the log, and the number of calls.
     Fails(&'static str, Option<u16>, &'static str, usize),
-    /// An `error` as the last event: `code`, how the log's `error` begins.
+    /// An `error` event: `code`, and the beginning of `error` in the log.
     Breaks(&'static str, &'static str),
 }
 
 use Expected::{Breaks, Fails, Good};
 
-struct Row {
-    name: &'static str,
-    acts: Vec<Act>,
-    invoke: Expected,
-    stream: Expected,
+pub struct Case {
+    pub name: &'static str,
+    pub steps: Vec<Step>,
+    pub invoke: Expected,
+    pub stream: Expected,
 }
 
-fn text(text: &str) -> Act {
+/// A step that sends a text, in which [`script`] replaces the placeholders.
+fn text(text: &str) -> Step {
     Send(text.as_bytes().to_vec())
 }
 
-/// The good answer to an operation, as the rows have it: `{ok}` is a head with its type, `{length}`
-/// its length, `{body}` its body, `{half}` and `{rest}` its halves.
-fn script(acts: &[Act], operation: Operation) -> Vec<Act> {
+/// Replaces the placeholders in the steps of a case by parts of a valid response to the operation:
+/// `{ok}` is its head with the content type, `{length}` the length of its body, `{body}` the body,
+/// and `{half}` and `{rest}` are the two halves of the body.
+pub fn script(steps: &[Step], operation: Operation) -> Vec<Step> {
     let message = json!({
         "content": [{ "type": "text", "text": "はい" }],
         "stop_reason": "end_turn",
@@ -95,8 +83,9 @@ fn script(acts: &[Act], operation: Operation) -> Vec<Act> {
         out.extend(rest.bytes());
         out
     };
-    acts.iter()
-        .map(|act| match act {
+    steps
+        .iter()
+        .map(|step| match step {
             Send(bytes) => Send(replace(bytes)),
             Repeat(bytes) => Repeat(replace(bytes)),
             other => other.clone(),
@@ -110,9 +99,9 @@ const LATE: &str = "no answer: it took too long";
 const LATE_BODY: &str = "the answer broke off: it took too long";
 
 #[allow(clippy::too_many_lines)]
-fn rows() -> Vec<Row> {
-    let row = |name, acts, invoke, stream| Row { name, acts, invoke, stream };
-    let same = |name, acts, expected: fn() -> Expected| row(name, acts, expected(), expected());
+pub fn cases() -> Vec<Case> {
+    let case = |name, steps, invoke, stream| Case { name, steps, invoke, stream };
+    let same = |name, steps, expected: fn() -> Expected| case(name, steps, expected(), expected());
     let ms = Duration::from_millis;
     let lost = || Fails("unavailable", None, LOST, 3);
     let broke_off = || Fails("unavailable", Some(200), BROKE_OFF, 3);
@@ -122,12 +111,12 @@ fn rows() -> Vec<Row> {
         same("good", vec![text("{ok}Content-Length: {length}\r\n\r\n{body}")], || Good),
         same("good, in HTTP/1.0", vec![text("HTTP/1.0 200 OK\r\n\r\n{body}")], || Good),
         same(
-            "good, with more behind it",
+            "good, with further bytes behind it",
             vec![text("{ok}Content-Length: {length}\r\n\r\n{body}HTTP/1.1 500 Garbage\r\n\r\n")],
             || Good,
         ),
         same(
-            "good, a little late",
+            "good, in parts",
             vec![
                 text("HTTP/1.1 "),
                 Wait(ms(200)),
@@ -139,8 +128,8 @@ fn rows() -> Vec<Row> {
             ],
             || Good,
         ),
-        same("closed before the answer", vec![], lost),
-        same("reset before the answer", vec![Reset], lost),
+        same("closed before the response", vec![], lost),
+        same("reset before the response", vec![Reset], lost),
         same("closed in the status line", vec![text("HTTP/1.1 20")], lost),
         same("reset in the status line", vec![text("HTTP/1.1 20"), Wait(ms(50)), Reset], lost),
         same("closed in the headers", vec![text("{ok}Content-Le")], lost),
@@ -150,19 +139,19 @@ fn rows() -> Vec<Row> {
             vec![text("{ok}Content-Length: {length}\r\n\r\n")],
             broke_off,
         ),
-        row(
+        case(
             "closed in the body",
             vec![text("{ok}Content-Length: {length}\r\n\r\n{half}")],
             broke_off(),
             Breaks("unavailable", BROKE_OFF),
         ),
-        row(
+        case(
             "reset in the body",
             vec![text("{ok}Content-Length: {length}\r\n\r\n{half}"), Wait(ms(50)), Reset],
             broke_off(),
             Breaks("unavailable", BROKE_OFF),
         ),
-        row(
+        case(
             "closed in a chunk",
             vec![text("{ok}Transfer-Encoding: chunked\r\n\r\nffff\r\n{half}")],
             broke_off(),
@@ -173,48 +162,48 @@ fn rows() -> Vec<Row> {
             vec![text("{ok}Transfer-Encoding: chunked\r\n\r\nzz\r\n{body}")],
             broke_off,
         ),
-        row(
-            "the body ends in its middle, as HTTP has it",
+        case(
+            "half a body, delimited by the close of the connection",
             vec![text("{ok}Connection: close\r\n\r\n{half}")],
             Fails("invalid_response", Some(200), "the body of ", 1),
             Breaks("truncated", "the stream ended before the answer did"),
         ),
-        row(
+        case(
             "no body",
             vec![text("{ok}Content-Length: 0\r\n\r\n")],
             Fails("invalid_response", Some(200), "the body of 0 bytes is not Claude's JSON", 1),
             Fails("truncated", Some(200), "the stream ended before the answer did", 1),
         ),
-        same("words instead of HTTP", vec![text("220 mail.example.com ESMTP\r\n\r\n")], lost),
-        same("noise instead of HTTP", vec![Send((0..=255).cycle().take(4096).collect())], lost),
-        same("a status that is no number", vec![text("HTTP/1.1 abc OK\r\n\r\n")], lost),
+        same("text instead of HTTP", vec![text("220 mail.example.com ESMTP\r\n\r\n")], lost),
         same(
-            "a header that is none",
-            vec![text("HTTP/1.1 200 OK\r\nnonsense\r\n\r\n{body}")],
+            "binary data instead of HTTP",
+            vec![Send((0..=255).cycle().take(4096).collect())],
             lost,
         ),
+        same("a status that is not a number", vec![text("HTTP/1.1 abc OK\r\n\r\n")], lost),
+        same("an invalid header", vec![text("HTTP/1.1 200 OK\r\nnonsense\r\n\r\n{body}")], lost),
         same(
-            "two lengths",
+            "two values of content-length",
             vec![text("{ok}Content-Length: {length}\r\nContent-Length: 1\r\n\r\n{body}")],
             lost,
         ),
-        same("headers without an end", vec![Repeat(b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec())], lost),
-        same("silence", vec![Silence], late),
-        same("silence in the status line", vec![text("HTTP/1.1 20"), Silence], late),
-        same("silence in the headers", vec![text("{ok}Content-Le"), Silence], late),
+        same("endless headers", vec![Repeat(b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec())], lost),
+        same("silence", vec![Hang], late),
+        same("silence in the status line", vec![text("HTTP/1.1 20"), Hang], late),
+        same("silence in the headers", vec![text("{ok}Content-Le"), Hang], late),
         same(
             "silence before the body",
-            vec![text("{ok}Content-Length: {length}\r\n\r\n"), Silence],
+            vec![text("{ok}Content-Length: {length}\r\n\r\n"), Hang],
             late_body,
         ),
-        row(
+        case(
             "silence in the body",
-            vec![text("{ok}Content-Length: {length}\r\n\r\n{half}"), Silence],
+            vec![text("{ok}Content-Length: {length}\r\n\r\n{half}"), Hang],
             late_body(),
             Breaks("timeout", LATE_BODY),
         ),
-        row(
-            "drops",
+        case(
+            "a byte at a time",
             [text("{ok}Content-Length: {length}\r\n\r\n")]
                 .into_iter()
                 .chain((0..30).flat_map(|_| [text("\0"), Wait(ms(250))]))
@@ -222,7 +211,7 @@ fn rows() -> Vec<Row> {
             late_body(),
             Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
         ),
-        row(
+        case(
             "an endless body",
             vec![
                 text("{ok}Transfer-Encoding: chunked\r\n\r\n"),
@@ -231,28 +220,28 @@ fn rows() -> Vec<Row> {
             Fails("invalid_response", Some(200), "the answer broke off: the body is too long", 1),
             Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
         ),
-        row(
+        case(
             "a huge body",
             vec![text("{ok}Content-Length: 9000000\r\n\r\n"), Repeat(vec![b' '; 4096])],
             Fails("invalid_response", Some(200), "the answer broke off: the body is too long", 1),
             Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
         ),
-        row(
-            "another type, and the right body",
+        case(
+            "another content type with a valid body",
             vec![text(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n{body}",
             )],
             Good,
             Fails("invalid_response", Some(200), "", 1),
         ),
-        row(
-            "HTML of the right type",
+        case(
+            "HTML with the right content type",
             vec![text("{ok}Content-Length: 15\r\n\r\n<!doctype html>")],
             Fails("invalid_response", Some(200), "the body of 15 bytes is not Claude's JSON", 1),
             Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
         ),
         same(
-            "not compressed, as it says",
+            "an uncompressed body with content-encoding: gzip",
             vec![text("{ok}Content-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n{body}")],
             broke_off,
         ),
@@ -277,128 +266,21 @@ fn rows() -> Vec<Row> {
             || Fails("timeout", Some(504), "504 Gateway Timeout without a type", 3),
         ),
         same(
-            "a refusal, and silence in its body",
+            "a 403 whose body stalls",
             vec![
                 text(
                     "HTTP/1.1 403 Forbidden\r\nx-amzn-errortype: AccessDeniedException\r\nContent-Length: 60\r\n\r\n{",
                 ),
-                Silence,
+                Hang,
             ],
             || Fails("access_denied", Some(403), "403 Forbidden AccessDeniedException", 1),
         ),
         same(
-            "a type that is a text",
+            "an error type that is not a valid name",
             vec![text(
                 "HTTP/1.1 400 Bad Request\r\nx-amzn-errortype: a b; c\r\nContent-Length: 0\r\n\r\n",
             )],
             || Fails("rejected", Some(400), "400 Bad Request without a type", 1),
         ),
     ]
-}
-
-#[tokio::test]
-async fn of_whole_answers() {
-    check(Invoke).await;
-}
-
-#[tokio::test]
-async fn of_streams() {
-    check(Stream).await;
-}
-
-async fn check(operation: Operation) {
-    let rows = rows();
-    assert!(rows.len() >= 40, "{} rows", rows.len());
-    let scripts: HashMap<String, Vec<Act>> =
-        rows.iter().map(|row| (row.name.to_owned(), script(&row.acts, operation))).collect();
-    let silences = scripts.values().filter(|acts| matches!(acts.last(), Some(Silence))).count();
-    let raw = Raw::start(scripts).await;
-    let fixture = Fixture::with(json!({
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": raw.url(),
-        "BEDROCK_TIMEOUT_MS": TIMEOUT_MS,
-        "BEDROCK_STALL_MS": STALL_MS,
-    }))
-    .await;
-    let wrong: Vec<String> = join_all(rows.iter().map(async |row| {
-        let expected = if operation == Invoke { &row.invoke } else { &row.stream };
-        let problem = problem(&fixture, &raw, operation, row.name, expected).await;
-        problem.map(|problem| format!("{}: {problem}", row.name))
-    }))
-    .await
-    .into_iter()
-    .flatten()
-    .collect();
-    assert!(
-        wrong.is_empty(),
-        "{operation:?}: {} of {}\n{}",
-        wrong.len(),
-        rows.len(),
-        wrong.join("\n")
-    );
-    fixture.becomes("all are left", || raw.left() >= silences).await;
-    assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
-    let answer = fixture.worker.prompt("good").await;
-    assert_eq!(answer.status, if operation == Invoke { 200 } else { 500 }, "{answer}");
-}
-
-/// What is not as expected.
-async fn problem(
-    fixture: &Fixture,
-    raw: &Raw,
-    operation: Operation,
-    prompt: &str,
-    expected: &Expected,
-) -> Option<String> {
-    let mut events = Vec::new();
-    let head: Answer = match operation {
-        Invoke => fixture.worker.prompt(prompt).await,
-        Stream => {
-            let mut answer = fixture.worker.stream(prompt).await;
-            if answer.head.status == 200 {
-                events = answer.rest().await;
-            }
-            answer.head
-        }
-    };
-    let line = fixture.worker.log_line(head.request_id()).await;
-    let calls = raw.calls(prompt);
-    let body: Value = serde_json::from_str(&head.body).unwrap_or_default();
-    let last = events.last();
-    let seen = format!("{head}\n{line}\n{last:?}\n{calls} calls");
-    let error = line["error"].as_str().unwrap_or_default();
-    let code = head.header("x-error-code");
-    let is_so = match expected {
-        Good => {
-            let text = last.map_or(&body["generated_text"], |last| &last.data["generated_text"]);
-            head.status == 200 && text == "はい" && line["outcome"] == "ok" && calls == 1
-        }
-        Fails(expected, upstream_status, start, expected_calls) => {
-            let words =
-                if ["invalid_response", "truncated"].contains(expected) { INVALID } else { FAILED };
-            let retries = line["retries"].as_u64();
-            head.status == 500
-                && code == Some(expected)
-                && body == json!({ "input_prompt": prompt, "generated_text": words })
-                && head.header("x-bedrock-attempts") == Some(&*calls.to_string())
-                && head.header("retry-after").is_some()
-                    == (*expected == "unavailable" || *expected_calls == 3)
-                && calls == *expected_calls
-                && line["outcome"] == *expected
-                && line["status"] == 500
-                && line["level"] == "error"
-                && line["upstream_status"] == json!(upstream_status)
-                && retries == Some(calls as u64 - 1)
-                && error.starts_with(start)
-        }
-        Breaks(expected, start) => {
-            head.status == 200
-                && last.is_some_and(|last| last.name == "error" && last.data["code"] == *expected)
-                && events.iter().filter(|event| event.is_last()).count() == 1
-                && calls == 1
-                && line["outcome"] == *expected
-                && line["level"] == "error"
-                && error.starts_with(start)
-        }
-    };
-    (!is_so).then_some(seen)
 }

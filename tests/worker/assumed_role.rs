@@ -1,4 +1,4 @@
-//! Temporary credentials of a role, from the stand-in's STS.
+//! Temporary credentials of a role, from the stand-in for STS.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::fixture::{ACCESS_KEY_ID, Fixture, SECRET_ACCESS_KEY};
+use crate::support::fixture::{ACCESS_KEY_ID, Fixture, SECRET_ACCESS_KEY};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/edge";
 
-/// A Bedrock for which the stored key is good for nothing, and an STS on the same port.
+/// Starts a Worker with a role. The stand-in accepts the Worker's own key for STS only, not for
+/// Bedrock.
 async fn with_role(bindings: Value, settings: Settings) -> Fixture {
     let mut all = json!({ "AWS_ROLE_ARN": ROLE });
     all.as_object_mut().unwrap().extend(bindings.as_object().unwrap().clone());
@@ -19,7 +20,7 @@ async fn with_role(bindings: Value, settings: Settings) -> Fixture {
     Fixture::with_sts(all, settings).await
 }
 
-/// No secret of the stored key or of one that STS has given is in the log.
+/// Asserts that no part of the Worker's own key or of a temporary key is in the log.
 fn assert_private(fixture: &Fixture) {
     let output = fixture.worker.output();
     let secrets = [ACCESS_KEY_ID, SECRET_ACCESS_KEY, "ASIASTANDIN", "temporary/secret", "FwoGZX"];
@@ -29,13 +30,13 @@ fn assert_private(fixture: &Fixture) {
 }
 
 #[tokio::test]
-async fn the_stored_key_is_only_good_for_sts() {
+async fn bedrock_is_called_with_temporary_credentials_that_are_fetched_once() {
     let fixture = with_role(json!({}), Settings::default()).await;
     for prompt in ["by a role", "and again"] {
-        let answer = fixture.worker.prompt(prompt).await;
-        assert_eq!(answer.status, 200, "{answer}\n{}", fixture.worker.output());
-        assert_eq!(answer.header("x-bedrock-attempts"), Some("1"), "{answer}");
-        let received = fixture.received(prompt);
+        let response = fixture.worker.prompt(prompt).await;
+        assert_eq!(response.status, 200, "{response}\n{}", fixture.worker.output());
+        assert_eq!(response.header("x-bedrock-attempts"), Some("1"), "{response}");
+        let received = fixture.bedrock_request(prompt);
         let authorization = received.header("authorization").unwrap();
         assert!(authorization.contains("Credential=ASIASTANDIN000000001/"), "{authorization}");
         assert!(received.header("x-amz-security-token").unwrap().starts_with("FwoGZX"));
@@ -48,44 +49,46 @@ async fn the_stored_key_is_only_good_for_sts() {
 }
 
 #[tokio::test]
-async fn fifty_at_first_make_one_call_of_sts() {
+async fn fifty_concurrent_first_requests_share_one_call_of_sts() {
     let settings = Settings { sts_delay: Duration::from_millis(500), ..Settings::default() };
     let fixture = with_role(json!({}), settings).await;
-    let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
-    for answer in join_all((0..50).map(ask)).await {
-        assert_eq!(answer.status, 200, "{answer}");
+    let send = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
+    for response in join_all((0..50).map(send)).await {
+        assert_eq!(response.status, 200, "{response}");
     }
     assert_eq!(fixture.stub.sts_calls(), 1);
 }
 
-/// Who got them for all leaves: another one takes over, and nobody waits for who is gone.
+/// The client whose request calls STS for all of them disconnects. Another request calls STS again,
+/// and none waits for the cancelled call.
 #[tokio::test]
-async fn the_others_go_on_when_the_one_leaves() {
+async fn when_the_client_that_calls_sts_disconnects_another_request_calls_it() {
     let settings = Settings { sts_delay: Duration::from_millis(1000), ..Settings::default() };
     let fixture = with_role(json!({}), settings).await;
     let mut first = fixture.worker.connect().await;
     first.post(&json!({ "prompt": "the first" })).await;
-    fixture.becomes("STS is asked", || fixture.stub.sts_calls() == 1).await;
-    let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
-    let leave = async {
+    fixture.wait_until("the call of STS", || fixture.stub.sts_calls() == 1).await;
+    let send = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
+    let disconnect = async {
         sleep(Duration::from_millis(300)).await;
         first.reset();
     };
-    let (answers, ()) = tokio::join!(join_all((0..49).map(ask)), leave);
-    for answer in answers {
-        assert_eq!(answer.status, 200, "{answer}");
+    let (responses, ()) = tokio::join!(join_all((0..49).map(send)), disconnect);
+    for response in responses {
+        assert_eq!(response.status, 200, "{response}");
     }
     assert_eq!(fixture.stub.sts_calls(), 2);
-    // Of the first: nobody was told a status.
+    // The log line of the first request, whose client got no response.
     let line = fixture.worker.nth_log_line(1).await;
     assert_eq!((&line["outcome"], &line["status"]), (&json!("cancelled"), &json!(499)), "{line}");
     assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
 }
 
-/// Five minutes before their end one request gets new ones, and the others do not wait.
+/// Five minutes before the credentials expire, one request fetches new ones. The other requests use
+/// the old ones and do not wait.
 #[tokio::test]
-async fn they_are_replaced_by_one_while_the_others_go_on() {
-    // Good for one more second before that.
+async fn expiring_credentials_are_refreshed_by_one_request_while_the_others_do_not_wait() {
+    // A refresh of these credentials is due after two seconds.
     let settings = Settings {
         sts_lifetime: Duration::from_secs(5 * 60 + 2),
         sts_delay: Duration::from_millis(700),
@@ -94,36 +97,36 @@ async fn they_are_replaced_by_one_while_the_others_go_on() {
     let fixture = with_role(json!({}), settings).await;
     assert_eq!(fixture.worker.prompt("the first").await.status, 200);
     sleep(Duration::from_millis(2500)).await;
-    let ask = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
-    let answers = join_all((0..20).map(ask)).await;
+    let send = async |number: usize| fixture.worker.prompt(&format!("number {number}")).await;
+    let responses = join_all((0..20).map(send)).await;
     let mut waited = 0;
-    for answer in answers {
-        assert_eq!(answer.status, 200, "{answer}");
-        let line = fixture.worker.log_line(answer.request_id()).await;
+    for response in responses {
+        assert_eq!(response.status, 200, "{response}");
+        let line = fixture.worker.log_line(response.request_id()).await;
         waited += usize::from(line["upstream_ms"].as_u64().unwrap() >= 700);
     }
     assert_eq!((fixture.stub.sts_calls(), waited), (2, 1));
 }
 
 #[tokio::test]
-async fn what_bedrock_calls_expired_is_replaced() {
+async fn credentials_that_bedrock_calls_expired_are_replaced() {
     let fixture = with_role(json!({}), Settings::default()).await;
     assert_eq!(fixture.worker.prompt("before").await.status, 200);
     fixture.stub.expire_keys();
-    let answer = fixture.worker.prompt("after").await;
-    assert_eq!(answer.status, 200, "{answer}");
-    assert_eq!(answer.header("x-bedrock-attempts"), Some("2"), "{answer}");
+    let response = fixture.worker.prompt("after").await;
+    assert_eq!(response.status, 200, "{response}");
+    assert_eq!(response.header("x-bedrock-attempts"), Some("2"), "{response}");
     assert_eq!(fixture.stub.sts_calls(), 2);
-    // Also before a stream's first frame.
+    // The same for a stream.
     fixture.stub.expire_keys();
-    let story = fixture.worker.stream("a stream").await.story("a stream").await;
-    assert_eq!(story.end.name, "done", "{story}");
+    let reply = fixture.worker.stream("a stream").await.reply("a stream").await;
+    assert_eq!(reply.last.name, "done", "{reply}");
     assert_eq!(fixture.stub.sts_calls(), 3);
     assert_private(&fixture);
 }
 
 #[tokio::test]
-async fn sts_fails() {
+async fn failures_of_sts_have_their_error_codes_and_transient_ones_are_retried() {
     use StsFault::{AccessDenied, Html, InternalFailure, NoToken, NotXml, Silence, Throttled};
     let cases = [
         ("denied", vec![AccessDenied], 500, Some("access_denied"), 1),
@@ -139,14 +142,18 @@ async fn sts_fails() {
             let bindings = json!({ "BEDROCK_TIMEOUT_MS": 6000 });
             let fixture = with_role(bindings, Settings::default()).await;
             fixture.stub.fail_sts(faults);
-            let answer = fixture.worker.prompt("by a role").await;
-            assert_eq!((answer.status, answer.header("x-error-code")), (status, code), "{case}");
+            let response = fixture.worker.prompt("by a role").await;
+            assert_eq!(
+                (response.status, response.header("x-error-code")),
+                (status, code),
+                "{case}"
+            );
             assert_eq!(fixture.stub.sts_calls(), calls, "{case}");
-            let line = fixture.worker.log_line(answer.request_id()).await;
+            let line = fixture.worker.log_line(response.request_id()).await;
             assert_eq!(line["outcome"], code.unwrap_or("ok"), "{case}: {line}");
             if let Some(error) = line["error"].as_str() {
                 assert!(error.starts_with("cannot assume the role: "), "{case}: {line}");
-                assert_eq!(answer.header("x-bedrock-attempts"), None, "{case}: {answer}");
+                assert_eq!(response.header("x-bedrock-attempts"), None, "{case}: {response}");
             }
             assert_private(&fixture);
         };
@@ -154,15 +161,15 @@ async fn sts_fails() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret() {
+async fn a_wrong_secret_for_sts_is_access_denied() {
     let fixture = with_role(
         json!({ "AWS_SECRET_ACCESS_KEY": "wrongsecretwrongsecretwrongsecretwrongse" }),
         Settings::default(),
     )
     .await;
-    let answer = fixture.worker.prompt("by a role").await;
-    assert_eq!(answer.header("x-error-code"), Some("access_denied"), "{answer}");
-    let line = fixture.worker.log_line(answer.request_id()).await;
+    let response = fixture.worker.prompt("by a role").await;
+    assert_eq!(response.header("x-error-code"), Some("access_denied"), "{response}");
+    let line = fixture.worker.log_line(response.request_id()).await;
     let start = "cannot assume the role: 403 Forbidden SignatureDoesNotMatch: the canonical \
                  request is the same, so the secret access key is not\n";
     assert!(line["error"].as_str().unwrap().starts_with(start), "{line}");

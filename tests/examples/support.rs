@@ -1,4 +1,4 @@
-//! A server that an example runs in, and the Bedrock that it calls.
+//! Runs an example in its server, with the stand-in for Bedrock behind it.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpStream};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use bedrock_edge_tests::processes::{descendants, free_port, kill, left_of};
+use bedrock_edge_tests::processes::{descendants, free_port, kill, still_running};
 use bedrock_edge_tests::root;
 use bedrock_stub::{Settings, Stub};
 use reqwest::{Client, Method, RequestBuilder};
@@ -16,13 +16,14 @@ use tokio::time::{Instant, sleep, timeout};
 pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-/// A cold start compiles the example.
-const START: Duration = Duration::from_secs(300);
-const END: Duration = Duration::from_secs(20);
-/// How long anything else may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit of a start. A cold start compiles the example.
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// The time limit of everything else.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-pub struct Running {
+/// A running example, and the stand-in for Bedrock that it calls. Dropping it kills its processes.
+pub struct ExampleServer {
     name: &'static str,
     pub port: u16,
     pub stub: Stub,
@@ -31,9 +32,9 @@ pub struct Running {
     ended: bool,
 }
 
-impl Running {
-    /// Runs what `command` makes of the port to listen on and of variables, and waits until it
-    /// answers `GET path`, with whatever status.
+impl ExampleServer {
+    /// Runs the command that `command` builds from a port to listen on and variables. Waits until
+    /// the server responds to `GET path`, with any status.
     pub async fn start(
         name: &'static str,
         path: &str,
@@ -55,21 +56,22 @@ impl Running {
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let mut running = Self { name, port, stub, child, log, ended: false };
+        let mut server = Self { name, port, stub, child, log, ended: false };
         let start = Instant::now();
         loop {
-            let probe = running.request(Method::GET, path).timeout(START);
-            // To the last byte: cargo-lambda's function ends with a client that goes before.
-            if let Ok(answer) = probe.send().await
-                && answer.bytes().await.is_ok()
+            let probe = server.request(Method::GET, path).timeout(START_TIMEOUT);
+            // Read the whole body: the function in cargo-lambda exits if its client disconnects
+            // early.
+            if let Ok(response) = probe.send().await
+                && response.bytes().await.is_ok()
             {
-                return running;
+                return server;
             }
-            if let Some(status) = running.child.try_wait().unwrap() {
-                running.fail(&format!("ended early: {status}"));
+            if let Some(status) = server.child.try_wait().unwrap() {
+                server.fail(&format!("exited early: {status}"));
             }
-            if start.elapsed() > START {
-                running.fail("does not answer");
+            if start.elapsed() > START_TIMEOUT {
+                server.fail("did not respond in time");
             }
             sleep(Duration::from_millis(200)).await;
         }
@@ -80,12 +82,12 @@ impl Running {
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let client = Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap();
         client.request(method, self.url(path))
     }
 
-    /// What a client's command prints. Panics if it fails.
-    pub async fn told(&self, command: &mut Command) -> String {
+    /// Runs a client and returns its standard output. Panics if it fails.
+    pub async fn stdout_of(&self, command: &mut Command) -> String {
         let output = self.output(command).await;
         if !output.status.success() {
             self.fail(&format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)));
@@ -93,64 +95,66 @@ impl Running {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs a client to its end. Panics on a timeout.
     pub async fn output(&self, command: &mut Command) -> Output {
-        let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
-        match timeout(PATIENCE, running).await {
+        let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        match timeout(TIMEOUT, output).await {
             Ok(output) => output.unwrap_or_else(|error| panic!("{command:?}: {error}")),
-            Err(_) => self.fail(&format!("no end of {command:?}")),
+            Err(_) => self.fail(&format!("did not exit in time: {command:?}")),
         }
     }
 
-    /// Ends it as Ctrl-C does. Panics if anything is left of it.
+    /// Stops the server as Ctrl-C does. Panics if a process survives.
     pub async fn stop(mut self) {
         let pid = self.child.id().unwrap();
         let started = descendants(pid);
         assert!(kill("INT", &format!("-{pid}")), "{}: kill", self.name);
         let start = Instant::now();
-        if timeout(END, self.child.wait()).await.is_err() {
-            self.fail("does not end");
+        if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
+            self.fail("did not exit in time");
         }
-        while !left_of(&started).is_empty() {
-            if start.elapsed() > END {
-                self.fail(&format!("left behind: {:?}", left_of(&started)));
+        while !still_running(&started).is_empty() {
+            if start.elapsed() > STOP_TIMEOUT {
+                self.fail(&format!("left behind: {:?}", still_running(&started)));
             }
             sleep(Duration::from_millis(100)).await;
         }
         if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
-            self.fail("still answers");
+            self.fail("the port still accepts connections");
         }
         self.ended = true;
     }
 
-    pub fn printed(&self) -> String {
+    /// The output of the server so far.
+    pub fn logs(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     pub fn fail(&self, reason: &str) -> ! {
-        panic!("{}: {reason}\n--- it printed ---\n{}", self.name, self.printed());
+        panic!("{}: {reason}\n--- output ---\n{}", self.name, self.logs());
     }
 }
 
-impl Drop for Running {
+impl Drop for ExampleServer {
     fn drop(&mut self) {
         if let (false, Some(pid)) = (self.ended, self.child.id()) {
             let started = descendants(pid);
             kill("KILL", &format!("-{pid}"));
-            for pid in left_of(&started).keys() {
+            for pid in still_running(&started).keys() {
                 kill("KILL", &pid.to_string());
             }
         }
     }
 }
 
-/// Where an example is built. Not with the project: cargo gives the crate's library one name there,
-/// whoever it is built for.
+/// The target directory of an example. The project's own does not work: cargo would write the
+/// crate's library to the same file for every package that depends on it.
 pub fn target(example: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("examples").join(example)
 }
 
-/// `wrangler dev` in a folder, with these Workers and with variables beside those that every
-/// example has.
+/// Builds the command for `wrangler dev` in a folder, with the configuration files of these
+/// Workers, and with these variables.
 pub fn wrangler(
     name: &str,
     folder: &str,
@@ -159,7 +163,7 @@ pub fn wrangler(
     variables: &[(&str, String)],
 ) -> Command {
     let folder = root().join(folder);
-    // State of its own, new at each start.
+    // A state directory of its own, empty at each start.
     let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-state"));
     let _ = fs::remove_dir_all(&state);
     let vars: String =

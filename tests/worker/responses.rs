@@ -1,15 +1,16 @@
-//! A prompt comes in, Bedrock's text goes out.
+//! Responses that are not streamed: the envelope, the headers, and the fields of the request that
+//! shape them.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::Answer;
-use crate::fixture::{Fixture, payload};
+use crate::support::client::Response;
+use crate::support::fixture::{Fixture, json_body};
 
 const DEFAULT_PROMPT: &str = "Hello, how can I help you?";
 
 #[tokio::test]
-async fn the_envelope_is_exact() {
+async fn the_body_is_exactly_the_envelope() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         (
@@ -23,59 +24,63 @@ async fn the_envelope_is_exact() {
             r#"{"input_prompt":"東京の天気は?","generated_text":"「東京の天気は?」と受け取りました(7 文字)。これは Bedrock の代役です。"}"#,
         ),
         (
-            "emoji of several characters",
+            "emoji of several code points",
             r#"{"prompt": "👩‍👩‍👧‍👦 🇯🇵"}"#,
             r#"{"input_prompt":"👩‍👩‍👧‍👦 🇯🇵","generated_text":"You said: \"👩‍👩‍👧‍👦 🇯🇵\" (10 characters). This is the Bedrock stand-in."}"#,
         ),
         (
-            "escaped on the way in",
+            "escapes in the request",
             r#"{"prompt": "\u6771\u4eac \ud83d\ude00"}"#,
             r#"{"input_prompt":"東京 😀","generated_text":"「東京 😀」と受け取りました(4 文字)。これは Bedrock の代役です。"}"#,
         ),
         (
-            "what JSON must escape",
+            "characters that JSON must escape",
             r#"{"prompt": "a \"b\" \\ \u002f \u0001\u0000\n"}"#,
             r#"{"input_prompt":"a \"b\" \\ / \u0001\u0000\n","generated_text":"You said: \"a \"b\" \\ / \u0001\u0000\n\" (13 characters). This is the Bedrock stand-in."}"#,
         ),
         (
-            "markup, and line ends of JavaScript's",
+            "markup, and JavaScript's line separators",
             "{\"prompt\": \"<b>&amp;\u{2028}\u{2029}\u{feff}</b>\"}",
             "{\"input_prompt\":\"<b>&amp;\u{2028}\u{2029}\u{feff}</b>\",\"generated_text\":\"You said: \\\"<b>&amp;\u{2028}\u{2029}\u{feff}</b>\\\" (15 characters). This is the Bedrock stand-in.\"}",
         ),
         (
-            "a byte order mark, and keys that are not ours",
+            "a byte order mark, and unknown keys",
             "\u{feff}{\"top_k\": true, \"prompt\": \"BOM\", \"\": {}}",
             r#"{"input_prompt":"BOM","generated_text":"You said: \"BOM\" (3 characters). This is the Bedrock stand-in."}"#,
         ),
     ];
     for (case, body, expected) in cases {
-        let answer = worker.send(worker.request(Method::POST, "/").body(body)).await;
-        assert_eq!((answer.status, answer.body.as_str()), (200, expected), "{case}: {answer}");
+        let response = worker.send(worker.request(Method::POST, "/").body(body)).await;
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (200, expected),
+            "{case}: {response}"
+        );
     }
 }
 
-/// In wasm the search for what must be escaped is not the one that unit tests run.
+/// The search for characters to escape has a SIMD version in wasm, which unit tests do not run.
 #[tokio::test]
-async fn what_json_must_escape_is_found_in_every_place() {
+async fn characters_that_json_must_escape_are_found_at_every_position() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let prompt: String = ('\0'..='\u{ff}')
         .flat_map(|character| {
             (0..17).map(move |before| format!("{}{character}", "a".repeat(before)))
         })
         .collect();
-    let answer = worker.prompt(&prompt).await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let response = worker.prompt(&prompt).await;
+    assert_eq!(response.status, 200, "{response}");
     let expected = format!(r#"{{"input_prompt":{},"#, serde_json::to_string(&prompt).unwrap());
-    assert!(answer.body.starts_with(&expected), "{answer}");
+    assert!(response.body.starts_with(&expected), "{response}");
 }
 
 #[tokio::test]
-async fn the_headers_tell_of_the_call() {
+async fn headers_and_log_line_describe_the_call() {
     let Fixture { worker, .. } = Fixture::shared().await;
-    let answer = worker.prompt("headers of an answer").await;
+    let response = worker.prompt("headers of an answer").await;
 
     assert_eq!(
-        answer.header_names(),
+        response.header_names(),
         [
             "content-type",
             "server-timing",
@@ -87,25 +92,30 @@ async fn the_headers_tell_of_the_call() {
             "x-request-id",
             "x-stop-reason",
         ],
-        "{answer}"
+        "{response}"
     );
-    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"), "{answer}");
-    assert_eq!(answer.header("x-amzn-bedrock-input-token-count"), Some("4"), "{answer}");
-    assert_eq!(answer.header("x-amzn-bedrock-output-token-count"), Some("22"), "{answer}");
-    assert_eq!(answer.header("x-stop-reason"), Some("end_turn"), "{answer}");
-    let (bedrock, total) = timing(&answer).unwrap_or_else(|| panic!("server-timing: {answer}"));
-    assert!(bedrock <= total, "{answer}");
+    assert_eq!(
+        response.header("content-type"),
+        Some("application/json; charset=utf-8"),
+        "{response}"
+    );
+    assert_eq!(response.header("x-amzn-bedrock-input-token-count"), Some("4"), "{response}");
+    assert_eq!(response.header("x-amzn-bedrock-output-token-count"), Some("22"), "{response}");
+    assert_eq!(response.header("x-stop-reason"), Some("end_turn"), "{response}");
+    let (bedrock, total) =
+        parse_server_timing(&response).unwrap_or_else(|| panic!("server-timing: {response}"));
+    assert!(bedrock <= total, "{response}");
 
-    let line = worker.log_line(answer.request_id()).await;
+    let line = worker.log_line(response.request_id()).await;
     let expected = json!({
         "level": "info",
         "outcome": "ok",
         "status": 200,
-        "request_id": answer.request_id(),
+        "request_id": response.request_id(),
         "model": "apac.anthropic.claude-sonnet-4-20250514-v1:0",
         "region": "ap-northeast-1",
         "upstream_status": 200,
-        "x_amzn_requestid": answer.header("x-amzn-requestid"),
+        "x_amzn_requestid": response.header("x-amzn-requestid"),
         "retries": 0,
         "input_tokens": 4,
         "output_tokens": 22,
@@ -116,32 +126,32 @@ async fn the_headers_tell_of_the_call() {
     assert_eq!(line, expected);
 }
 
-/// The numbers of `bedrock;dur=1, total;dur=2`.
-fn timing(answer: &Answer) -> Option<(u64, u64)> {
-    let (bedrock, total) = answer.header("server-timing")?.split_once(", ")?;
+/// Parses the two durations of `bedrock;dur=1, total;dur=2`.
+fn parse_server_timing(response: &Response) -> Option<(u64, u64)> {
+    let (bedrock, total) = response.header("server-timing")?.split_once(", ")?;
     let bedrock = bedrock.strip_prefix("bedrock;dur=")?.parse().ok()?;
     Some((bedrock, total.strip_prefix("total;dur=")?.parse().ok()?))
 }
 
 #[tokio::test]
-async fn the_request_id_of_bedrock_is_passed_on() {
-    // The only one that calls this stand-in, which counts: the first request has the number 0.
-    let Fixture { worker, stub: _stub } = Fixture::with(json!({})).await;
+async fn the_request_id_of_bedrock_is_in_the_response() {
+    // A stand-in of its own, because it numbers its requests from 0.
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
     for number in 0..3 {
-        let answer = worker.prompt("whose id?").await;
+        let response = worker.prompt("whose id?").await;
         let expected = format!("00000000-0000-4000-8000-{number:012x}");
-        assert_eq!(answer.header("x-amzn-requestid"), Some(expected.as_str()), "{answer}");
+        assert_eq!(response.header("x-amzn-requestid"), Some(expected.as_str()), "{response}");
     }
 }
 
 #[tokio::test]
-async fn without_a_prompt_it_is_the_articles() {
+async fn a_request_without_a_prompt_gets_the_default_prompt() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let post = || worker.request(Method::POST, "/");
     let json = "application/json";
     let cases = [
         ("no body", post()),
-        ("no body, but a type", post().header("content-type", json)),
+        ("no body, but a content type", post().header("content-type", json)),
         ("an empty body", post().header("content-length", "0").body("")),
         ("a blank body", post().body(" \r\n")),
         ("an empty object", post().header("content-type", json).body("{}")),
@@ -155,9 +165,9 @@ async fn without_a_prompt_it_is_the_articles() {
 }
 
 #[tokio::test]
-async fn what_the_caller_sets_reaches_bedrock() {
+async fn the_callers_fields_reach_bedrock() {
     let fixture = Fixture::shared().await;
-    // What Bedrock is sent beside the version and the message.
+    // The request's fields, and the fields that Bedrock gets besides the version and the messages.
     let cases: [(&str, Value, Value); 7] = [
         ("the defaults", json!({}), json!({ "max_tokens": 100, "temperature": 0.7 })),
         (
@@ -166,12 +176,12 @@ async fn what_the_caller_sets_reaches_bedrock() {
             json!({ "max_tokens": 1, "temperature": 0.7 }),
         ),
         (
-            "the coldest",
+            "the lowest temperature",
             json!({ "temperature": 0 }),
             json!({ "max_tokens": 100, "temperature": 0.0 }),
         ),
         (
-            "the hottest",
+            "the highest temperature",
             json!({ "temperature": 1.0 }),
             json!({ "max_tokens": 100, "temperature": 1.0 }),
         ),
@@ -186,7 +196,7 @@ async fn what_the_caller_sets_reaches_bedrock() {
             json!({ "max_tokens": 100, "temperature": 0.7, "stop_sequences": ["\n\nHuman:", "。"] }),
         ),
         (
-            "all of them, and one of nobody's",
+            "all fields, and an unknown one",
             json!({ "max_tokens": 7, "temperature": 0.25, "system": "S", "stop_sequences": ["x"], "top_p": 1 }),
             json!({ "max_tokens": 7, "temperature": 0.25, "system": "S", "stop_sequences": ["x"] }),
         ),
@@ -196,14 +206,14 @@ async fn what_the_caller_sets_reaches_bedrock() {
         body["prompt"] = json!(prompt);
         expected["anthropic_version"] = json!("bedrock-2023-05-31");
         expected["messages"] = json!([{ "role": "user", "content": prompt }]);
-        let answer = fixture.worker.post(body).await;
-        assert_eq!(answer.status, 200, "{case}: {answer}");
-        assert_eq!(payload(&fixture.received(&prompt)), expected, "{case}");
+        let response = fixture.worker.post(body).await;
+        assert_eq!(response.status, 200, "{case}: {response}");
+        assert_eq!(json_body(&fixture.bedrock_request(&prompt)), expected, "{case}");
     }
 }
 
 #[tokio::test]
-async fn the_stop_reason_is_told() {
+async fn the_stop_reason_is_in_a_header() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         (
@@ -222,10 +232,10 @@ async fn the_stop_reason_is_told() {
         ),
     ];
     for (case, body, generated, stop_reason, tokens) in cases {
-        let answer = worker.post(body).await;
-        answer.assert_envelope(case, 200, "日本", generated);
-        assert_eq!(answer.header("x-stop-reason"), stop_reason, "{case}: {answer}");
-        let told = answer.header("x-amzn-bedrock-output-token-count");
-        assert_eq!(told, tokens, "{case}: {answer}");
+        let response = worker.post(body).await;
+        response.assert_envelope(case, 200, "日本", generated);
+        assert_eq!(response.header("x-stop-reason"), stop_reason, "{case}: {response}");
+        let output_tokens = response.header("x-amzn-bedrock-output-token-count");
+        assert_eq!(output_tokens, tokens, "{case}: {response}");
     }
 }

@@ -1,4 +1,4 @@
-//! How a body arrives: its length, its pieces, its end.
+//! How request bodies arrive: their length, their chunks and their end.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
-use crate::client::{Answer, Connection};
-use crate::fixture::Fixture;
-use crate::refusals::assert_refused;
+use crate::support::assertions::assert_rejected;
+use crate::support::client::{Connection, Response};
+use crate::support::fixture::Fixture;
 
 const LIMIT: usize = 100;
 const TOO_LARGE: (u16, &str) = (413, "payload_too_large");
@@ -16,20 +16,24 @@ const TOO_LARGE_MESSAGE: &str = "the body must have 100 bytes at most";
 
 async fn fixture() -> &'static Fixture {
     static FIXTURE: OnceCell<Fixture> = OnceCell::const_new();
-    FIXTURE.get_or_init(|| Fixture::with(json!({ "MAX_BODY_BYTES": LIMIT.to_string() }))).await
+    FIXTURE
+        .get_or_init(|| Fixture::with_bindings(json!({ "MAX_BODY_BYTES": LIMIT.to_string() })))
+        .await
 }
 
-/// The head of a POST with this header beside the usual ones.
+/// The head of a POST with this header in addition to the usual ones.
 fn head(header: &str) -> String {
     format!("POST / HTTP/1.1\r\nhost: worker\r\ncontent-type: application/json\r\n{header}\r\n\r\n")
 }
 
+/// Encodes a chunk of HTTP's chunked transfer coding.
 fn chunk(bytes: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
-/// A body of so many bytes. Most of its characters have three, which the limit does not count.
-fn body_of(bytes: usize) -> Vec<u8> {
+/// A JSON body of this many bytes. Most of its characters have three bytes: the limit counts bytes,
+/// not characters.
+fn body_with_length(bytes: usize) -> Vec<u8> {
     let around = r#"{"prompt":""}"#.len();
     let prompt = "あ".repeat((bytes - around) / 3) + &"a".repeat((bytes - around) % 3);
     let body = format!(r#"{{"prompt":"{prompt}"}}"#).into_bytes();
@@ -37,56 +41,56 @@ fn body_of(bytes: usize) -> Vec<u8> {
     body
 }
 
-/// With its length told.
-async fn send_whole(connection: &mut Connection<'_>, body: &[u8]) -> Answer {
+/// Sends a body with `content-length`.
+async fn send_with_length(connection: &mut Connection<'_>, body: &[u8]) -> Response {
     connection.write(head(&format!("content-length: {}", body.len()))).await;
     connection.write(body).await;
-    connection.answer().await
+    connection.response().await
 }
 
-/// In chunks of one byte each.
-async fn send_chunked(connection: &mut Connection<'_>, body: &[u8]) -> Answer {
+/// Sends a body in chunks of one byte.
+async fn send_chunked(connection: &mut Connection<'_>, body: &[u8]) -> Response {
     connection.write(head("transfer-encoding: chunked")).await;
     for byte in body {
         connection.write(chunk(&[*byte])).await;
     }
     connection.write("0\r\n\r\n").await;
-    connection.answer().await
+    connection.response().await
 }
 
 #[tokio::test]
-async fn the_limit_is_the_last_length_that_is_taken() {
+async fn a_body_as_long_as_the_limit_is_accepted_and_one_byte_more_is_rejected() {
     let Fixture { worker, .. } = fixture().await;
     for chunked in [false, true] {
         for length in [LIMIT - 1, LIMIT, LIMIT + 1] {
             let case = format!("{length} bytes{}", if chunked { " in chunks" } else { "" });
-            let body = body_of(length);
+            let body = body_with_length(length);
             let mut connection = worker.connect().await;
-            let answer = if chunked {
+            let response = if chunked {
                 send_chunked(&mut connection, &body).await
             } else {
-                send_whole(&mut connection, &body).await
+                send_with_length(&mut connection, &body).await
             };
             if length > LIMIT {
-                assert_refused(&case, worker, &answer, TOO_LARGE, TOO_LARGE_MESSAGE).await;
+                assert_rejected(&case, worker, &response, TOO_LARGE, TOO_LARGE_MESSAGE).await;
             } else {
-                assert_eq!(answer.status, 200, "{case}: {answer}");
+                assert_eq!(response.status, 200, "{case}: {response}");
                 let sent: Value = serde_json::from_slice(&body).unwrap();
-                let answered: Value = serde_json::from_str(&answer.body).unwrap();
-                assert_eq!(answered["input_prompt"], sent["prompt"], "{case}: {answer}");
+                let envelope: Value = serde_json::from_str(&response.body).unwrap();
+                assert_eq!(envelope["input_prompt"], sent["prompt"], "{case}: {response}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_long_is_not_waited_for() {
+async fn a_body_that_is_too_long_is_rejected_before_it_ends() {
     let Fixture { worker, .. } = fixture().await;
     let too_long = "content-length: 101";
     let far_too_long = "content-length: 1000000000000";
     let chunked = "transfer-encoding: chunked";
-    let first_chunks = [chunk(&body_of(LIMIT)), chunk(b" ")].concat();
-    // None of these bodies ends.
+    let first_chunks = [chunk(&body_with_length(LIMIT)), chunk(b" ")].concat();
+    // The client sends none of these bodies to the end.
     let cases = [
         ("one byte too long, none sent", too_long, Vec::new()),
         ("a terabyte, none sent", far_too_long, Vec::new()),
@@ -98,14 +102,14 @@ async fn a_body_that_is_too_long_is_not_waited_for() {
         let mut connection = worker.connect().await;
         connection.write(head(header)).await;
         connection.write(sent).await;
-        let answer = connection.answer().await;
-        assert_refused(case, worker, &answer, TOO_LARGE, TOO_LARGE_MESSAGE).await;
+        let response = connection.response().await;
+        assert_rejected(case, worker, &response, TOO_LARGE, TOO_LARGE_MESSAGE).await;
     }
 }
 
-/// A refusal by the headers needs no body either.
+/// The head of a request can be enough to reject it.
 #[tokio::test]
-async fn a_body_that_nobody_reads_is_not_waited_for() {
+async fn a_request_rejected_by_its_head_gets_the_response_before_its_body() {
     let Fixture { worker, .. } = fixture().await;
     let cases = [
         ("another path", "POST /nowhere", "application/json", 404),
@@ -119,15 +123,15 @@ async fn a_body_that_nobody_reads_is_not_waited_for() {
              content-length: 50\r\n\r\n"
         );
         connection.write(head).await;
-        let answer = connection.answer().await;
-        assert_eq!(answer.status, status, "{case}: {answer}");
+        let response = connection.response().await;
+        assert_eq!(response.status, status, "{case}: {response}");
     }
 }
 
 #[tokio::test]
-async fn a_body_in_pieces_is_put_together() {
+async fn a_body_in_several_chunks_is_concatenated() {
     let Fixture { worker, .. } = fixture().await;
-    // Cut inside a character of four bytes.
+    // Split inside a character of four bytes.
     let body = r#"{"prompt":"絵文字😀です"}"#.as_bytes();
     let (start, end) = body.split_at(body.len() - 10);
     let mut connection = worker.connect().await;
@@ -135,15 +139,14 @@ async fn a_body_in_pieces_is_put_together() {
     connection.write(start).await;
     sleep(Duration::from_millis(50)).await;
     connection.write(end).await;
-    let whole = connection.answer().await;
-    assert!(whole.status == 200 && whole.body.contains("\"絵文字😀です\""), "{whole}");
+    let unchunked = connection.response().await;
+    assert!(unchunked.status == 200 && unchunked.body.contains("\"絵文字😀です\""), "{unchunked}");
     let chunked = send_chunked(&mut connection, body).await;
-    assert_eq!((chunked.status, &chunked.body), (200, &whole.body), "{chunked}");
+    assert_eq!((chunked.status, &chunked.body), (200, &unchunked.body), "{chunked}");
 }
 
-/// The client goes away: nobody to answer, and nothing must break.
 #[tokio::test]
-async fn a_client_that_leaves_breaks_nothing() {
+async fn the_worker_survives_clients_that_disconnect() {
     let Fixture { worker, .. } = fixture().await;
     let slow = r#"{"prompt":"fault:slow:300"}"#;
     let slow = head(&format!("content-length: {}", slow.len())) + slow;
@@ -153,19 +156,19 @@ async fn a_client_that_leaves_breaks_nothing() {
         ("in the body", head("content-length: 20") + r#"{"prompt":"#),
         ("in a chunk", head("transfer-encoding: chunked") + "14\r\n{\"prompt\":"),
         ("before the last chunk", head("transfer-encoding: chunked") + "2\r\n{}\r\n"),
-        ("while Bedrock thinks", slow),
+        ("while Bedrock responds", slow),
     ];
     for (case, sent) in cases {
         let mut connection = worker.connect().await;
         connection.write(sent).await;
         sleep(Duration::from_millis(50)).await;
         drop(connection);
-        let answer = worker.prompt("still there?").await;
-        assert_eq!(answer.status, 200, "{case}: {answer}");
+        let response = worker.prompt("still there?").await;
+        assert_eq!(response.status, 200, "{case}: {response}");
     }
-    // Until Bedrock's answer to nobody has come.
+    // Until Bedrock has responded to the last of the disconnected clients.
     sleep(Duration::from_millis(500)).await;
-    let answer = worker.prompt("and now?").await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let response = worker.prompt("and now?").await;
+    assert_eq!(response.status, 200, "{response}");
     assert_eq!(worker.unexpected_output(), Vec::<String>::new());
 }

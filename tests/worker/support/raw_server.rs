@@ -1,5 +1,5 @@
-//! A server below HTTP: it reads a request, and then does with the connection what no HTTP server
-//! would.
+//! A scripted TCP server: it reads an HTTP request, and then does things to the connection that no
+//! HTTP server would do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,23 +10,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use crate::fixture::runtime;
+use super::fixture::runtime;
 
-/// What is done with a connection. At the end it is closed.
+/// A step of the script for a connection. After the last step the server closes the connection.
 #[derive(Clone)]
-pub enum Act {
+pub enum Step {
     Send(Vec<u8>),
-    /// The same for ever.
+    /// Sends the same bytes until the client disconnects.
     Repeat(Vec<u8>),
     Wait(Duration),
-    /// Nothing more, until the other side is gone.
-    Silence,
-    /// The other side is told that the connection was reset.
+    /// Sends nothing until the client disconnects.
+    Hang,
+    /// Resets the connection.
     Reset,
 }
 
-/// Acts by the prompt of a request.
-pub struct Raw {
+/// A server that chooses its script by the prompt of the request.
+pub struct RawServer {
     url: String,
     counts: Arc<Mutex<Counts>>,
 }
@@ -34,11 +34,12 @@ pub struct Raw {
 #[derive(Default)]
 struct Counts {
     calls: HashMap<String, usize>,
-    left: usize,
+    abandoned: usize,
 }
 
-impl Raw {
-    pub async fn start(scripts: HashMap<String, Vec<Act>>) -> Self {
+impl RawServer {
+    /// Starts a server with a script for each prompt.
+    pub async fn start(scripts: HashMap<String, Vec<Step>>) -> Self {
         let counts = Arc::<Mutex<Counts>>::default();
         let (scripts, shared) = (Arc::new(scripts), counts.clone());
         let listener = runtime().spawn(TcpListener::bind("127.0.0.1:0")).await.unwrap().unwrap();
@@ -55,45 +56,45 @@ impl Raw {
         &self.url
     }
 
-    /// How often this prompt came.
+    /// The number of requests with this prompt.
     pub fn calls(&self, prompt: &str) -> usize {
         self.counts.lock().unwrap().calls.get(prompt).copied().unwrap_or(0)
     }
 
-    /// How many connections the other side left, of those on which there is silence.
-    pub fn left(&self) -> usize {
-        self.counts.lock().unwrap().left
+    /// The number of hanging connections that the client has closed.
+    pub fn abandoned(&self) -> usize {
+        self.counts.lock().unwrap().abandoned
     }
 }
 
 async fn serve(
     mut stream: TcpStream,
-    scripts: Arc<HashMap<String, Vec<Act>>>,
+    scripts: Arc<HashMap<String, Vec<Step>>>,
     counts: Arc<Mutex<Counts>>,
 ) {
     stream.set_nodelay(true).unwrap();
-    let Some(prompt) = prompt(&mut stream).await else { return };
+    let Some(prompt) = read_prompt(&mut stream).await else { return };
     *counts.lock().unwrap().calls.entry(prompt.clone()).or_default() += 1;
-    for act in &scripts[&prompt] {
-        match act {
-            Act::Send(bytes) => {
+    for step in &scripts[&prompt] {
+        match step {
+            Step::Send(bytes) => {
                 if stream.write_all(bytes).await.is_err() {
                     return;
                 }
             }
-            Act::Repeat(bytes) => while stream.write_all(bytes).await.is_ok() {},
-            Act::Wait(time) => sleep(*time).await,
-            Act::Silence => {
+            Step::Repeat(bytes) => while stream.write_all(bytes).await.is_ok() {},
+            Step::Wait(time) => sleep(*time).await,
+            Step::Hang => {
                 while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
-                counts.lock().unwrap().left += 1;
+                counts.lock().unwrap().abandoned += 1;
             }
-            Act::Reset => return stream.set_zero_linger().unwrap(),
+            Step::Reset => return stream.set_zero_linger().unwrap(),
         }
     }
 }
 
-/// Of a request, which is read whole.
-async fn prompt(stream: &mut TcpStream) -> Option<String> {
+/// Reads a whole request and returns its prompt.
+async fn read_prompt(stream: &mut TcpStream) -> Option<String> {
     let mut received = Vec::new();
     loop {
         let end = received.windows(4).position(|window| window == b"\r\n\r\n");

@@ -1,4 +1,4 @@
-// A door to the ledgers beside the Worker: POST /account with a message.
+// Gives tests access to the ledgers: POST /account forwards the body as a message.
 export default {
   async fetch(request, { LEDGER }) {
     const account = new URL(request.url).pathname.slice(1);

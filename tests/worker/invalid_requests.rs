@@ -1,50 +1,18 @@
-//! What the caller does wrong with a request's headers and fields: 4xx, a word for programs and a
-//! sentence for people.
+//! Requests with invalid headers, bodies and fields. Each gets a 4xx with an error code and a
+//! message.
 //!
-//! Out of scope: how long a body may be (bodies.rs), paths and methods (routes.rs).
+//! Out of scope: the length of bodies (request_bodies.rs), paths and methods (routes.rs).
 
 use reqwest::Method;
-use serde_json::json;
 
-use crate::client::Answer;
-use crate::fixture::Fixture;
-use crate::workerd::Workerd;
+use crate::support::assertions::assert_rejected;
+use crate::support::fixture::Fixture;
 
 const INVALID: (u16, &str) = (400, "invalid_request");
 const UNSUPPORTED: (u16, &str) = (415, "unsupported_media_type");
 
-/// The whole of a refusal: status, code, words, headers, and the same in the log.
-pub async fn assert_refused(
-    case: &str,
-    worker: &Workerd,
-    answer: &Answer,
-    (status, code): (u16, &str),
-    message: &str,
-) {
-    answer.assert_envelope(case, status, "", &format!("Error: {message}"));
-    assert_eq!(answer.header("x-error-code"), Some(code), "{case}: {answer}");
-    let mut names = vec!["content-type", "x-error-code", "x-request-id"];
-    if status == 405 {
-        names.insert(0, "allow");
-    }
-    assert_eq!(answer.header_names(), names, "{case}: {answer}");
-
-    let line = worker.log_line(answer.request_id()).await;
-    let expected = json!({
-        "level": "warn",
-        "outcome": code,
-        "status": status,
-        "request_id": answer.request_id(),
-        "model": "apac.anthropic.claude-sonnet-4-20250514-v1:0",
-        "region": "ap-northeast-1",
-        "retries": 0,
-        "total_ms": line["total_ms"],
-    });
-    assert_eq!(line, expected, "{case}");
-}
-
 #[tokio::test]
-async fn bodies_that_are_not_json() {
+async fn bodies_that_are_not_a_json_object_are_rejected() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let deep = |opening: &str| opening.repeat(100_000).into_bytes();
     let in_prompt = [br#"{"prompt":"#.to_vec(), deep("["), deep("]"), b"}".to_vec()].concat();
@@ -64,7 +32,7 @@ async fn bodies_that_are_not_json() {
             "the body is not JSON: EOF while parsing a string at line 1 column 17",
         ),
         (
-            "something after it",
+            "trailing characters",
             b"{} {}".to_vec(),
             "the body is not JSON: trailing characters at line 1 column 4",
         ),
@@ -99,13 +67,13 @@ async fn bodies_that_are_not_json() {
     ];
     for (case, body, message) in cases {
         let request = worker.request(Method::POST, "/").header("content-type", "application/json");
-        let answer = worker.send(request.body(body)).await;
-        assert_refused(case, worker, &answer, INVALID, message).await;
+        let response = worker.send(request.body(body)).await;
+        assert_rejected(case, worker, &response, INVALID, message).await;
     }
 }
 
 #[tokio::test]
-async fn fields_of_the_wrong_type_or_size() {
+async fn fields_of_the_wrong_type_or_size_are_rejected() {
     let Fixture { worker, .. } = Fixture::shared().await;
     const MAX_TOKENS: &str = "max_tokens must be a whole number from 1 to 100";
     const TEMPERATURE: &str = "temperature must be a number from 0 to 1";
@@ -144,14 +112,14 @@ async fn fields_of_the_wrong_type_or_size() {
         (r#""stream": null"#, STREAM),
     ];
     for (case, message) in cases {
-        let answer =
+        let response =
             worker.send(worker.request(Method::POST, "/").body(format!("{{{case}}}"))).await;
-        assert_refused(case, worker, &answer, INVALID, message).await;
+        assert_rejected(case, worker, &response, INVALID, message).await;
     }
 }
 
 #[tokio::test]
-async fn media_types_that_are_not_json() {
+async fn media_types_other_than_json_are_rejected() {
     let Fixture { worker, .. } = Fixture::shared().await;
     const TYPE: &str = "the Content-Type must be application/json";
     const CHARSET: &str = "the charset must be utf-8";
@@ -174,13 +142,13 @@ async fn media_types_that_are_not_json() {
     for (header, value, message) in cases {
         let case = format!("{header}: {}", String::from_utf8_lossy(value));
         let request = worker.request(Method::POST, "/").header(header, value);
-        let answer = worker.send(request.body(r#"{"prompt": "Hello"}"#)).await;
-        assert_refused(&case, worker, &answer, UNSUPPORTED, message).await;
+        let response = worker.send(request.body(r#"{"prompt": "Hello"}"#)).await;
+        assert_rejected(&case, worker, &response, UNSUPPORTED, message).await;
     }
 }
 
 #[tokio::test]
-async fn media_types_that_are_json() {
+async fn every_media_type_of_json_is_accepted() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
         ("content-type", "application/json"),
@@ -189,13 +157,13 @@ async fn media_types_that_are_json() {
         ("content-type", "application/json; profile=\"x\"; charset=utf-8"),
         ("content-type", "application/json; charset=utf8"),
         ("content-type", "application/vnd.api+json"),
-        // workerd takes it for a header that is not there.
+        // workerd treats an empty header as a missing one.
         ("content-type", ""),
         ("content-encoding", "identity"),
     ];
     for (header, value) in cases {
         let request = worker.request(Method::POST, "/").header(header, value);
-        let answer = worker.send(request.body(r#"{"prompt": "Hello"}"#)).await;
-        assert_eq!(answer.status, 200, "{header}: {value}: {answer}");
+        let response = worker.send(request.body(r#"{"prompt": "Hello"}"#)).await;
+        assert_eq!(response.status, 200, "{header}: {value}: {response}");
     }
 }

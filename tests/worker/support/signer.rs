@@ -1,5 +1,5 @@
-//! A SigV4 client with every part open to be wrong. It signs with the stand-in's code, of which the
-//! Worker has no line.
+//! A SigV4 signer in which a test can falsify every part. It uses the stand-in's implementation of
+//! SigV4, which shares no code with the Worker's.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,13 +7,14 @@ use bedrock_stub::Received;
 use bedrock_stub::sigv4::{PathEncoding, Scope, canonical_request, signature, string_to_sign};
 use time::OffsetDateTime;
 
-/// A key of ours: not one of AWS's, and not the Worker's for Bedrock.
-pub const KEY_ID: &str = "EDGEIOSFODNN7EXAMPLE";
-pub const SECRET: &str = "edgeXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1";
+/// The ID of a client key: a key for callers of the Worker, which AWS does not know.
+pub const CLIENT_KEY_ID: &str = "EDGEIOSFODNN7EXAMPLE";
+/// The secret of [`CLIENT_KEY_ID`].
+pub const CLIENT_SECRET: &str = "edgeXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1";
 
-/// Seconds from now.
-#[expect(clippy::disallowed_methods, reason = "a client has a clock")]
-pub fn at(offset: i64) -> String {
+/// Formats the current time plus `offset` seconds as `x-amz-date`.
+#[expect(clippy::disallowed_methods, reason = "tests may read the system clock")]
+pub fn amz_date(offset: i64) -> String {
     let now = SystemTime::now();
     let time = match u64::try_from(offset) {
         Ok(later) => now + Duration::from_secs(later),
@@ -29,10 +30,10 @@ pub fn at(offset: i64) -> String {
     )
 }
 
-/// What is signed. A case changes what it is about.
+/// Everything that goes into a signature. A test changes the part that it is about.
 #[derive(Clone)]
-pub struct Call {
-    pub id: String,
+pub struct UnsignedRequest {
+    pub key_id: String,
     pub secret: String,
     pub region: String,
     pub service: String,
@@ -40,19 +41,19 @@ pub struct Call {
     pub scope_date: Option<String>,
     pub method: String,
     pub target: String,
-    /// Those that are signed, `x-amz-date` beside them.
+    /// The signed headers, without `x-amz-date`.
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
 
-impl Call {
+impl UnsignedRequest {
     pub fn new(host: &str, body: &str) -> Self {
         Self {
-            id: KEY_ID.to_owned(),
-            secret: SECRET.to_owned(),
+            key_id: CLIENT_KEY_ID.to_owned(),
+            secret: CLIENT_SECRET.to_owned(),
             region: "ap-northeast-1".to_owned(),
             service: "bedrock".to_owned(),
-            time: at(0),
+            time: amz_date(0),
             scope_date: None,
             method: "POST".to_owned(),
             target: "/".to_owned(),
@@ -66,20 +67,20 @@ impl Call {
         self
     }
 
-    /// One more signed header.
+    /// Adds a signed header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With the body's hash among the signed headers.
-    pub fn hashed(self) -> Self {
-        let hash = sha256(&self.body);
+    /// Adds the hash of the body to the signed headers.
+    pub fn with_body_hash(self) -> Self {
+        let hash = sha256_hex(&self.body);
         self.header("x-amz-content-sha256", &hash)
     }
 
-    /// Every header of the request, `authorization` last.
-    pub fn signed(&self) -> Vec<(String, String)> {
+    /// Signs the request, and returns all its headers, with `authorization` last.
+    pub fn signed_headers(&self) -> Vec<(String, String)> {
         let mut headers = self.headers.clone();
         if !self.time.is_empty() {
             headers.push(("x-amz-date".to_owned(), self.time.clone()));
@@ -102,16 +103,16 @@ impl Call {
         let canonical = canonical_request(&received, &names, PathEncoding::Twice, false);
         let to_sign = string_to_sign(&self.time, &scope, &canonical);
         let signature = signature(&self.secret, &scope, &to_sign);
-        let (id, names) = (&self.id, names.join(";"));
+        let (key_id, names) = (&self.key_id, names.join(";"));
         let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}"
+            "AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
         );
         headers.push(("authorization".to_owned(), authorization));
         headers
     }
 }
 
-pub fn sha256(text: &str) -> String {
+pub fn sha256_hex(text: &str) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,0 +1,13 @@
+//! The test harness: workerd with the built Worker, the stand-in for Bedrock, and the clients.
+
+pub mod assertions;
+pub mod client;
+pub mod events;
+pub mod fixture;
+pub mod issuer;
+pub mod raw_server;
+pub mod signer;
+pub mod sse;
+pub mod usage;
+pub mod websocket;
+pub mod workerd;
