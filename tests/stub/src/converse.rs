@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::AwsError;
 use crate::messages::{ANTHROPIC_VERSION, Messages};
+use crate::models::check_parameters;
 use crate::reply::Reply;
 
 /// Answers a request whose signature is checked.
@@ -24,6 +25,7 @@ pub fn answer(
 ) -> Result<Response, AwsError> {
     let messages = serde_json::to_vec(&claudes_form(body)?).unwrap_or_default();
     let messages = Messages::parse(content_type, &messages)?;
+    check_parameters(model_id, &messages)?;
     let reply = Reply::new(model_id, &messages, body);
     let (input, output) = (reply.input_tokens, reply.output_tokens);
     let answer = json!({

@@ -5,7 +5,8 @@
 //!
 //! 1. [`server`] takes it as it came, and records it;
 //! 2. [`auth`] checks who signed it, with [`sigv4`]'s canonicalization, and refuses in AWS's words;
-//! 3. [`messages`] validates the body as Bedrock does for Claude;
+//! 3. [`messages`] validates the body as Bedrock does for Claude, and [`models`] refuses the
+//!    parameters that the model no longer takes;
 //! 4. [`faults`] fails on purpose when the prompt asks for it (`fault:throttled`);
 //! 5. [`reply`] answers in Claude's JSON, the same for the same request;
 //! 6. or, of `InvokeModelWithResponseStream`, [`events`] makes of that JSON what Claude streams,
@@ -24,6 +25,7 @@ pub mod events;
 pub mod faults;
 pub mod frames;
 pub mod messages;
+pub mod models;
 pub mod reply;
 pub mod server;
 pub mod sigv4;

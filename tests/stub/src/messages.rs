@@ -30,6 +30,7 @@ const BODY_KEYS: &[&str] = &[
     "top_k",
     "top_p",
 ];
+const SAMPLING_KEYS: [&str; 3] = ["temperature", "top_p", "top_k"];
 const MESSAGE_KEYS: &[&str] = &["content", "role"];
 const TEXT_BLOCK_KEYS: &[&str] = &["cache_control", "text", "type"];
 
@@ -46,6 +47,10 @@ pub struct Messages {
     pub stop_sequences: Vec<String>,
     /// Every text that the model would read, the system prompt first.
     pub texts: Vec<String>,
+    /// The first of `temperature`, `top_p` and `top_k` that the body has.
+    pub sampling_parameter: Option<&'static str>,
+    /// Whether the last message is the assistant's, which the reply then continues.
+    pub is_prefilled: bool,
 }
 
 /// Validates the model ID of the path, already percent-decoded: a foundation model, an inference
@@ -90,6 +95,8 @@ impl Messages {
         let stop_sequences = stop_sequences(&body)?;
         let system = body.get("system").map(|system| text_of(system, "system")).transpose()?;
         let conversation = conversation(required(&body, "messages", "")?)?;
+        let sampling_parameter = SAMPLING_KEYS.into_iter().find(|key| body.contains_key(*key));
+        let is_prefilled = conversation.last().is_some_and(|(role, _)| *role == Role::Assistant);
 
         let prompt = conversation
             .iter()
@@ -98,7 +105,15 @@ impl Messages {
             .unwrap_or_default();
         let texts =
             system.iter().cloned().chain(conversation.into_iter().map(|(_, text)| text)).collect();
-        Ok(Self { prompt, system, max_tokens, stop_sequences, texts })
+        Ok(Self {
+            prompt,
+            system,
+            max_tokens,
+            stop_sequences,
+            texts,
+            sampling_parameter,
+            is_prefilled,
+        })
     }
 }
 
@@ -132,7 +147,12 @@ fn message(message: &Value, index: usize) -> Result<(Role, String), AwsError> {
     };
     let at = format!("/messages/{index}");
     check_keys(message, MESSAGE_KEYS, &at)?;
-    let role = match required(message, "role", &at)?.as_str() {
+    let field = |key: &str| {
+        message
+            .get(key)
+            .ok_or_else(|| AwsError::validation(format!("messages.{index}.{key}: Field required")))
+    };
+    let role = match field("role")?.as_str() {
         Some("user") => Role::User,
         Some("assistant") => Role::Assistant,
         _ => {
@@ -141,7 +161,7 @@ fn message(message: &Value, index: usize) -> Result<(Role, String), AwsError> {
             )));
         }
     };
-    let content = required(message, "content", &at)?;
+    let content = field("content")?;
     let text = text_of(content, &format!("messages.{index}.content"))?;
     if text.is_empty() {
         return Err(AwsError::validation(format!(
@@ -182,8 +202,15 @@ fn text_of_block<'a>(block: &'a Value, at: &str) -> Result<&'a str, AwsError> {
             "{at}.text.{key}: Extra inputs are not permitted"
         )));
     }
+    // Bedrock names the key of the body here, and not the block.
+    let key = at.split('.').next().unwrap_or_default();
     match block.get("text").and_then(Value::as_str) {
-        Some("") => Err(AwsError::validation("messages: text content blocks must be non-empty")),
+        Some("") => {
+            Err(AwsError::validation(format!("{key}: text content blocks must be non-empty")))
+        }
+        Some(text) if text.trim().is_empty() => Err(AwsError::validation(format!(
+            "{key}: text content blocks must contain non-whitespace text"
+        ))),
         Some(text) => Ok(text),
         None => Err(AwsError::validation(format!("{at}.text.text: Field required"))),
     }

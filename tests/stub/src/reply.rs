@@ -280,6 +280,8 @@ mod tests {
                 max_tokens: 1,
                 stop_sequences: Vec::new(),
                 texts: Vec::new(),
+                sampling_parameter: None,
+                is_prefilled: false,
             };
             assert_eq!(full_text(&messages), *expected, "{case}");
         }

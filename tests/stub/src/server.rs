@@ -27,6 +27,7 @@ use crate::converse;
 use crate::error::AwsError;
 use crate::faults::{self, Act, Asked, Fault, Situation, StreamAct};
 use crate::messages::{MAX_BODY, Messages, check_model_id};
+use crate::models::check_parameters;
 use crate::reply::{OUTPUT_TOKEN_COUNT, Reply};
 use crate::sigv4::Received;
 use crate::stream::{self, Counters, Plan, StreamCounts};
@@ -396,6 +397,7 @@ fn checked(
     auth::verify(received, SERVICE, &settings, now)?;
     check_model_id(model_id)?;
     let mut messages = Messages::parse(received.header("content-type"), &received.body)?;
+    check_parameters(model_id, &messages)?;
     let reply = Reply::new(model_id, &messages, &received.body);
     if !shared.is_asked_for(&messages.prompt, &settings.region) {
         messages.prompt = String::new();

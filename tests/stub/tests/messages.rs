@@ -165,7 +165,12 @@ fn refused_bodies() {
         (
             "a message without content",
             json!({ "messages": [{ "role": "user" }] }),
-            "#/messages/0: required key [content] not found",
+            "messages.0.content: Field required",
+        ),
+        (
+            "a message without a role",
+            json!({ "messages": [{ "content": "Hello" }] }),
+            "messages.0.role: Field required",
         ),
         (
             "content that is empty",
@@ -186,6 +191,16 @@ fn refused_bodies() {
             "an empty block",
             user(json!([{ "type": "text", "text": "" }])),
             "messages: text content blocks must be non-empty",
+        ),
+        (
+            "a blank block beside another",
+            user(json!([{ "type": "text", "text": "a" }, { "type": "text", "text": " " }])),
+            "messages: text content blocks must contain non-whitespace text",
+        ),
+        (
+            "an empty block of the system prompt",
+            json!({ "system": [{ "type": "text", "text": "" }] }),
+            "system: text content blocks must be non-empty",
         ),
         (
             "a block without text",

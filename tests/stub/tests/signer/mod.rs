@@ -86,6 +86,7 @@ impl Call {
 }
 
 /// A Claude request with one user message.
+#[allow(dead_code, reason = "not every test file sends one message only")]
 pub fn claude(prompt: &str) -> String {
     serde_json::json!({
         "anthropic_version": "bedrock-2023-05-31",
