@@ -146,6 +146,24 @@ pub const FAULTS: &[Fault] = &[
         Answer(situation.reply.response(body[..body.len() / 2].to_vec()))
     }),
     fault("no_text", |situation| content(situation, json!([]), "end_turn")),
+    // Claude thought until `max_tokens` and wrote no text. `fault:max-tokens-before-text:thinking` has
+    // the block of thinking in it, which Claude may also leave out.
+    fault("max-tokens-before-text", |situation| match argument(situation.prompt) {
+        None => content(situation, json!([]), "max_tokens"),
+        Some("thinking") => {
+            let thinking = json!({
+                "type": "thinking",
+                "thinking": "The text needs more tokens than",
+                "signature": "c2lnbmF0dXJl",
+            });
+            content(situation, json!([thinking]), "max_tokens")
+        }
+        Some(_) => Answer(
+            AwsError::validation("fault:max-tokens-before-text takes thinking.").into_response(),
+        ),
+    }),
+    // Claude refuses to reply.
+    fault("refusal", |situation| content(situation, json!([]), "refusal")),
     fault("tool_only", |situation| {
         let tool_use = json!({
             "type": "tool_use",

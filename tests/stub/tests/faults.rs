@@ -27,7 +27,7 @@ async fn ask(stub: &Stub, prompt: &str) -> Answer {
     exchange(&stub.url(), &call.signed()).await
 }
 
-/// One row for each name of the table, and no other: a fault that nothing checks is a failure.
+/// One row or more for each name of the table, and no other: a fault that nothing checks is a failure.
 #[tokio::test]
 async fn every_fault_does_what_it_says() {
     type Check = fn(&str, &Answer);
@@ -94,6 +94,20 @@ async fn every_fault_does_what_it_says() {
         ("no_text", |case, answer| {
             assert_eq!(answer.status(), 200, "{case}");
             assert_eq!(answer.json()["content"], json!([]), "{case}");
+        }),
+        ("max-tokens-before-text", |case, answer| {
+            assert_eq!(answer.status(), 200, "{case}");
+            assert_eq!(answer.json()["content"], json!([]), "{case}");
+            assert_eq!(answer.json()["stop_reason"], "max_tokens", "{case}");
+        }),
+        ("max-tokens-before-text:thinking", |case, answer| {
+            assert_eq!(block_types(answer), ["thinking"], "{case}");
+            assert_eq!(answer.json()["stop_reason"], "max_tokens", "{case}");
+        }),
+        ("refusal", |case, answer| {
+            assert_eq!(answer.status(), 200, "{case}");
+            assert_eq!(answer.json()["content"], json!([]), "{case}");
+            assert_eq!(answer.json()["stop_reason"], "refusal", "{case}");
         }),
         ("tool_only", |case, answer| {
             assert_eq!(block_types(answer), ["tool_use"], "{case}");
@@ -168,7 +182,9 @@ async fn every_fault_does_what_it_says() {
         }),
     ];
     let names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
-    let tested: Vec<&str> = rows.iter().filter_map(|(words, _)| words.split(':').next()).collect();
+    let mut tested: Vec<&str> =
+        rows.iter().filter_map(|(words, _)| words.split(':').next()).collect();
+    tested.dedup();
     assert_eq!(tested, names);
 
     let stub = start().await;
@@ -208,6 +224,7 @@ async fn how_a_prompt_asks() {
         ("no such name", "fault:not", 400),
         ("no name", "fault:", 400),
         ("a bad argument", "fault:slow:soon", 400),
+        ("an argument that is not known", "fault:max-tokens-before-text:text", 400),
     ];
     for (case, prompt, status) in cases {
         assert_eq!(ask(&stub, prompt).await.status(), status, "{case}");

@@ -283,6 +283,9 @@ async fn the_faults_of_an_invoke() {
         ("type_in_body", 429),
         ("slow:50", STREAMED),
         ("no_text", STREAMED),
+        ("max-tokens-before-text", STREAMED),
+        ("max-tokens-before-text:thinking", STREAMED),
+        ("refusal", STREAMED),
         ("tool_only", STREAMED),
         ("thinking_first", STREAMED),
         ("unknown_operation", 200),
@@ -301,6 +304,7 @@ async fn the_faults_of_an_invoke() {
     let shared = FAULTS.iter().filter(|fault| fault.streams);
     let mut names: Vec<&str> = shared.map(|fault| fault.name).collect();
     tested.sort();
+    tested.dedup();
     names.sort();
     assert_eq!(tested, names);
 
@@ -319,6 +323,13 @@ async fn the_faults_of_an_invoke() {
         let reason = events[events.len() - 2]["delta"]["stop_reason"].as_str().unwrap();
         match words {
             "no_text" => assert_eq!(blocks, [""; 0]),
+            "max-tokens-before-text" => {
+                assert_eq!((blocks.as_slice(), reason), (&[][..], "max_tokens"));
+            }
+            "max-tokens-before-text:thinking" => {
+                assert_eq!((blocks.as_slice(), reason), (&["thinking"][..], "max_tokens"));
+            }
+            "refusal" => assert_eq!((blocks.as_slice(), reason), (&[][..], "refusal")),
             "tool_only" => assert_eq!((blocks.as_slice(), reason), (&["tool_use"][..], "tool_use")),
             "thinking_first" => {
                 assert_eq!(blocks, ["thinking", "redacted_thinking", "text", "text"]);
