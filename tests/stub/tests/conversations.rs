@@ -9,7 +9,7 @@ use bedrock_stub::{Settings, StreamCounts, Stub};
 use decode::{decode, text};
 use serde_json::{Value, json};
 use signer::Call;
-use wire::{Answer, exchange};
+use wire::{HttpResponse, exchange};
 
 const SONNET_4: &str = "apac.anthropic.claude-sonnet-4-20250514-v1%3A0";
 const OPERATIONS: [&str; 2] = ["invoke", "invoke-with-response-stream"];
@@ -25,7 +25,7 @@ async fn ask(
     operation: &str,
     messages: &Value,
     parameters: &Value,
-) -> Answer {
+) -> HttpResponse {
     let mut body = json!({
         "anthropic_version": "bedrock-2023-05-31",
         "max_tokens": 1024,
@@ -40,7 +40,7 @@ async fn ask(
     exchange(&stub.url(), &call.signed()).await
 }
 
-fn generated_text(operation: &str, response: &Answer) -> String {
+fn generated_text(operation: &str, response: &HttpResponse) -> String {
     assert_eq!(response.status(), 200, "{response:?}");
     if operation == "invoke" {
         response.json()["content"][0]["text"].as_str().unwrap().to_owned()
@@ -49,7 +49,7 @@ fn generated_text(operation: &str, response: &Answer) -> String {
     }
 }
 
-fn assert_is_refused(case: &str, response: &Answer, message: &str) {
+fn assert_is_refused(case: &str, response: &HttpResponse, message: &str) {
     assert_eq!(response.status(), 400, "{case}: {response:?}");
     let error_type = response.header("x-amzn-errortype").unwrap();
     assert!(error_type.starts_with("ValidationException:"), "{case}: {error_type}");
