@@ -1,8 +1,9 @@
 //! Measures the latency that the Worker adds to a stream: the time from a frame of Bedrock to the
 //! client's event.
 //!
-//! Run it with `cargo bench -p bedrock-edge-tests` after `npm run build`. The stand-in, workerd and the
-//! client share the machine, so the figures include the processor time of all three, and no network.
+//! Run it with `cargo bench -p bedrock-edge-tests` after `npm run build`. The stand-in, workerd and
+//! the client share the machine, so the figures include the processor time of all three, and no
+//! network.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -37,8 +38,8 @@ const PACE: Duration = Duration::from_millis(50);
 /// The largest acceptable median for the first event.
 const LIMIT: Duration = Duration::from_millis(5);
 
-/// The Worker's events, each with the index of the frame that causes it. The frames of a reply of one
-/// token are `message_start`, `content_block_start`, `ping`, the token, `content_block_stop`,
+/// The Worker's events, each with the index of the frame that causes it. The frames of a reply of
+/// one token are `message_start`, `content_block_start`, `ping`, the token, `content_block_stop`,
 /// `message_delta` and `message_stop`.
 const EVENTS: [(&str, usize); 3] = [("start", 0), ("delta", 3), ("done", 6)];
 const FRAMES: usize = 7;
@@ -119,8 +120,8 @@ impl FrameLog {
         self.times.lock().unwrap().len()
     }
 
-    /// Returns the times of the frames of one response, those after the first `before`. Waits for the last
-    /// frame, which may be noticed after its event.
+    /// Returns the times of the frames of one response, those after the first `before`. Waits for
+    /// the last frame, which may be noticed after its event.
     async fn frames_after(&self, before: usize) -> Vec<Instant> {
         for _ in 0..1000 {
             if self.len() >= before + FRAMES {

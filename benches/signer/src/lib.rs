@@ -49,8 +49,8 @@ pub extern "C" fn hash() -> *mut u8 {
     SIGNER.with_borrow_mut(|signer| signer.hash.as_mut_ptr())
 }
 
-/// Signs a request with that body, as `invoke_bedrock` does. Returns the length of its `authorization`
-/// header, or 0 if signing fails.
+/// Signs a request with that body, as `invoke_bedrock` does. Returns the length of its
+/// `authorization` header, or 0 if signing fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn sign(milliseconds: f64, is_hashed: bool) -> usize {
     SIGNER.with_borrow_mut(|signer| {

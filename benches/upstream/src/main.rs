@@ -1,8 +1,8 @@
-//! The upstream of the benchmark. It validates nothing, and all responses are encoded before the first
-//! request, so that it is never the bottleneck.
+//! The upstream of the benchmark. It validates nothing, and all responses are encoded before the
+//! first request, so that it is never the bottleneck.
 //!
-//! A word in a short prompt chooses the response: `batched` (a stream in large writes), `throttled`, or
-//! `held` (a stream that stalls, or no response for `InvokeModel`).
+//! A word in a short prompt chooses the response: `batched` (a stream in large writes),
+//! `throttled`, or `held` (a stream that stalls, or no response for `InvokeModel`).
 
 mod responses;
 
@@ -23,8 +23,8 @@ use responses::{ResponseBody, Responses};
 /// The length below which a body is searched for words, in bytes.
 const SHORT: usize = 1024;
 
-/// Serves on one thread, because on a machine with two cores the three processes of the benchmark share
-/// them.
+/// Serves on one thread, because on a machine with two cores the three processes of the benchmark
+/// share them.
 fn main() -> Result<(), Box<dyn Error>> {
     tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(serve())
 }

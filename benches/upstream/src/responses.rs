@@ -15,7 +15,8 @@ const FRAMES: usize = 300;
 /// The number of frames of a stream that stalls.
 const STALLED_FRAMES: usize = 20;
 
-/// The size of a write in a batched stream, as of a server whose buffer fills faster than it writes.
+/// The size of a write in a batched stream, as of a server whose buffer fills faster than it
+/// writes.
 const BATCH_BYTES: usize = 16 << 10;
 
 pub struct Responses {
