@@ -206,8 +206,8 @@ fn check_time(amz_date: &str, now: SystemTime) -> Result<(), AwsError> {
     Ok(())
 }
 
-/// Creates the error for a wrong signature. Like AWS's, its message quotes the canonical request, and
-/// so every signed header, `x-amz-security-token` among them.
+/// Creates the error for a wrong signature. Like AWS's, its message quotes the canonical request,
+/// and so every signed header, `x-amz-security-token` among them.
 pub(crate) fn mismatch(canonical_request: &str, string_to_sign: &str) -> AwsError {
     invalid(format!(
         "The request signature we calculated does not match the signature you provided. Check \

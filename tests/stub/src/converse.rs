@@ -67,9 +67,9 @@ fn messages_request(body: &[u8]) -> Result<Value, AwsError> {
     }
 }
 
-/// Adds the `type` that a content block has in the Messages API; in Converse, its key says the type.
-/// Replaces a string that stands for a list of blocks with null: Converse accepts neither, and the
-/// Messages API rejects only null.
+/// Adds the `type` that a content block has in the Messages API; in Converse, its key says the
+/// type. Replaces a string that stands for a list of blocks with null: Converse accepts neither,
+/// and the Messages API rejects only null.
 fn with_block_types(mut value: Value) -> Value {
     match &mut value {
         Value::String(_) => return Value::Null,

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::reply::{Reply, tokens};
 
-/// The key of the last event under which Bedrock reports the token counts and latencies of a stream.
+/// The key of the last event under which Bedrock reports the token counts and latencies of a
+/// stream.
 pub const METRICS: &str = "amazon-bedrock-invocationMetrics";
 
 /// The words of a [`long`] text, which repeats them.
@@ -20,9 +21,9 @@ const WORDS: &[&str] = &[
     "all", "of", "them", "have", "come",
 ];
 
-/// Returns the events of `message`, a complete reply in Claude's JSON. Each token is a delta, so that
-/// the concatenated deltas of a text block are its text. The third event is a `ping`, or the second if
-/// there is no content.
+/// Returns the events of `message`, a complete reply in Claude's JSON. Each token is a delta, so
+/// that the concatenated deltas of a text block are its text. The third event is a `ping`, or the
+/// second if there is no content.
 ///
 /// The latencies in [`METRICS`] are 0. [`crate::stream`] sets them.
 pub fn events(message: &Value) -> Vec<Value> {

@@ -1,11 +1,11 @@
 //! Failures on demand. The prompt chooses the fault, so that developers and parallel tests need no
-//! control channel: the last user message is `fault:NAME` or `fault:NAME:ARGUMENT`. Text after white
-//! space is ignored. `fault:NAME@REGION` applies in one region only, `fault:NAME#TIMES` only to the
-//! first TIMES calls with the same prompt, and `fault:NAME@REGION#TIMES` is both.
+//! control channel: the last user message is `fault:NAME` or `fault:NAME:ARGUMENT`. Text after
+//! white space is ignored. `fault:NAME@REGION` applies in one region only, `fault:NAME#TIMES` only
+//! to the first TIMES calls with the same prompt, and `fault:NAME@REGION#TIMES` is both.
 //!
 //! A fault happens after the signature and the body have been validated. [`FAULTS`] are those of
-//! `InvokeModel`. `InvokeModelWithResponseStream` has most of them too ([`Fault::streams`]), and its
-//! own ([`STREAM_FAULTS`]).
+//! `InvokeModel`. `InvokeModelWithResponseStream` has most of them too ([`Fault::streams`]), and
+//! its own ([`STREAM_FAULTS`]).
 //!
 //! Out of scope: faults below HTTP, such as slow connects and resets.
 
@@ -90,7 +90,8 @@ pub const FAULTS: &[Fault] = &[
     fault("overloaded", |_| {
         Respond(html(StatusCode::SERVICE_UNAVAILABLE, "503 Service Temporarily Unavailable"))
     }),
-    // The error's name is in the body and not in a header, as in the protocols AWS JSON 1.0 and 1.1.
+    // The error's name is in the body and not in a header, as in the protocols AWS JSON 1.0 and
+    // 1.1.
     fault("type_in_body", |_| {
         let body = json!({
             "__type": "com.amazon.bedrock#ThrottlingException",
@@ -384,9 +385,9 @@ fn bad_signature(received: &Received) -> AwsError {
     auth::mismatch(&canonical_request, &string_to_sign)
 }
 
-/// Creates a response that announces `content_length` bytes, sends fewer, and closes the connection, as
-/// hyper does when a body fails. If `sent` is empty, the body fails before hyper has sent the head, and
-/// the client receives nothing.
+/// Creates a response that announces `content_length` bytes, sends fewer, and closes the
+/// connection, as hyper does when a body fails. If `sent` is empty, the body fails before hyper has
+/// sent the head, and the client receives nothing.
 fn truncated_response(reply: &Reply, content_length: usize, sent: Vec<u8>) -> Response {
     let fails_at_once = sent.is_empty();
     let failure = Err(io::Error::other("a fault closed the connection"));

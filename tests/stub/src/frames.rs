@@ -93,8 +93,8 @@ fn write_with_length(bytes: &mut Vec<u8>, number: u8, value: &[u8]) {
 ///
 /// # Panics
 ///
-/// If the name or the value of a header is longer than its length field can express, or the frame is
-/// longer than 4 GiB.
+/// If the name or the value of a header is longer than its length field can express, or the frame
+/// is longer than 4 GiB.
 pub fn encode(frame: &Frame) -> Vec<u8> {
     let mut headers = Vec::new();
     for (name, value) in &frame.headers {
@@ -158,7 +158,8 @@ pub fn event(event_type: &str, payload: Vec<u8>) -> Frame {
 /// Creates an exception: an error that the API of Bedrock declares. `kind` is its name in the API,
 /// such as `throttlingException`.
 ///
-/// A `modelStreamErrorException` has the `originalStatusCode` and `originalMessage` of the model too.
+/// A `modelStreamErrorException` has the `originalStatusCode` and `originalMessage` of the model
+/// too.
 pub fn exception(kind: &str, message: &str) -> Frame {
     let mut payload = json!({ "message": message });
     if kind == "modelStreamErrorException" {

@@ -2,8 +2,8 @@
 //! request, validated as Bedrock does.
 //!
 //! Out of scope: content blocks other than text, and limits that differ by model, such as the
-//! highest `max_tokens`. `tools`, `tool_choice`, `thinking` and `anthropic_beta` are accepted without
-//! validation.
+//! highest `max_tokens`. `tools`, `tool_choice`, `thinking` and `anthropic_beta` are accepted
+//! without validation.
 //!
 //! Source: Amazon Bedrock User Guide, "Anthropic Claude Messages API".
 

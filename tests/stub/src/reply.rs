@@ -84,8 +84,8 @@ impl Reply {
         })
     }
 
-    /// Creates a response of status 200 with the headers of this reply. `body` is its JSON, or what a
-    /// fault sends in its place.
+    /// Creates a response of status 200 with the headers of this reply. `body` is its JSON, or what
+    /// a fault sends in its place.
     pub fn response(&self, body: impl Into<Body>) -> Response {
         (
             [

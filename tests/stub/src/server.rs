@@ -33,14 +33,14 @@ use crate::sigv4::Received;
 use crate::stream::{self, Counters, Plan, StreamCounts};
 use crate::sts::{self, Sts, StsFault};
 
-/// The service in the credential scope of a request to Bedrock. It is not `bedrock-runtime`, the name
-/// in the host.
+/// The service in the credential scope of a request to Bedrock. It is not `bedrock-runtime`, the
+/// name in the host.
 pub const SERVICE: &str = "bedrock";
 
-/// The send buffer of a connection, in bytes. The kernel's default is megabytes. With this, a stream
-/// soon waits for a client that does not read, and the number of frames sent is close to that of frames
-/// received. A buffer below a loopback packet (64 KiB) is slow, because each write then waits for a
-/// delayed acknowledgement.
+/// The send buffer of a connection, in bytes. The kernel's default is megabytes. With this, a
+/// stream soon waits for a client that does not read, and the number of frames sent is close to
+/// that of frames received. A buffer below a loopback packet (64 KiB) is slow, because each write
+/// then waits for a delayed acknowledgement.
 const SEND_BUFFER: u32 = 64 * 1024;
 
 /// The number of connections that may wait to be accepted.
@@ -62,8 +62,8 @@ pub struct Settings {
     pub api_keys: Vec<String>,
     /// Whether requests are kept for [`Stub::requests`]. They are never discarded.
     pub record: bool,
-    /// Whether a line is printed for each request: status, model, fault, and the time until the response
-    /// began. It never contains a prompt.
+    /// Whether a line is printed for each request: status, model, fault, and the time until the
+    /// response began. It never contains a prompt.
     pub log: bool,
     /// The keys that may sign requests to STS.
     pub sts_keys: Vec<AccessKey>,
@@ -71,13 +71,14 @@ pub struct Settings {
     pub sts_delay: Duration,
     /// The lifetime of the keys that STS issues.
     pub sts_lifetime: Duration,
-    /// The delay before each frame of a stream. A prompt can override it (`fault:pace:MILLISECONDS`).
+    /// The delay before each frame of a stream. A prompt can override it
+    /// (`fault:pace:MILLISECONDS`).
     pub frame_delay: Duration,
 }
 
 impl Default for Settings {
-    /// Returns settings with any free port, ap-northeast-1, the example key of AWS's documentation, no
-    /// API key, and no delays. Requests are recorded and not logged.
+    /// Returns settings with any free port, ap-northeast-1, the example key of AWS's documentation,
+    /// no API key, and no delays. Requests are recorded and not logged.
     fn default() -> Self {
         Self {
             port: 0,
@@ -114,8 +115,8 @@ struct Shared {
     fault_counts: Mutex<HashMap<String, u32>>,
 }
 
-/// Counts a request as abandoned when it is dropped. hyper drops it if the client disconnects before
-/// the response begins, or during a body that never ends.
+/// Counts a request as abandoned when it is dropped. hyper drops it if the client disconnects
+/// before the response begins, or during a body that never ends.
 struct AbandonedGuard(Option<Arc<AtomicU64>>);
 
 impl Drop for AbandonedGuard {
@@ -175,8 +176,8 @@ impl Stub {
             .method_not_allowed_fallback(async || unknown_operation())
             .layer(middleware::from_fn_with_state(shared.clone(), receive))
             .with_state(shared.clone());
-        // With Nagle's algorithm, a body that is written after its head waits for the acknowledgement
-        // of the head.
+        // With Nagle's algorithm, a body that is written after its head waits for the
+        // acknowledgement of the head.
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
         });
@@ -193,8 +194,8 @@ impl Stub {
         format!("http://{}", self.address)
     }
 
-    /// Returns all requests so far, in order, with those that were rejected. A request above the size
-    /// limit is not recorded.
+    /// Returns all requests so far, in order, with those that were rejected. A request above the
+    /// size limit is not recorded.
     pub fn requests(&self) -> Vec<Received> {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -214,9 +215,9 @@ impl Stub {
         self.shared.sts.expire_all();
     }
 
-    /// Returns the number of calls that the client abandoned: before the head of the response, or during
-    /// the endless body of a [fault](crate::faults::FAULTS). A call is counted when the server notices,
-    /// which is shortly after.
+    /// Returns the number of calls that the client abandoned: before the head of the response, or
+    /// during the endless body of a [fault](crate::faults::FAULTS). A call is counted when the
+    /// server notices, which is shortly after.
     pub fn abandoned(&self) -> u64 {
         self.shared.abandoned.load(Ordering::SeqCst)
     }
@@ -227,7 +228,8 @@ impl Stub {
     }
 }
 
-/// Binds the port like `TcpListener::bind`, with the [`SEND_BUFFER`], which its connections inherit.
+/// Binds the port like `TcpListener::bind`, with the [`SEND_BUFFER`], which its connections
+/// inherit.
 fn listen(port: u16) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     // On Windows this would let two processes listen on the same port.
@@ -238,8 +240,8 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Creates Bedrock's response to an unknown path or method: status 200, whether the request is signed or
-/// not.
+/// Creates Bedrock's response to an unknown path or method: status 200, whether the request is
+/// signed or not.
 pub(crate) fn unknown_operation() -> Response {
     (
         [(header::CONTENT_TYPE, "application/json")],
@@ -413,7 +415,8 @@ fn validate(
 }
 
 impl Shared {
-    /// Tells whether the fault that the prompt demands, if any, applies to this region and this call.
+    /// Tells whether the fault that the prompt demands, if any, applies to this region and this
+    /// call.
     fn is_fault_due(&self, prompt: &str, region: &str) -> bool {
         let (fault_region, times) = faults::conditions(prompt);
         if fault_region.is_some_and(|fault_region| fault_region != region) {

@@ -1,8 +1,8 @@
 //! Verification of AWS Signature Version 4: pure functions over a received request, named after the
 //! steps of the specification.
 //!
-//! It is written from the specification and shares no code with the signer under test, so that a mistake
-//! in common code cannot go unnoticed. AWS's own test suite and botocore's vectors test it.
+//! It is written from the specification and shares no code with the signer under test, so that a
+//! mistake in common code cannot go unnoticed. AWS's own test suite and botocore's vectors test it.
 //!
 //! Out of scope: presigned URLs, SigV4a, and chunked and unsigned payloads.
 //!
@@ -39,11 +39,12 @@ pub struct Received {
 }
 
 impl Received {
-    /// Parses the text of an HTTP/1.1 request. Returns `None` if the first line is not a request line.
+    /// Parses the text of an HTTP/1.1 request. Returns `None` if the first line is not a request
+    /// line.
     ///
-    /// Lines end in a bare LF, as in AWS's test suite. Some of its requests are not valid HTTP, and are
-    /// accepted: a space or non-ASCII text in the target, header values that continue on the next line,
-    /// and a request line without a version.
+    /// Lines end in a bare LF, as in AWS's test suite. Some of its requests are not valid HTTP, and
+    /// are accepted: a space or non-ASCII text in the target, header values that continue on the
+    /// next line, and a request line without a version.
     pub fn from_text(text: &str) -> Option<Self> {
         let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
         let mut lines = head.lines();
@@ -87,8 +88,8 @@ impl Received {
 pub enum PathEncoding {
     /// The path is decoded and percent-encoded once. For Amazon S3, and in AWS's test suite.
     Once,
-    /// The path on the wire is percent-encoded once more: `%3A` becomes `%253A`. For Bedrock, and all
-    /// services but S3.
+    /// The path on the wire is percent-encoded once more: `%3A` becomes `%253A`. For Bedrock, and
+    /// all services but S3.
     Twice,
 }
 
@@ -169,8 +170,8 @@ impl Authorization {
 
 /// Creates the canonical request (step 1 of the specification).
 ///
-/// With `normalize`, dot segments and repeated slashes are removed from the path, as all services but S3
-/// do. The payload hash is computed from the body. `x-amz-content-sha256` is not trusted.
+/// With `normalize`, dot segments and repeated slashes are removed from the path, as all services
+/// but S3 do. The payload hash is computed from the body. `x-amz-content-sha256` is not trusted.
 pub fn canonical_request(
     received: &Received,
     signed_headers: &[String],
@@ -201,7 +202,8 @@ pub fn string_to_sign(time: &str, scope: &Scope, canonical_request: &str) -> Str
     format!("{ALGORITHM}\n{time}\n{scope}\n{hash}")
 }
 
-/// Calculates the signature (step 3) in lower-case hexadecimal, with the signing key that it derives.
+/// Calculates the signature (step 3) in lower-case hexadecimal, with the signing key that it
+/// derives.
 pub fn signature(secret_access_key: &str, scope: &Scope, string_to_sign: &str) -> String {
     let mut key = format!("AWS4{secret_access_key}").into_bytes();
     for part in [&scope.date, &scope.region, &scope.service, TERMINATOR] {
@@ -258,8 +260,8 @@ fn encoded_once(text: &str) -> String {
     percent_encode(&decoded, UNRESERVED).to_string()
 }
 
-/// Returns the canonical value of a header: trimmed, with runs of white space collapsed, and the values
-/// of a repeated header joined in order.
+/// Returns the canonical value of a header: trimmed, with runs of white space collapsed, and the
+/// values of a repeated header joined in order.
 fn canonical_value(received: &Received, name: &str) -> String {
     received
         .values(name)

@@ -23,16 +23,16 @@ pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 /// The header with the content type of the chunks.
 const CHUNK_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-amzn-bedrock-content-type");
 
-/// The number of streams, by outcome. A stream that is still open counts in `opened`, and its frames
-/// in `frames_sent`.
+/// The number of streams, by outcome. A stream that is still open counts in `opened`, and its
+/// frames in `frames_sent`.
 ///
 /// A response that is not a stream (an error, `fault:stream_not_frames`) is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamCounts {
     /// Streams that were begun.
     pub opened: u64,
-    /// Streams that were sent to their intended end, with those that a fault ends. Counted before the
-    /// client can see the end.
+    /// Streams that were sent to their intended end, with those that a fault ends. Counted before
+    /// the client can see the end.
     pub finished: u64,
     /// Streams whose client disconnected before the end. They are counted when the server notices,
     /// which is shortly after.

@@ -1,5 +1,5 @@
-//! A stand-in for AWS STS at `/sts/` on the same port: `AssumeRole`, and the temporary keys that it has
-//! issued, which may then sign requests to Bedrock.
+//! A stand-in for AWS STS at `/sts/` on the same port: `AssumeRole`, and the temporary keys that it
+//! has issued, which may then sign requests to Bedrock.
 //!
 //! Out of scope: roles and their trust policies. Every key in [`Settings::sts_keys`] may assume any
 //! role.

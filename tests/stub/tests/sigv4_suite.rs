@@ -1,5 +1,5 @@
-//! AWS's signing test suite, run with the canonicalization of this crate. The suite is read from the
-//! package of the aws-sigv4 crate, which is a dev-dependency.
+//! AWS's signing test suite, run with the canonicalization of this crate. The suite is read from
+//! the package of the aws-sigv4 crate, which is a dev-dependency.
 //!
 //! Each case begins with the signed request, as in a verification, and checks the three steps.
 
@@ -51,8 +51,8 @@ fn case_with_context(case: &Path) -> Result<(), String> {
     steps(case, secret, PathEncoding::Once, normalize)
 }
 
-/// Runs the case `double-encode-path`. It has neither a context nor a string to sign, and the times of its
-/// canonical request and its signed request differ. So each is compared at its own time.
+/// Runs the case `double-encode-path`. It has neither a context nor a string to sign, and the times
+/// of its canonical request and its signed request differ. So each is compared at its own time.
 fn double_encode_path(case: &Path) -> Result<(), String> {
     let (mut received, authorization) = signed_request(case);
     let signed_headers = &authorization.signed_headers;

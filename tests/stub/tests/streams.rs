@@ -1,5 +1,5 @@
-//! `InvokeModelWithResponseStream` over real HTTP: the content and timing of a stream, and clients that
-//! read slowly or disconnect.
+//! `InvokeModelWithResponseStream` over real HTTP: the content and timing of a stream, and clients
+//! that read slowly or disconnect.
 
 mod decode;
 mod signer;

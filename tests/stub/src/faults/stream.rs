@@ -1,5 +1,5 @@
-//! The faults of a stream. Most take a number of frames: `fault:NAME:N` happens after the first N frames
-//! of the stream, by default [`DEFAULT_FRAMES`], and after its last frame if it has fewer.
+//! The faults of a stream. Most take a number of frames: `fault:NAME:N` happens after the first N
+//! frames of the stream, by default [`DEFAULT_FRAMES`], and after its last frame if it has fewer.
 //!
 //! Out of scope: the frames of a stream without a fault, see [`crate::events`].
 
@@ -16,7 +16,8 @@ use crate::frames::{self, Frame, chunk, chunk_of, chunk_padded, encode};
 use crate::reply::{Reply, tokens};
 use crate::stream::{EVENT_STREAM, Plan, Step};
 
-/// The number of frames before a fault: `message_start`, `content_block_start`, `ping`, and one token.
+/// The number of frames before a fault: `message_start`, `content_block_start`, `ping`, and one
+/// token.
 pub const DEFAULT_FRAMES: usize = 4;
 
 /// The text of `fault:stream_utf8`.
@@ -67,8 +68,8 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
         let frame_delay = Duration::from_millis(context.number(0, 100, "milliseconds")?);
         Ok(Stream(Plan { frame_delay: Some(frame_delay), ..Plan::new(context.complete_stream()) }))
     }),
-    // `fault:stream_long:WORDS:MILLISECONDS`: a text of this many words, whatever `max_tokens` is, and
-    // the delay before each frame.
+    // `fault:stream_long:WORDS:MILLISECONDS`: a text of this many words, whatever `max_tokens` is,
+    // and the delay before each frame.
     fault("stream_long", |context| {
         let words = context.number(0, 1000, "a number of words")?;
         let delay = context.number(1, 0, "milliseconds")?;
@@ -123,8 +124,8 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
             Step::Bytes(bytes, 1)
         })
     }),
-    // A client that trusts the length before it has checked the CRC waits for 4 GiB. The rest of the
-    // stream follows.
+    // A client that trusts the length before it has checked the CRC waits for 4 GiB. The rest of
+    // the stream follows.
     fault("stream_bad_prelude", |context| {
         context.with_changed_frame(|mut bytes| {
             bytes[..4].copy_from_slice(&0xffff_fff0_u32.to_be_bytes());
@@ -141,8 +142,8 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
     // The body ends without `message_stop` and without an error.
     fault("stream_end", |context| Ok(Stream(Plan::new(context.steps_before()?)))),
     fault("stream_stall", |context| context.ending_with(Step::Stall)),
-    // `fault:stream_not_frames:KIND`: `html` (the default), `json` (the response of `InvokeModel`), or
-    // `mislabelled` (HTML with the content type of a stream).
+    // `fault:stream_not_frames:KIND`: `html` (the default), `json` (the response of `InvokeModel`),
+    // or `mislabelled` (HTML with the content type of a stream).
     fault("stream_not_frames", |context| match context.arguments.first() {
         None | Some(&"html") => Ok(Respond(html(StatusCode::OK, "Welcome"))),
         Some(&"json") => Ok(Respond(json_response(StatusCode::OK, &context.reply.json()))),
@@ -307,8 +308,9 @@ fn encoded(step: &Step) -> Vec<u8> {
     }
 }
 
-/// Returns a stream with all kinds of content other than text, and with kinds that Claude does not have
-/// yet, before the text of the reply. The unknown kinds have a `text` that is not part of the reply.
+/// Returns a stream with all kinds of content other than text, and with kinds that Claude does not
+/// have yet, before the text of the reply. The unknown kinds have a `text` that is not part of the
+/// reply.
 fn thinking(reply: &Reply) -> Vec<Step> {
     let mut message = reply.json();
     let text = message["content"].take();
@@ -344,8 +346,8 @@ fn thinking(reply: &Reply) -> Vec<Step> {
     steps
 }
 
-/// Returns a stream of [`UTF8_TEXT`]. In every other delta the characters are escaped, so that those
-/// outside the Basic Multilingual Plane are surrogate pairs.
+/// Returns a stream of [`UTF8_TEXT`]. In every other delta the characters are escaped, so that
+/// those outside the Basic Multilingual Plane are surrogate pairs.
 fn utf8(reply: &Reply) -> Vec<Step> {
     let mut message = reply.json();
     message["content"] = json!([{ "type": "text", "text": UTF8_TEXT }]);
@@ -361,7 +363,8 @@ fn utf8(reply: &Reply) -> Vec<Step> {
     steps
 }
 
-/// Escapes every character of a JSON text that is not ASCII as `\uXXXX`, one for each UTF-16 code unit.
+/// Escapes every character of a JSON text that is not ASCII as `\uXXXX`, one for each UTF-16 code
+/// unit.
 fn escaped(json: &str) -> String {
     let mut text = String::new();
     for character in json.chars() {

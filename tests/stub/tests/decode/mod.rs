@@ -1,5 +1,5 @@
-//! The decoder of these tests. It is that of the aws-smithy-eventstream crate, which shares no code with
-//! the encoder under test.
+//! The decoder of these tests. It is that of the aws-smithy-eventstream crate, which shares no code
+//! with the encoder under test.
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 

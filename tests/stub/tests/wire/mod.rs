@@ -1,4 +1,5 @@
-//! HTTP/1.1 over a plain socket, so that a test sees the bytes on the wire, truncated responses too.
+//! HTTP/1.1 over a plain socket, so that a test sees the bytes on the wire, truncated responses
+//! too.
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
@@ -73,8 +74,8 @@ impl HttpResponse {
     }
 }
 
-/// Sends a request on a new connection. Reads until the server closes it, sends nothing for a second, or
-/// has sent 32 MiB.
+/// Sends a request on a new connection. Reads until the server closes it, sends nothing for a
+/// second, or has sent 32 MiB.
 pub async fn exchange(url: &str, request: &Received) -> HttpResponse {
     let address = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
