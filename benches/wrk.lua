@@ -1,4 +1,6 @@
--- wrk -s wrk.lua URL -- BODY-FILE [NAME VALUE]...: posts the file, prints the figures as one line of JSON.
+-- wrk -s wrk.lua URL -- BODY-FILE [NAME VALUE]...
+--
+-- Posts the file with these headers. Prints the results as one line of JSON.
 
 function init(args)
   local file = assert(io.open(args[1], "rb"))

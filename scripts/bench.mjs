@@ -1,19 +1,19 @@
 // npm run bench [-- --quick | --rounds N --seconds N]
 //
-// Builds the Worker and its baselines, loads them in one workerd process, and writes what comes of
-// it to benches/RESULTS.md and benches/results.svg. It fails if something breaks, never because a
-// figure is not what it should be.
+// Builds the Worker and its baselines, measures them in one workerd process, and writes the results to
+// benches/RESULTS.md and benches/results.svg. It fails if a measurement fails, but not if a figure misses its
+// target.
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { checkAnswers, checkSignatures } from "./bench/check.mjs";
+import { checkResponses, checkSignatures } from "./bench/check.mjs";
 import { environment } from "./bench/environment.mjs";
 import { checkWrk } from "./bench/load.mjs";
 import { capacity, coldStart, peakMemory, signing, sizes, streamMemory, throughput } from "./bench/measure.mjs";
 import { plot } from "./bench/plot.mjs";
-import { MODULES, findWorkerd, gated, prepare, startUpstream, startWorkerd } from "./bench/processes.mjs";
+import { MODULES, findWorkerd, prepare, startUpstream, startWorkerd, withAuth } from "./bench/processes.mjs";
 import { report } from "./bench/report.mjs";
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -23,15 +23,16 @@ const { values: options } = parseArgs({
 });
 const plan = {
   rounds: Number(options.rounds ?? (options.quick ? 1 : 5)),
-  // Less, and of 64 streams none ends within a round.
+  // In a shorter round, none of 64 streams would end.
   seconds: Number(options.seconds ?? (options.quick ? 3 : 5)),
   warmUp: options.quick ? 1 : 3,
   starts: options.quick ? 3 : 15,
 };
 
-/** In the order of a round. */
+/** The Workers in the order of a round. */
 const WORKERS = ["bedrock-edge", "aws4fetch", "unsigned", "pass-through"];
-const WHOLE = WORKERS.slice(0, 3);
+/** The Workers that implement the whole function. */
+const IMPLEMENTATIONS = WORKERS.slice(0, 3);
 
 const SCENARIOS = [
   ...["short", "gated", "long", "stream"].flatMap((workload) => [1, 8, 64].map((connections) => ({ workload, connections }))),
@@ -41,26 +42,26 @@ const SCENARIOS = [
 const say = (line) => console.error(`bedrock-edge: ${line}`);
 
 async function bench() {
-  if (process.platform !== "linux") throw new Error("this runs on Linux only: it reads /proc");
+  if (process.platform !== "linux") throw new Error(`expected Linux, whose /proc the benchmark reads, got ${process.platform}`);
   await checkWrk();
   const directory = execFileSync("scripts/bench-build", { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }).trim();
   const workerd = findWorkerd();
   const upstream = await startUpstream(directory);
   const common = { workerd, workers: WORKERS, upstream, directory, ...plan };
 
-  const cases = await checkAnswers(workerd, directory, WHOLE, upstream);
-  say(`${WHOLE.join(", ")}: the same answers to ${cases} requests`);
-  await checkSignatures(workerd, directory, WHOLE.slice(0, 2));
-  say(`${WHOLE.slice(0, 2).join(", ")}: signatures that the stand-in takes`);
+  const cases = await checkResponses(workerd, directory, IMPLEMENTATIONS, upstream);
+  say(`${IMPLEMENTATIONS.join(", ")}: the same responses to ${cases} requests`);
+  await checkSignatures(workerd, directory, IMPLEMENTATIONS.slice(0, 2));
+  say(`${IMPLEMENTATIONS.slice(0, 2).join(", ")}: the stand-in accepts the signatures`);
 
   const results = { plan, cases, environment: environment(workerd), sizes: sizes(directory, WORKERS) };
   say("the upstream alone");
   results.capacity = await capacity({ ...common, seconds: Math.min(plan.seconds, 3) });
 
-  const all = await startWorkerd(workerd, prepare(directory, [...Object.keys(MODULES), ...WHOLE.map(gated)], upstream));
+  const all = await startWorkerd(workerd, prepare(directory, [...Object.keys(MODULES), ...IMPLEMENTATIONS.map(withAuth)], upstream));
   results.scenarios = [];
   for (const scenario of SCENARIOS) {
-    say(`${scenario.workload}, ${scenario.connections} at once`);
+    say(`${scenario.workload}, concurrency ${scenario.connections}`);
     results.scenarios.push({ ...scenario, results: await throughput({ ...common, process: all, ...scenario }) });
   }
   say("signing");

@@ -1,11 +1,13 @@
-// npm run size: what a deploy uploads, against the limit.
+// npm run size
+//
+// Prints the size of the upload, and fails if it is above the limit.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
 const LIMIT = 250 * 1024;
 
 if (!existsSync("build/index.js")) {
-  console.error("bedrock-edge: build/ is empty: run 'npm run build'");
+  console.error("bedrock-edge: expected build/index.js, got none: run 'npm run build'");
   process.exit(1);
 }
 
@@ -23,6 +25,6 @@ for (const name of readdirSync("build").filter((name) => /\.(js|wasm)$/.test(nam
 row("total", total.raw, total.gzipped);
 
 if (total.gzipped > LIMIT) {
-  console.error(`bedrock-edge: that is above the limit of ${kib(LIMIT).trim()} gzipped`);
+  console.error(`bedrock-edge: expected at most ${kib(LIMIT).trim()} gzipped, got ${kib(total.gzipped).trim()}`);
   process.exit(1);
 }

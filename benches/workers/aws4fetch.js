@@ -1,4 +1,4 @@
-// The whole job, signed with aws4fetch: one client, and so one cache of signing keys, an isolate.
+// The function in JavaScript, signed with aws4fetch: one client, and so one cache of signing keys, per isolate.
 import { AwsClient } from "aws4fetch";
 import { worker } from "./function/worker.js";
 

@@ -1,4 +1,4 @@
-// The floor: what workerd itself takes for a request and a call. It does nothing of the job.
+// The lower bound: the cost of workerd itself for a request and a subrequest. It only forwards the body.
 export default {
   fetch(request, env) {
     const operation = request.headers.get("accept") === "text/event-stream" ? "invoke-with-response-stream" : "invoke";

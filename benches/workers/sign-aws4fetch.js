@@ -1,5 +1,4 @@
-// Signs as often as `?times=` says, the body as long as `?bytes=` says, with aws4fetch: no more than
-// its signer, and with its cache of signing keys.
+// Signs a body of `?bytes=` bytes `?times=` times with aws4fetch's signer, with its cache of signing keys.
 import { AwsV4Signer } from "aws4fetch";
 
 const URL_SIGNED = "https://bedrock-runtime.ap-northeast-1.amazonaws.com/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke";

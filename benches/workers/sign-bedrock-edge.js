@@ -1,10 +1,10 @@
-// Signs as often as `?times=` says, the body as long as `?bytes=` says, with bedrock-edge's signing:
-// the body is in wasm's memory, as the payload of the Worker is, the signature comes out as a string.
-// A long body is hashed by WebCrypto, as in src/worker.rs.
+// Signs a body of `?bytes=` bytes `?times=` times with bedrock-edge's signer. The body is in the memory of
+// the wasm, as the payload of the Worker is, and the signature is converted to a string. As in
+// src/worker.rs, WebCrypto hashes a long body.
 import module from "./signer.wasm";
 
 const { exports } = new WebAssembly.Instance(module);
-const ascii = new TextDecoder();
+const decoder = new TextDecoder();
 const LONG_TO_HASH = 8 << 10;
 
 export default {
@@ -20,8 +20,8 @@ export default {
         const hash = await crypto.subtle.digest("SHA-256", new Uint8Array(exports.memory.buffer, body, length));
         new Uint8Array(exports.memory.buffer, exports.hash(), 32).set(new Uint8Array(hash));
       }
-      const bytes = exports.signed(Date.now(), length > LONG_TO_HASH);
-      authorization = ascii.decode(new Uint8Array(exports.memory.buffer, exports.authorization(), bytes));
+      const bytes = exports.sign(Date.now(), length > LONG_TO_HASH);
+      authorization = decoder.decode(new Uint8Array(exports.memory.buffer, exports.authorization(), bytes));
     }
     return new Response(authorization);
   },

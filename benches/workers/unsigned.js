@@ -1,4 +1,4 @@
-// The whole job, but for the signature.
+// The function in JavaScript, without a signature.
 import { worker } from "./function/worker.js";
 
 export default worker(() => (url, init) => fetch(url, init));

@@ -1,4 +1,4 @@
-//! Lambda's events through the whole function: whatever comes is answered, in the envelope.
+//! Passes Lambda events to the handler. Every event must get a response in the envelope.
 
 #![no_main]
 
@@ -6,17 +6,17 @@ mod common;
 
 use bedrock_edge::Event;
 use bytes::Bytes;
-use common::{Answering, check, run};
+use common::{FixedHost, check, run};
 use http::Response;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let answer = |_: &[u8]| {
+    let response = |_: &[u8]| {
         Response::new(Bytes::from_static(br#"{"content": [{"type": "text", "text": "a"}]}"#))
     };
-    let (envelope, record) = run(Event::from_lambda(bytes), &Answering(answer, Vec::new()));
+    let (envelope, record) = run(Event::from_lambda(bytes), &FixedHost(response, Vec::new()));
     check(&envelope, &record);
-    // Bedrock is good, so what fails is the caller's fault.
+    // Bedrock always succeeds, so every failure is the caller's error.
     assert!(envelope.status_code < 500, "{envelope:?}");
     assert_eq!(envelope.status_code == 200, record.outcome == "ok" && !envelope.body.is_empty());
 });

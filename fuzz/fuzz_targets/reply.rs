@@ -1,5 +1,5 @@
-//! Answers of Bedrock through the whole function: the first two bytes are the status, then come
-//! headers, a line each, an empty line, and the body.
+//! Passes responses of Bedrock to the handler. The first byte of the input is the status. Then come
+//! the values of the headers, one per line, an empty line, and the body.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ mod common;
 
 use bedrock_edge::{Event, Reply};
 use bytes::Bytes;
-use common::{Answering, check, run};
+use common::{FixedHost, check, run};
 use http::{HeaderName, HeaderValue, Response};
 use libfuzzer_sys::fuzz_target;
 
@@ -18,27 +18,27 @@ const HEADERS: [&str; 5] =
     ["x-amzn-errortype", "x-amzn-requestid", "retry-after", "date", "content-type"];
 
 fuzz_target!(|bytes: &[u8]| {
-    let host = Answering(answer, bytes.to_vec());
+    let host = FixedHost(response, bytes.to_vec());
     let (envelope, record) = run(Event::from_lambda(br#"{"prompt": "a"}"#), &host);
     check(&envelope, &record);
-    let answer = answer(bytes);
-    let is_good = answer.status() == 200 && Reply::parse(answer.body()).is_ok();
-    assert_eq!(envelope.status_code, if is_good { 200 } else { 500 });
+    let response = response(bytes);
+    let is_reply = response.status() == 200 && Reply::parse(response.body()).is_ok();
+    assert_eq!(envelope.status_code, if is_reply { 200 } else { 500 });
     assert!((1..=3).contains(&record.attempts));
-    assert!(!is_good || record.attempts == 1);
+    assert!(!is_reply || record.attempts == 1);
 });
 
-fn answer(bytes: &[u8]) -> Response<Bytes> {
+fn response(bytes: &[u8]) -> Response<Bytes> {
     let (status, rest) = bytes.split_first().unwrap_or((&0, &[]));
-    let mut answer = Response::builder().status(STATUSES[usize::from(status % 16)]);
+    let mut response = Response::builder().status(STATUSES[usize::from(status % 16)]);
     let (head, body) = match rest.windows(2).position(|two| two == b"\n\n") {
         Some(at) => (&rest[..at], &rest[at + 2..]),
         None => (&[][..], rest),
     };
     for (name, value) in HEADERS.iter().zip(head.split(|byte| *byte == b'\n')) {
         if let Ok(value) = HeaderValue::from_bytes(value) {
-            answer = answer.header(HeaderName::from_static(name), value);
+            response = response.header(HeaderName::from_static(name), value);
         }
     }
-    answer.body(Bytes::copy_from_slice(body)).unwrap()
+    response.body(Bytes::copy_from_slice(body)).unwrap()
 }

@@ -1,4 +1,5 @@
-//! Bodies of requests: what is taken is within the limits, and is what Bedrock is sent.
+//! Parses bodies of requests. An accepted request must be within the limits, and must be what
+//! Bedrock receives.
 
 #![no_main]
 
@@ -33,6 +34,6 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(payload["messages"][0]["content"], *request.prompt);
     assert_eq!(payload["max_tokens"], request.max_tokens);
     assert_eq!(payload.get("system").and_then(|it| it.as_str()), request.system.as_deref());
-    // What is owned is the same.
+    // The owned copy is equal.
     assert_eq!(request.clone().into_owned(), request);
 });

@@ -1,15 +1,15 @@
-//! A signature: any text in its place, which must get nobody in; and any request that aws-sigv4 has
-//! signed, which must get its client in, and with another body must not.
+//! Authenticates with a signature: an arbitrary text, which must be rejected; and that of a request
+//! which aws-sigv4 has signed, which must be accepted, and rejected with another body.
 
 #![no_main]
 
-mod gate;
+mod auth;
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use auth::{NOW, config, handle};
 use bedrock_edge::{Credentials, Event, Scope, sign};
 use bytes::Bytes;
-use gate::{NOW, ask, config};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
@@ -31,20 +31,20 @@ fuzz_target!(|input: (&str, Vec<(&str, &str)>, &[u8])| {
     let mut forged = headers.clone();
     forged.entry("host").or_insert(HeaderValue::from_static("worker"));
     forged.entry("x-amz-date").or_insert(HeaderValue::from_static("20260102T030405Z"));
-    for start in [
+    for prefix in [
         "",
         "AWS4-HMAC-SHA256 ",
         "AWS4-HMAC-SHA256 Credential=EDGEIOSFODNN7EXAMPLE/20260102/ap-northeast-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, Signature=",
     ] {
-        let Ok(value) = HeaderValue::from_str(&format!("{start}{text}")) else { continue };
+        let Ok(value) = HeaderValue::from_str(&format!("{prefix}{text}")) else { continue };
         forged.insert("authorization", value);
         let event =
             Event::from_http(Method::POST, "/", forged.clone(), Bytes::copy_from_slice(body));
-        assert!(ask(event, &config).caller.is_none());
+        assert!(handle(event, &config).caller.is_none());
     }
 
-    // Of these each side has its own idea: aws-sigv4 normalizes the path, takes a + for a space, and
-    // replaces what is not UTF-8.
+    // aws-sigv4 canonicalizes these targets differently: it normalizes the path, decodes + to a
+    // space, and replaces invalid UTF-8.
     let target = format!("/{}", text.trim_start_matches('/'));
     let path = target.split('?').next().unwrap_or_default();
     if path.contains("//")
@@ -62,7 +62,7 @@ fuzz_target!(|input: (&str, Vec<(&str, &str)>, &[u8])| {
     if request.uri().path_and_query().is_none_or(|it| it.as_str() != target) {
         return;
     }
-    let ours = [
+    let reserved = [
         "authorization",
         "host",
         "x-api-key",
@@ -73,9 +73,9 @@ fuzz_target!(|input: (&str, Vec<(&str, &str)>, &[u8])| {
     ];
     let unsigned = ["user-agent", "x-amzn-trace-id", "transfer-encoding"];
     for (name, value) in &headers {
-        // Of white space aws-sigv4 knows the space only; every other signer takes a tab for one.
+        // aws-sigv4 does not collapse tabs, as other signers do.
         let is_plain = value.to_str().is_ok_and(|it| !it.contains('\t'));
-        if is_plain && !ours.contains(&name.as_str()) && !unsigned.contains(&name.as_str()) {
+        if is_plain && !reserved.contains(&name.as_str()) && !unsigned.contains(&name.as_str()) {
             request.headers_mut().append(name, value.clone());
         }
     }
@@ -86,10 +86,10 @@ fuzz_target!(|input: (&str, Vec<(&str, &str)>, &[u8])| {
     }
     request.headers_mut().insert("host", HeaderValue::from_static("worker"));
     let (head, body) = request.into_parts();
-    let ask =
-        |body| ask(Event::from_http(Method::POST, &target, head.headers.clone(), body), &config);
+    let handle =
+        |body| handle(Event::from_http(Method::POST, &target, head.headers.clone(), body), &config);
     let is_presigned = target.to_ascii_lowercase().contains("x-amz-");
-    let record = ask(body.clone());
+    let record = handle(body.clone());
     assert!(is_presigned || record.caller.is_some(), "{record:?}");
-    assert!(ask([&body[..], b"."].concat().into()).caller.is_none());
+    assert!(handle([&body[..], b"."].concat().into()).caller.is_none());
 });

@@ -1,4 +1,5 @@
-//! Bytes into steps: whole and divided in two they give the same, and nothing after the end.
+//! Decodes a stream, complete and split in two. The steps must be the same, and none may follow the
+//! end.
 
 #![no_main]
 
@@ -9,22 +10,22 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
-    // A fuzzer does not guess CRCs.
-    check(&sealed(bytes));
+    // With correct CRCs, which a fuzzer does not find.
+    check(&with_crcs(bytes));
 });
 
 fn check(bytes: &[u8]) {
-    // The place to divide at is in the input: its last two bytes.
-    let place = bytes.last_chunk().map_or(0, |last| usize::from(u16::from_le_bytes(*last)));
-    let (before, after) = bytes.split_at(place % (bytes.len() + 1));
+    // The last two bytes of the input determine the position of the split.
+    let position = bytes.last_chunk().map_or(0, |last| usize::from(u16::from_le_bytes(*last)));
+    let (before, after) = bytes.split_at(position % (bytes.len() + 1));
     assert_eq!(steps(&[bytes]), steps(&[before, after]));
 }
 
-fn steps(pieces: &[&[u8]]) -> Vec<String> {
+fn steps(chunks: &[&[u8]]) -> Vec<String> {
     let mut decoder = Decoder::default();
     let mut steps = Vec::new();
-    for piece in pieces {
-        decoder.push(piece);
+    for chunk in chunks {
+        decoder.push(chunk);
         steps.extend(from_fn(|| decoder.step()));
     }
     decoder.close();
@@ -42,8 +43,8 @@ fn steps(pieces: &[&[u8]]) -> Vec<String> {
     steps.iter().map(|step| format!("{step:?}")).collect()
 }
 
-/// The same with the CRCs that its frames would have.
-fn sealed(bytes: &[u8]) -> Vec<u8> {
+/// Sets the CRCs of the frames in some bytes.
+fn with_crcs(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut rest = bytes.as_mut_slice();
     while rest.len() >= 16 {

@@ -1,5 +1,5 @@
-//! STS's XML: as it is, and with the input's lines as the credentials in a right answer, which must
-//! come out as they went in.
+//! Parses responses of STS: the input itself, and a valid response with the lines of the input as
+//! the credentials, which must be parsed unchanged.
 
 #![no_main]
 
@@ -12,11 +12,11 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     for status in [StatusCode::OK, StatusCode::FORBIDDEN] {
-        let answer = read_answer(status, bytes, None);
-        assert!(status == StatusCode::OK || answer.is_err());
-        if let Ok(answer) = answer {
-            assert!(answer.expires >= UNIX_EPOCH);
-            assert!(format!("{answer:?}").contains("[redacted]"));
+        let parsed = read_answer(status, bytes, None);
+        assert!(status == StatusCode::OK || parsed.is_err());
+        if let Ok(parsed) = parsed {
+            assert!(parsed.expires >= UNIX_EPOCH);
+            assert!(format!("{parsed:?}").contains("[redacted]"));
         }
     }
 
@@ -34,18 +34,18 @@ fuzz_target!(|bytes: &[u8]| {
         escaped(secret),
         escaped(token)
     );
-    let is_key = |text: &str| {
+    let is_valid = |text: &str| {
         let text = text.trim();
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    let answer = read_answer(StatusCode::OK, xml.as_bytes(), None);
-    assert_eq!(answer.is_ok(), is_key(id) && is_key(secret) && is_key(token), "{xml}");
-    let Ok(answer) = answer else { return };
-    assert_eq!(answer.expires, UNIX_EPOCH + Duration::from_secs(1_767_323_045));
+    let parsed = read_answer(StatusCode::OK, xml.as_bytes(), None);
+    assert_eq!(parsed.is_ok(), is_valid(id) && is_valid(secret) && is_valid(token), "{xml}");
+    let Ok(parsed) = parsed else { return };
+    assert_eq!(parsed.expires, UNIX_EPOCH + Duration::from_secs(1_767_323_045));
 
     let mut request = http::Request::post("https://example.com/").body("").unwrap();
     let scope = Scope { region: "us-east-1", service: "bedrock" };
-    sign(&mut request, &answer.credentials, scope, answer.expires).unwrap();
+    sign(&mut request, &parsed.credentials, scope, parsed.expires).unwrap();
     assert_eq!(request.headers()["x-amz-security-token"], token.trim());
     let authorization = request.headers()["authorization"].to_str().unwrap();
     assert!(authorization.contains(&format!("Credential={}/2026", id.trim())), "{authorization}");

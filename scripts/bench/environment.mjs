@@ -1,4 +1,4 @@
-// What a figure depends on, in one line.
+// Describes the machine and the tools in one line.
 import { execFileSync } from "node:child_process";
 import { cpus, release, totalmem } from "node:os";
 

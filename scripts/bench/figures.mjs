@@ -1,4 +1,4 @@
-// Medians with their spread.
+// Medians, minima and maxima.
 
 /** @returns {{median: number, min: number, max: number}} */
 export function summary(numbers) {
@@ -8,7 +8,7 @@ export function summary(numbers) {
   return { median, min: sorted[0], max: sorted.at(-1) };
 }
 
-/** Of two series of the same rounds: the ratio of each round, summed up. */
+/** The summary of the ratios of two series, round by round. */
 export function ratio(numbers, others) {
   return summary(numbers.map((number, round) => number / others[round]));
 }

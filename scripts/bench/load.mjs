@@ -1,4 +1,4 @@
-// Load: wrk against one URL, and what the processes took meanwhile.
+// Loads one URL with wrk, and measures the processor time of the processes.
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { writeFileSync } from "node:fs";
@@ -11,10 +11,10 @@ const LONG_BYTES = 500_000;
 
 const SHORT = { prompt: "What is the capital of Japan, and how many people live there?" };
 
-/** What is sent, and with which headers; of a stream, how many frames it has; whether the gate is on. */
+/** The workloads: the body and headers of a request, the number of frames of a streamed response, and whether the Worker authenticates the caller. */
 export const WORKLOADS = {
   short: { body: SHORT },
-  gated: { body: SHORT, headers: { authorization: `Bearer ${TOKEN}` }, isGated: true },
+  gated: { body: SHORT, headers: { authorization: `Bearer ${TOKEN}` }, usesAuth: true },
   long: { body: { prompt: "The quick brown fox jumps over the lazy dog. ".repeat(LONG_BYTES / 45) } },
   stream: { body: SHORT, headers: { accept: "text/event-stream" }, frames: 300 },
   batched: { body: { prompt: `batched: ${SHORT.prompt}` }, headers: { accept: "text/event-stream" }, frames: 300 },
@@ -22,10 +22,10 @@ export const WORKLOADS = {
 
 export async function checkWrk() {
   const version = await run("wrk", ["-v"]).catch((error) => error);
-  if (version.code === "ENOENT") throw new Error("wrk is missing: install it (Debian: apt-get install wrk; macOS: brew install wrk)");
+  if (version.code === "ENOENT") throw new Error("wrk is not installed (Debian: apt-get install wrk)");
 }
 
-/** Loads a URL for some seconds. Requests a second, latencies in milliseconds, and of each process the processor time for a request in microseconds and its share of one core. */
+/** Loads a URL for a number of seconds. Returns requests per second, latencies in milliseconds, and for each process the processor time per request in microseconds and the number of cores that it used. */
 export async function load(url, workload, { connections, seconds, directory, pids = {}, isWarmUp = false }) {
   const { body, headers = {}, frames, upstreamPath } = workload;
   const file = join(directory, "body.json");
@@ -36,10 +36,10 @@ export async function load(url, workload, { connections, seconds, directory, pid
   const { stdout } = await run("wrk", args);
   const { requests, microseconds, mean, p50, p99, failed } = JSON.parse(stdout.trim().split("\n").at(-1));
   if (failed > 0) throw new Error(`${failed} of ${requests} requests to ${url} failed`);
-  // 64 streams take longer than a warm-up.
-  if (requests === 0 && !isWarmUp) throw new Error(`no request to ${url} was answered in ${seconds} s`);
-  // Many streams at once end at once: of those under way at the end a part is done, and counts by
-  // Little's law.
+  // No stream of 64 ends within a warm-up.
+  if (requests === 0 && !isWarmUp) throw new Error(`expected responses from ${url} within ${seconds} s, got none`);
+  // Concurrent streams end together, so a count of those that ended depends on where the round ends. Little's
+  // law derives the rate from the mean latency.
   const rate = frames ? connections / (mean / 1e6) : requests / (microseconds / 1e6);
   const cpu = Object.fromEntries(
     before.map(([name, pid, then]) => {
@@ -52,7 +52,7 @@ export async function load(url, workload, { connections, seconds, directory, pid
 
 const MODEL = "/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0";
 
-/** The same load, for the upstream itself. */
+/** The same workload, sent to the upstream directly. */
 export function direct(workload) {
   return { ...workload, upstreamPath: `${MODEL}/${workload.frames ? "invoke-with-response-stream" : "invoke"}` };
 }

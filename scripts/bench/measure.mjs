@@ -1,4 +1,4 @@
-// The measurements, each of which knows one thing about the Workers.
+// The measurements.
 import { request } from "node:http";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,25 +6,25 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { WORKLOADS, direct, load } from "./load.mjs";
-import { MODULES, gated, memoryKib, prepare, startWorkerd } from "./processes.mjs";
+import { MODULES, memoryKib, prepare, startWorkerd, withAuth } from "./processes.mjs";
 
 const json = { "content-type": "application/json" };
 
-/** Each Worker in turn, round by round, in one workerd process. A list of rounds for each Worker. */
+/** Loads the Workers of one workerd process in turn. Returns the list of rounds of each Worker. */
 export async function throughput({ workers, process, upstream, workload, connections, seconds, warmUp, rounds, directory }) {
   const options = { connections, directory, pids: { workerd: process.pid, upstream: upstream.pid } };
-  // What asks nobody has no other one that does.
-  const url = (worker) => (WORKLOADS[workload].isGated && process.urls[gated(worker)]) || process.urls[worker];
-  const one = (worker, more) => load(url(worker), WORKLOADS[workload], { ...options, ...more });
-  for (const worker of workers) await one(worker, { seconds: warmUp, isWarmUp: true });
+  // pass-through has no variant that authenticates the caller.
+  const url = (worker) => (WORKLOADS[workload].usesAuth && process.urls[withAuth(worker)]) || process.urls[worker];
+  const loadWorker = (worker, more) => load(url(worker), WORKLOADS[workload], { ...options, ...more });
+  for (const worker of workers) await loadWorker(worker, { seconds: warmUp, isWarmUp: true });
   const results = Object.fromEntries(workers.map((worker) => [worker, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const worker of workers) results[worker].push(await one(worker, { seconds }));
+    for (const worker of workers) results[worker].push(await loadWorker(worker, { seconds }));
   }
   return results;
 }
 
-/** What the upstream does with nothing in front of it. */
+/** The rate of the upstream without a Worker, for each workload. */
 export async function capacity({ upstream, seconds, directory }) {
   const results = {};
   for (const name of Object.keys(WORKLOADS)) {
@@ -34,7 +34,7 @@ export async function capacity({ upstream, seconds, directory }) {
   return results;
 }
 
-/** Microseconds for a signature: many of them in one request, because the clock inside stands still. */
+/** Microseconds per signature. One request makes many of them, because the clock of a Worker does not advance during a computation. */
 export async function signing({ process, rounds, bytes, times }) {
   const signers = ["sign-bedrock-edge", "sign-aws4fetch"];
   const results = Object.fromEntries(signers.map((signer) => [signer, []]));
@@ -43,25 +43,25 @@ export async function signing({ process, rounds, bytes, times }) {
       const started = performance.now();
       const response = await fetch(`${process.urls[signer]}?times=${times}&bytes=${bytes}`);
       const text = await response.text();
-      if (!text.startsWith("AWS4-HMAC-SHA256 ")) throw new Error(`${signer}: ${text}`);
-      // The first warms up.
+      if (!text.startsWith("AWS4-HMAC-SHA256 ")) throw new Error(`${signer}: expected a signature, got ${text}`);
+      // The first round is the warm-up.
       if (round >= 0) results[signer].push(((performance.now() - started) * 1000) / times);
     }
   }
   return results;
 }
 
-/** Milliseconds from the start of workerd to the first answer. */
+/** Milliseconds from the start of workerd to the end of the first response. */
 export async function coldStart({ workerd, workers, upstream, directory, rounds }) {
-  const places = workers.map((worker) => [worker, prepare(directory, [worker], upstream)]);
+  const preparations = workers.map((worker) => [worker, prepare(directory, [worker], upstream)]);
   const results = Object.fromEntries(workers.map((worker) => [worker, []]));
   for (let round = -1; round < rounds; round++) {
-    for (const [worker, place] of places) {
+    for (const [worker, prepared] of preparations) {
       const started = performance.now();
-      const process = await startWorkerd(workerd, place);
+      const process = await startWorkerd(workerd, prepared);
       const response = await fetch(process.urls[worker], { method: "POST", headers: json, body: JSON.stringify(WORKLOADS.short.body) });
       await response.text();
-      // The first brings workerd into the page cache.
+      // The first round loads workerd into the page cache.
       if (round >= 0) results[worker].push(performance.now() - started);
       await process.end();
     }
@@ -69,7 +69,7 @@ export async function coldStart({ workerd, workers, upstream, directory, rounds 
   return results;
 }
 
-/** Bytes of what is uploaded: raw, and gzipped. */
+/** The size of an upload in bytes: raw and gzipped. */
 export function sizes(directory, workers) {
   return Object.fromEntries(
     workers.map((worker) => {
@@ -80,7 +80,7 @@ export function sizes(directory, workers) {
   );
 }
 
-/** The most memory that a process with one Worker had, after short and long prompts, in KiB. */
+/** The peak memory of a process with one Worker, after short and long prompts, in KiB. */
 export async function peakMemory({ workerd, workers, upstream, directory, seconds }) {
   const results = {};
   for (const worker of workers) {
@@ -94,16 +94,16 @@ export async function peakMemory({ workerd, workers, upstream, directory, second
   return results;
 }
 
-/** Fewer than a limit of 1024 file descriptors allows: workerd needs two for each. */
+/** Few enough for a limit of 1024 file descriptors, of which workerd needs two per stream. */
 const OPEN_STREAMS = { before: 100, after: 400 };
 
-/** What one stream more that is open keeps resident, in KiB. */
+/** The resident memory per open stream, in KiB. */
 export async function streamMemory({ workerd, workers, upstream, directory, rounds }) {
-  const places = workers.map((worker) => [worker, prepare(directory, [worker], upstream)]);
+  const preparations = workers.map((worker) => [worker, prepare(directory, [worker], upstream)]);
   const results = Object.fromEntries(workers.map((worker) => [worker, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const [worker, place] of places) {
-      const process = await startWorkerd(workerd, place);
+    for (const [worker, prepared] of preparations) {
+      const process = await startWorkerd(workerd, prepared);
       const streams = [];
       async function residentWith(count) {
         const more = Array.from({ length: count - streams.length }, () => openStream(process.urls[worker]));
@@ -111,7 +111,7 @@ export async function streamMemory({ workerd, workers, upstream, directory, roun
         await sleep(500);
         return memoryKib(process.pid, "VmRSS");
       }
-      // The first ones also pay for the code and the first pages of the heap.
+      // The first streams include the memory of the code and the first pages of the heap.
       const before = await residentWith(OPEN_STREAMS.before);
       const after = await residentWith(OPEN_STREAMS.after);
       results[worker].push((after - before) / (OPEN_STREAMS.after - OPEN_STREAMS.before));
@@ -122,13 +122,13 @@ export async function streamMemory({ workerd, workers, upstream, directory, roun
   return results;
 }
 
-/** A stream that has begun and does not go on. */
+/** Opens a stream that begins and then stalls. */
 function openStream(url) {
   return new Promise((resolve, reject) => {
     const headers = { ...json, accept: "text/event-stream" };
     const call = request(url, { method: "POST", headers, agent: false }, (response) => {
       response.once("data", () => resolve(call));
-      response.on("error", () => {}); // when it is destroyed
+      response.on("error", () => {}); // destroy() causes one
     });
     call.on("error", reject);
     call.end(JSON.stringify({ prompt: "held" }));

@@ -1,8 +1,8 @@
-// The throughputs as a bar chart, beside aws4fetch's.
+// Draws the throughputs, relative to aws4fetch, as a bar chart.
 import { ratio } from "./figures.mjs";
 
 const COLOURS = { "bedrock-edge": "#c2410c", aws4fetch: "#2563eb", unsigned: "#64748b", "pass-through": "#cbd5e1" };
-const TITLES = { short: "short prompt", gated: "with an API token", long: "500 KB prompt", stream: "stream, a frame a write", batched: "stream in batches" };
+const TITLES = { short: "short prompt", gated: "with an API token", long: "500 KB prompt", stream: "stream, one frame per write", batched: "stream in batches" };
 const WIDTH = 960;
 const HEIGHT = 380;
 const LEFT = 46;
@@ -16,7 +16,7 @@ export function plot({ scenarios, plan }) {
     const ratios = Object.keys(COLOURS).map((worker) => ({ worker, ...ratio(rates(worker), rates("aws4fetch")) }));
     return { workload, connections, ratios };
   });
-  // The floor is far above the rest for streams: its bars are cut, with their number on them.
+  // The bars of pass-through are far above the others for streams, and are cut off.
   const top = Math.ceil(2 * Math.max(1.5, ...bars.flatMap(({ ratios }) => ratios.filter(({ worker }) => worker !== "pass-through").map(({ max }) => max)))) / 2;
   const y = (value) => BOTTOM - ((BOTTOM - TOP) * Math.min(value, top)) / top;
   const group = (WIDTH - LEFT - 10) / bars.length;
@@ -54,8 +54,8 @@ export function plot({ scenarios, plan }) {
       if (at > 0) line(LEFT + group * at, TOP, LEFT + group * at, BOTTOM + 40, "#cbd5e1");
     }
   });
-  const rounds = plan.rounds === 1 ? "one round" : `median of ${plan.rounds} rounds, with the lowest and the highest`;
-  text(LEFT, HEIGHT - 14, "start", `Under each group: concurrent connections. ${rounds[0].toUpperCase()}${rounds.slice(1)}.`);
+  const rounds = plan.rounds === 1 ? "one round" : `median of ${plan.rounds} rounds, with minimum and maximum`;
+  text(LEFT, HEIGHT - 14, "start", `Below each group: number of concurrent connections. ${rounds[0].toUpperCase()}${rounds.slice(1)}.`);
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="11" fill="#0f172a">
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>
 ${out.join("\n")}

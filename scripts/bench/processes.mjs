@@ -1,4 +1,4 @@
-// The upstreams and workerd: started, ended, and what the system says of them.
+// Starts and ends the upstreams and workerd, and reads their processor time and memory.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -36,21 +36,21 @@ async function startServer(directory, name, args = []) {
   return { pid: child.pid, url: `http://127.0.0.1:${/\d+$/.exec(line)[0]}`, end: () => end(child) };
 }
 
-/** What is measured against: it checks nothing. */
+/** Starts the upstream of the measurements, which validates nothing. */
 export const startUpstream = (directory) => startServer(directory, "bench-upstream");
 
-/** The tests' stand-in for Bedrock, which checks every signature. */
+/** Starts the stand-in for Bedrock, which verifies every signature. */
 export const startStub = (directory) => startServer(directory, "bedrock-stub", ["--port", "0"]);
 
 export function findWorkerd() {
-  // Of npm's package for this platform. The command in .bin is a script for Node.js.
+  // The binary in the npm package for this platform. The command in .bin is a Node.js script.
   const packages = readdirSync("node_modules/@cloudflare").filter((name) => name.startsWith("workerd-"));
   return `node_modules/@cloudflare/${packages[0]}/bin/workerd`;
 }
 
-const quoted = (text) => JSON.stringify(text); // Cap'n Proto's strings are C's
+const quoted = (text) => JSON.stringify(text); // Cap'n Proto has C's string literals
 
-/** A Worker's modules, of which the first is the entry. */
+/** The modules of each Worker. The first is its entry point. */
 export const MODULES = {
   "bedrock-edge": ["index.js", "index_bg.wasm"],
   aws4fetch: ["aws4fetch.js"],
@@ -60,26 +60,26 @@ export const MODULES = {
   "sign-aws4fetch": ["sign-aws4fetch.js"],
 };
 
-/** What the callers of gated() have to send. */
+/** The token that the Workers of withAuth() accept. */
 export const TOKEN = "bench-token-of-the-length-that-npm-run-token-makes";
 
-/** A Worker that asks who calls. */
-export const gated = (worker) => `${worker}, gate on`;
+/** The name of the variant of a Worker that authenticates the caller. */
+export const withAuth = (worker) => `${worker}, with auth`;
 
-const modulesOf = (worker) => MODULES[worker.replace(/, gate on$/, "")];
+const modulesOf = (worker) => MODULES[worker.replace(/, with auth$/, "")];
 
 // https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp
-function configuration(workers, upstream, more, v8Flags) {
+function configuration(workers, upstream, variables, v8Flags) {
   const date = /^compatibility_date = "(.*)"$/m.exec(readFileSync("wrangler.toml", "utf8"))[1];
-  // They are not free, so all have them, as production has.
+  // They cost time, so every Worker has those of production.
   const flags = /^compatibility_flags = \[(.*)\]$/m.exec(readFileSync("wrangler.toml", "utf8"))[1];
   const bindings = {
     AWS_ENDPOINT_URL_BEDROCK_RUNTIME: upstream.url,
     AWS_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE",
     AWS_SECRET_ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-    ...more,
+    ...variables,
   };
-  const access = (worker) => worker.endsWith(", gate on") ? { API_TOKENS: `bench:${createHash("sha256").update(TOKEN).digest("hex")}` } : { AUTH: "open" };
+  const authBindings = (worker) => worker.endsWith(", with auth") ? { API_TOKENS: `bench:${createHash("sha256").update(TOKEN).digest("hex")}` } : { AUTH: "open" };
   const binding = ([name, text]) => `(name = ${quoted(name)}, text = ${quoted(text)})`;
   const module = (name) =>
     name.endsWith(".wasm")
@@ -89,7 +89,7 @@ function configuration(workers, upstream, more, v8Flags) {
       modules = [${modulesOf(worker).map(module).join(", ")}],
       compatibilityDate = ${quoted(date)},
       compatibilityFlags = [${flags}],
-      bindings = [${Object.entries({ ...bindings, ...access(worker) }).map(binding).join(", ")}],
+      bindings = [${Object.entries({ ...bindings, ...authBindings(worker) }).map(binding).join(", ")}],
       globalOutbound = "net",
     ))`;
   const socket = (worker) => `(name = ${quoted(worker)}, address = "127.0.0.1:0", http = (), service = ${quoted(worker)})`;
@@ -105,17 +105,17 @@ const config :Workerd.Config = (
 `;
 }
 
-/** A directory with the modules and the configuration of these Workers, with variables of theirs. */
+/** Creates a directory with the modules and the configuration of these Workers. */
 export function prepare(directory, workers, upstream, variables = {}, v8Flags = []) {
-  const place = mkdtempSync(join(directory, "workerd-"));
-  directories.push(place);
-  for (const name of workers.flatMap(modulesOf)) copyFileSync(join(directory, name), join(place, name));
-  const config = join(place, "config.capnp");
+  const preparedDirectory = mkdtempSync(join(directory, "workerd-"));
+  directories.push(preparedDirectory);
+  for (const name of workers.flatMap(modulesOf)) copyFileSync(join(directory, name), join(preparedDirectory, name));
+  const config = join(preparedDirectory, "config.capnp");
   writeFileSync(config, configuration(workers, upstream, variables, v8Flags));
-  return { place, config, workers };
+  return { directory: preparedDirectory, config, workers };
 }
 
-/** Starts workerd, `under` another program if there is one, and returns when all of its sockets listen. Its output goes to `onLine`, or nowhere. */
+/** Starts workerd, with the command `under` in front of its own, and returns when all of its sockets listen. The lines of its output go to `onLine`. */
 export async function startWorkerd(workerd, { config, workers }, { onLine, under = [] } = {}) {
   const output = onLine ? "pipe" : "ignore";
   const [command, ...args] = [...under, workerd, "serve", "--control-fd=3", config];
@@ -129,17 +129,17 @@ export async function startWorkerd(workerd, { config, workers }, { onLine, under
       return { pid: child.pid, urls, end: () => end(child) };
     }
   }
-  throw new Error("workerd ended before it listened");
+  throw new Error("workerd exited before it listened");
 }
 
-/** The processor time of a process in microseconds. Linux counts it in hundredths of a second. */
+/** The processor time of a process in microseconds, with a resolution of 10 ms. */
 export function cpuMicroseconds(pid) {
-  // The second field is a name in parentheses, which may have spaces.
+  // The second field is a name in parentheses, which may contain spaces.
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
-/** VmRSS or VmHWM of a process, in KiB. */
+/** The VmRSS or VmHWM of a process, in KiB. */
 export function memoryKib(pid, name) {
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
 }

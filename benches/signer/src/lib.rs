@@ -1,4 +1,4 @@
-//! The signing of bedrock-edge alone, as the exports of a wasm without imports: its Worker is
+//! bedrock-edge's signing alone, as the exports of a wasm module without imports, for the Worker
 //! `benches/workers/sign-bedrock-edge.js`.
 
 use std::cell::RefCell;
@@ -34,7 +34,7 @@ thread_local! {
 const URI: &str = "https://bedrock-runtime.ap-northeast-1.amazonaws.com\
      /model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke";
 
-/// Makes room for the body of all requests to come, and says where.
+/// Allocates the body of the requests, and returns its address.
 #[unsafe(no_mangle)]
 pub extern "C" fn body(length: usize) -> *mut u8 {
     SIGNER.with_borrow_mut(|signer| {
@@ -43,16 +43,16 @@ pub extern "C" fn body(length: usize) -> *mut u8 {
     })
 }
 
-/// Where the hash of a long body is to be put, which JavaScript makes.
+/// Returns the address for the hash of a long body, which JavaScript calculates.
 #[unsafe(no_mangle)]
 pub extern "C" fn hash() -> *mut u8 {
     SIGNER.with_borrow_mut(|signer| signer.hash.as_mut_ptr())
 }
 
-/// Signs a request with that body, as `invoke_bedrock` does, and says how long the value of its
-/// `authorization` header is: 0 if it cannot be signed.
+/// Signs a request with that body, as `invoke_bedrock` does. Returns the length of its
+/// `authorization` header, or 0 if signing fails.
 #[unsafe(no_mangle)]
-pub extern "C" fn signed(milliseconds: f64, is_hashed: bool) -> usize {
+pub extern "C" fn sign(milliseconds: f64, is_hashed: bool) -> usize {
     SIGNER.with_borrow_mut(|signer| {
         signer.authorization.clear();
         let now = UNIX_EPOCH + Duration::from_millis(milliseconds as u64);
@@ -72,7 +72,7 @@ pub extern "C" fn signed(milliseconds: f64, is_hashed: bool) -> usize {
     })
 }
 
-/// Where that value is.
+/// Returns the address of that header's value.
 #[unsafe(no_mangle)]
 pub extern "C" fn authorization() -> *const u8 {
     SIGNER.with_borrow(|signer| signer.authorization.as_ptr())

@@ -1,10 +1,10 @@
-//! The Bedrock of the benchmark: every answer is made before the first request, so that it never is
-//! what the benchmark measures. It checks nothing.
+//! The upstream of the benchmark. It validates nothing, and all responses are encoded before the
+//! first request, so that it is never the bottleneck.
 //!
-//! A short prompt chooses the answer by a word in it: `batched` streams, `throttled`, or `held`: a
-//! stream that does not go on, or no answer at all.
+//! A word in a short prompt chooses the response: `batched` (a stream in large writes),
+//! `throttled`, or `held` (a stream that stalls, or no response for `InvokeModel`).
 
-mod answers;
+mod responses;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -18,36 +18,37 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use answers::{Answer, Answers};
+use responses::{ResponseBody, Responses};
 
-/// Longer bodies are not searched for words.
+/// The length below which a body is searched for words, in bytes.
 const SHORT: usize = 1024;
 
-/// One thread: two of three processes share a core on a small machine.
+/// Serves on one thread, because on a machine with two cores the three processes of the benchmark
+/// share them.
 fn main() -> Result<(), Box<dyn Error>> {
     tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(serve())
 }
 
 async fn serve() -> Result<(), Box<dyn Error>> {
-    let answers: &'static Answers = Box::leak(Box::new(Answers::new()));
+    let responses: &'static Responses = Box::leak(Box::new(Responses::new()));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("{}", listener.local_addr()?.port());
     std::io::stdout().flush()?;
     loop {
         let (connection, _) = listener.accept().await?;
-        // Or a small write would wait for the acknowledgement of the one before.
+        // With Nagle's algorithm, a small write waits for the acknowledgement of the previous one.
         connection.set_nodelay(true)?;
-        let service = service_fn(move |request| answer(request, answers));
+        let service = service_fn(move |request| respond(request, responses));
         let connection = http1::Builder::new().serve_connection(TokioIo::new(connection), service);
-        // Its error is that the client went away.
+        // The only error is that of a disconnected client.
         tokio::spawn(async { connection.await.unwrap_or_default() });
     }
 }
 
-async fn answer(
+async fn respond(
     request: Request<Incoming>,
-    answers: &'static Answers,
-) -> Result<Response<Answer>, Infallible> {
+    responses: &'static Responses,
+) -> Result<Response<ResponseBody>, Infallible> {
     let streams = request.uri().path().ends_with("-stream");
     let mut body = request.into_body();
     let mut beginning = Vec::new();
@@ -56,22 +57,22 @@ async fn answer(
             beginning.extend_from_slice(&data);
         }
     }
-    let asks_for = |word: &str| {
+    let contains = |word: &str| {
         beginning.len() < SHORT
             && beginning.windows(word.len()).any(|window| window == word.as_bytes())
     };
-    Ok(if asks_for("throttled") {
-        answers.throttled()
-    } else if asks_for("held") {
+    Ok(if contains("throttled") {
+        responses.throttled()
+    } else if contains("held") {
         if !streams {
             std::future::pending::<()>().await;
         }
-        answers.held()
+        responses.stalled()
     } else if !streams {
-        answers.whole()
-    } else if asks_for("batched") {
-        answers.batched()
+        responses.invoke()
+    } else if contains("batched") {
+        responses.batched()
     } else {
-        answers.frames()
+        responses.frames()
     })
 }

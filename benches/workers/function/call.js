@@ -1,9 +1,9 @@
-// A call to Bedrock: how long it may take, whether anybody still waits for it, what is tried again.
-import { Failure, refused, unavailable } from "./failure.js";
+// A call to Bedrock: its deadline, its cancellation when the client disconnects, and its retries.
+import { Failure, failureOf, unavailable } from "./failure.js";
 import { payload } from "./request.js";
 
-/** Ends what is under way when the client leaves, or after so many milliseconds. */
-export class Limit {
+/** Aborts the call when the client disconnects or after a number of milliseconds. */
+export class Deadline {
   timedOut = false;
   #client;
   #end;
@@ -24,11 +24,11 @@ export class Limit {
     return this.#controller.signal;
   }
 
-  get clientLeft() {
+  get clientDisconnected() {
     return this.#client.aborted;
   }
 
-  get left() {
+  get remaining() {
     return this.#end - Date.now();
   }
 
@@ -36,36 +36,36 @@ export class Limit {
     clearTimeout(this.#timer);
   }
 
-  /** What to say of an error of fetch or of a body. */
+  /** The failure for an error of fetch or of reading a body. */
   failure(error) {
     return this.timedOut ? new Failure("timeout", "Bedrock invocation failed", { cause: "no answer: it took too long" }) : unavailable(error);
   }
 }
 
-const PASSING = new Set(["throttled", "unavailable"]);
+const TRANSIENT = new Set(["throttled", "unavailable"]);
 const MAX_BACKOFF_MS = 20_000;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Bedrock's answer of status 200, of one of several attempts. */
+/** Bedrock's response of status 200, after retries. */
 export async function post(url, request, context) {
-  const { call, config, record, limit } = context;
+  const { call, config, record, deadline } = context;
   const init = {
     method: "POST",
     headers: { "content-type": "application/json", accept: "application/json" },
     body: payload(request),
     redirect: "manual",
-    signal: limit.signal,
+    signal: deadline.signal,
   };
   for (;;) {
     context.attempts += 1;
     try {
-      return await once(url, init, call, record, limit);
+      return await attempt(url, init, call, record, deadline);
     } catch (failure) {
-      if (!PASSING.has(failure.code) || limit.signal.aborted) throw failure;
+      if (!TRANSIENT.has(failure.code) || deadline.signal.aborted) throw failure;
       const longest = Math.min(1000 * 2 ** record.retries, MAX_BACKOFF_MS);
       const wait = failure.retryAfter === undefined ? longest * Math.random() : failure.retryAfter * 1000;
-      if (context.attempts === config.maxAttempts || wait >= limit.left) {
+      if (context.attempts === config.maxAttempts || wait >= deadline.remaining) {
         failure.retryAfter ??= Math.ceil(longest / 1000);
         throw failure;
       }
@@ -75,17 +75,17 @@ export async function post(url, request, context) {
   }
 }
 
-async function once(url, init, call, record, limit) {
+async function attempt(url, init, call, record, deadline) {
   let response;
   try {
     response = await call(url, init);
   } catch (error) {
-    throw limit.failure(error);
+    throw deadline.failure(error);
   }
   record.upstream_status = response.status;
-  record.x_amzn_requestid = token(response.headers.get("x-amzn-requestid"));
-  if (response.status !== 200) throw await refused(response);
+  record.x_amzn_requestid = identifier(response.headers.get("x-amzn-requestid"));
+  if (response.status !== 200) throw await failureOf(response);
   return response;
 }
 
-export const token = (text) => (typeof text === "string" && /^[\w.:=/-]{1,128}$/.test(text) ? text : undefined);
+export const identifier = (text) => (typeof text === "string" && /^[\w.:=/-]{1,128}$/.test(text) ? text : undefined);

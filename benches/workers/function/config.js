@@ -1,9 +1,7 @@
-// The variables, read once an isolate.
-import { parseTokens } from "./gate.js";
+// The variables, which are parsed once per isolate.
+import { parseTokens } from "./auth.js";
 
-const is = (text, pattern) => pattern.test(text);
-
-/** The configuration. Throws with all problems at once. */
+/** Parses the variables. Throws an error that lists all problems. */
 export function readConfig(env) {
   const problems = [];
   const text = (name) => (env[name] === undefined ? "" : String(env[name]).trim());
@@ -12,11 +10,11 @@ export function readConfig(env) {
     if (value === undefined) problems.push(`${name} ${problem}`);
     return value;
   };
-  const number = (isRight) => (text) => {
+  const number = (isValid) => (text) => {
     const value = Number(text);
-    return text !== "" && isRight(value) ? value : undefined;
+    return text !== "" && isValid(value) ? value : undefined;
   };
-  const matching = (pattern) => (text) => (is(text, pattern) ? text : undefined);
+  const matching = (pattern) => (text) => (pattern.test(text) ? text : undefined);
   const secret = (name) => read(name, "", matching(/^[!-~]+$/), "is not set");
 
   const region = read("BEDROCK_REGION", "ap-northeast-1", matching(/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/), "must be the name of a region, such as ap-northeast-1");
@@ -24,7 +22,7 @@ export function readConfig(env) {
   const maxTokens = read("MAX_TOKENS", "100", number((it) => Number.isInteger(it) && it >= 1), "must be a whole number from 1");
   const temperature = read("TEMPERATURE", "0.7", number((it) => it >= 0 && it <= 1), "must be a number from 0 to 1, or empty");
   const maxBodyBytes = read("MAX_BODY_BYTES", "1048576", number((it) => Number.isInteger(it) && it >= 1 && it <= 25_000_000), "must be a whole number from 1 to 25000000, the most that Bedrock takes");
-  const logLevel = read("LOG_LEVEL", "info", (it) => { const at = LEVELS.indexOf(it.toLowerCase()); return at < 0 ? undefined : at; }, "must be debug, info, warn or error");
+  const logLevel = read("LOG_LEVEL", "info", (it) => { const index = LEVELS.indexOf(it.toLowerCase()); return index < 0 ? undefined : index; }, "must be debug, info, warn or error");
   const milliseconds = (name, fallback) =>
     read(name, fallback, number((it) => Number.isInteger(it) && it >= 1 && it <= 3_600_000), "must be a whole number of milliseconds from 1 to 3600000");
   const timeoutMs = milliseconds("BEDROCK_TIMEOUT_MS", "25000");

@@ -1,4 +1,4 @@
-// What can go wrong, and how AWS's errors are told apart.
+// The failures of a request, and the classification of AWS's errors.
 
 const STATUS = {
   invalid_request: 400,
@@ -38,8 +38,8 @@ const CODES = {
 
 const CODES_OF_STATUS = { 401: "access_denied", 403: "access_denied", 404: "model_not_found", 408: "timeout", 424: "model_error", 429: "throttled", 504: "timeout" };
 
-/** Bedrock's answer of another status than 200. */
-export async function refused(response) {
+/** The failure for a response of Bedrock with a status other than 200. */
+export async function failureOf(response) {
   const body = await response.json().catch(() => ({}));
   const kind = errorType(response.headers.get("x-amzn-errortype") ?? body.__type ?? "");
   const message = body.message ?? body.Message ?? "";
@@ -48,7 +48,7 @@ export async function refused(response) {
   return new Failure(code, "Bedrock invocation failed", { cause, retryAfter: response.headers.get("retry-after") ?? undefined });
 }
 
-/** An exception in a stream. */
+/** The failure for an exception in a stream. */
 export function exception(kind, message) {
   const code = CODES[kind.charAt(0).toUpperCase() + kind.slice(1)] ?? "unavailable";
   return new Failure(code, "Bedrock invocation failed", { cause: `${kind}: ${message}` });

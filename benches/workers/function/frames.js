@@ -1,18 +1,18 @@
-// The frames of application/vnd.amazon.eventstream, and what Claude says in them.
+// Decodes the frames of application/vnd.amazon.eventstream, and Claude's events in them.
 import { EventStreamCodec } from "@smithy/eventstream-codec";
 import { exception, invalidResponse } from "./failure.js";
 
 const utf8 = new TextDecoder();
 const codec = new EventStreamCodec((bytes) => utf8.decode(bytes), (text) => new TextEncoder().encode(text));
 
-/** A message of AWS's is at most this long, in bytes. */
+/** The largest frame that the format allows, in bytes. */
 const MAX_FRAME_BYTES = 16 << 20;
 
-/** Cuts what arrives into frames. */
+/** Splits the bytes of a stream into frames. */
 export class Frames {
   #rest = new Uint8Array();
 
-  /** Claude's events that are whole now. */
+  /** Returns the events that are complete with this chunk. */
   *push(chunk) {
     let bytes = chunk;
     if (this.#rest.length > 0) {
@@ -21,16 +21,16 @@ export class Frames {
       bytes.set(chunk, this.#rest.length);
     }
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    let at = 0;
-    while (bytes.length - at >= 4) {
-      const length = view.getUint32(at);
+    let offset = 0;
+    while (bytes.length - offset >= 4) {
+      const length = view.getUint32(offset);
       if (length < 16 || length > MAX_FRAME_BYTES) throw invalidResponse(`a frame of ${length} bytes`);
-      if (bytes.length - at < length) break;
-      const event = read(bytes.subarray(at, at + length));
-      at += length;
+      if (bytes.length - offset < length) break;
+      const event = read(bytes.subarray(offset, offset + length));
+      offset += length;
       if (event !== undefined) yield event;
     }
-    this.#rest = bytes.subarray(at);
+    this.#rest = bytes.subarray(offset);
   }
 }
 

@@ -1,11 +1,11 @@
-// What the caller sent, validated.
+// Validates the request of the caller.
 import { Failure } from "./failure.js";
 
 const DEFAULT_PROMPT = "Hello, how can I help you?";
 
 export function checkHeaders(headers, { maxBodyBytes }) {
   const contentType = headers.get("content-type");
-  // The usual one first: it needs no parser.
+  // The usual value needs no parser.
   if (contentType !== null && contentType !== "application/json") checkMediaType(contentType.toLowerCase());
   const encoding = headers.get("content-encoding");
   if (encoding !== null && encoding !== "" && encoding.toLowerCase() !== "identity") {
@@ -56,7 +56,7 @@ export function parseRequest(text, config) {
 
 function checkText(field, value) {
   if (typeof value !== "string") throw invalid(`${field} must be a string`);
-  // Not trim(), which copies.
+  // trim() would copy the text.
   if (!/\S/.test(value)) throw invalid(`${field} must not be blank`);
 }
 

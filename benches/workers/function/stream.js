@@ -1,8 +1,8 @@
-// An answer in Server-Sent Events.
+// A streamed response in Server-Sent Events.
 import { post } from "./call.js";
 import { Failure, exception, invalidResponse, unavailable } from "./failure.js";
 import { Frames } from "./frames.js";
-import { finish, learn, log } from "./worker.js";
+import { finish, log, recordUsage } from "./worker.js";
 
 const utf8 = new TextEncoder();
 const RETRYABLE = new Set(["throttled", "timeout", "unavailable", "model_error", "truncated"]);
@@ -10,8 +10,8 @@ const IDLE_MS = 15_000;
 
 const sse = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 
-/** The answer when the first frame has arrived. Throws what goes wrong before. */
-export async function answerInEvents(request, context) {
+/** Responds when the first frame has arrived. Throws a failure before that. */
+export async function respondWithEvents(request, context) {
   const { config, record } = context;
   const started = Date.now();
   const generation = new Generation(request, record);
@@ -26,12 +26,12 @@ export async function answerInEvents(request, context) {
     }
   } catch (error) {
     reader?.cancel().catch(() => {});
-    throw error instanceof Failure ? error : context.limit.failure(error);
+    throw error instanceof Failure ? error : context.deadline.failure(error);
   } finally {
     record.upstream_ms = Date.now() - started;
   }
   const headers = { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store, no-transform" };
-  // Not yet known of a stream.
+  // Unknown at the start of a stream.
   const { stop_reason, input_tokens, output_tokens } = record;
   Object.assign(record, { stop_reason: undefined, input_tokens: undefined, output_tokens: undefined });
   finish(context, headers);
@@ -42,8 +42,8 @@ export async function answerInEvents(request, context) {
 
 function events(reader, generation, { record, config, started }) {
   let isOver = false;
-  let heardOf = Date.now();
-  let waitsSince = Date.now(); // 0 while the client has enough
+  let lastChunkAt = Date.now();
+  let waitingSince = Date.now(); // 0 while the client is not reading
   let keepAlive;
   let stall;
   function end() {
@@ -57,12 +57,12 @@ function events(reader, generation, { record, config, started }) {
   return new ReadableStream(
     {
       start(controller) {
-        // One timer a stream, not one a piece.
+        // One timer per stream, not one per chunk.
         keepAlive = setInterval(() => {
-          if (Date.now() - heardOf >= IDLE_MS) controller.enqueue(utf8.encode(": keep-alive\n\n"));
+          if (Date.now() - lastChunkAt >= IDLE_MS) controller.enqueue(utf8.encode(": keep-alive\n\n"));
         }, IDLE_MS);
         const check = () => {
-          const waited = waitsSince === 0 ? 0 : Date.now() - waitsSince;
+          const waited = waitingSince === 0 ? 0 : Date.now() - waitingSince;
           if (waited < config.stallMs) {
             stall = setTimeout(check, config.stallMs - waited);
             return;
@@ -86,12 +86,12 @@ function events(reader, generation, { record, config, started }) {
             return controller.close();
           }
           try {
-            waitsSince = Date.now();
+            waitingSince = Date.now();
             const { done, value } = await reader.read();
             if (isOver) return;
-            waitsSince = 0;
+            waitingSince = 0;
             if (done) throw truncated();
-            heardOf = Date.now();
+            lastChunkAt = Date.now();
             generation.push(value);
           } catch (error) {
             generation.fail(error instanceof Failure ? error : unavailable(error));
@@ -104,7 +104,7 @@ function events(reader, generation, { record, config, started }) {
   );
 }
 
-/** Bytes in, Server-Sent Events out. */
+/** Converts the bytes of Bedrock's stream to Server-Sent Events. */
 class Generation {
   hasBegun = false;
   isOver = false;
@@ -123,21 +123,21 @@ class Generation {
         this.hasBegun = true;
         this.#out += sse("start", { request_id: this.record.request_id, model: this.record.model });
       }
-      this.#take(event);
+      this.#handle(event);
       if (this.isOver) return;
     }
   }
 
-  #take(event) {
+  #handle(event) {
     switch (event.type) {
       case "message_start":
-        return learn(this.record, undefined, event.message?.usage);
+        return recordUsage(this.record, undefined, event.message?.usage);
       case "content_block_start":
-        return event.content_block?.type === "text" ? this.#say(event.content_block.text) : undefined;
+        return event.content_block?.type === "text" ? this.#append(event.content_block.text) : undefined;
       case "content_block_delta":
-        return event.delta?.type === "text_delta" ? this.#say(event.delta.text) : undefined;
+        return event.delta?.type === "text_delta" ? this.#append(event.delta.text) : undefined;
       case "message_delta":
-        return learn(this.record, event.delta?.stop_reason, event.usage);
+        return recordUsage(this.record, event.delta?.stop_reason, event.usage);
       case "message_stop": {
         const { stop_reason = null, input_tokens = null, output_tokens = null } = this.record;
         const usage = { input_tokens, output_tokens };
@@ -151,7 +151,7 @@ class Generation {
     }
   }
 
-  #say(text) {
+  #append(text) {
     if (!text) return;
     this.#text += text;
     this.#out += sse("delta", { text });
@@ -164,7 +164,7 @@ class Generation {
     this.isOver = true;
   }
 
-  /** What has come of it since the last time. */
+  /** Returns the events since the last call. */
   take() {
     const out = this.#out;
     this.#out = "";

@@ -1,53 +1,53 @@
-// The function of bedrock-edge in JavaScript, as a Worker: what it takes, answers and logs is what
-// the README of bedrock-edge says. How a call is signed is the caller's.
+// The function of bedrock-edge in JavaScript, as a Worker. Its requests, responses and log lines are those
+// in the README of bedrock-edge. The caller of worker() provides the signing.
 //
-// Left out, because JSON.parse and request.text() do not tell: a key that stands there twice, a body
-// that is not UTF-8, one that does not arrive. And what the benchmark does not use: WebSockets, limits,
-// other regions, roles, the Invoke API, the other ways through the gate.
-import { Limit, post, token } from "./call.js";
+// It lacks what JSON.parse and request.text() do not report: repeated keys, bodies that are not UTF-8, and
+// incomplete bodies. It also lacks what the benchmark does not use: WebSockets, limits, fallback regions,
+// roles, the Invoke API, and authentication other than API tokens.
+import { authenticate } from "./auth.js";
+import { Deadline, identifier, post } from "./call.js";
 import { LEVELS, readConfig } from "./config.js";
 import { Failure, invalidResponse } from "./failure.js";
-import { authenticate } from "./gate.js";
 import { checkHeaders, parseRequest, tooLarge } from "./request.js";
-import { answerInEvents } from "./stream.js";
+import { respondWithEvents } from "./stream.js";
 
-/** @param signed gives, for a configuration, what takes the place of fetch. */
-export function worker(signed) {
+/** @param signedFetch returns, for a configuration, a function that is called in place of fetch. */
+export function worker(signedFetch) {
   let config;
   let call;
   return {
     async fetch(request, env) {
       if (config === undefined) {
         config = readConfig(env);
-        call = signed(config);
+        call = signedFetch(config);
       }
       const record = {
         level: "info", outcome: "ok", status: 200, request_id: crypto.randomUUID(), caller: undefined, model: config.model, region: config.region,
         upstream_status: undefined, x_amzn_requestid: undefined, retries: 0, input_tokens: undefined, output_tokens: undefined,
         stop_reason: undefined, upstream_ms: undefined, total_ms: undefined, error: undefined,
       };
-      const limit = new Limit(request.signal, config.timeoutMs);
-      const context = { config, call, record, limit, attempts: 0, started: Date.now() };
-      return answer(request, context).finally(() => limit.stop());
+      const deadline = new Deadline(request.signal, config.timeoutMs);
+      const context = { config, call, record, deadline, attempts: 0, started: Date.now() };
+      return respond(request, context).finally(() => deadline.stop());
     },
   };
 }
 
-async function answer(request, context) {
+async function respond(request, context) {
   const { config, record } = context;
   let prompt = "";
   let text;
   let failure;
   try {
-    const end = route(request);
-    if (end !== undefined) return end(context);
+    const handler = route(request);
+    if (handler !== undefined) return handler(context);
     if (config.tokens !== undefined) record.caller = await authenticate(request.headers, config.tokens);
     checkHeaders(request.headers, config);
     const body = await request.text();
     if (body.length > config.maxBodyBytes) throw tooLarge(config.maxBodyBytes);
     const parsed = parseRequest(body, config);
     prompt = parsed.prompt;
-    if (parsed.stream || acceptsEvents(request.headers)) return await answerInEvents(parsed, context);
+    if (parsed.stream || acceptsEvents(request.headers)) return await respondWithEvents(parsed, context);
     text = await invoke(parsed, context);
   } catch (error) {
     failure = error instanceof Failure ? error : new Failure("internal", "Bedrock invocation failed", { cause: error.message });
@@ -56,14 +56,14 @@ async function answer(request, context) {
   const headers = { "Content-Type": "application/json; charset=utf-8" };
   if (failure !== undefined) fail(failure, record, headers);
   finish(context, headers);
-  if (record.level === "error" && context.limit.clientLeft) {
+  if (record.level === "error" && context.deadline.clientDisconnected) {
     Object.assign(record, { level: "info", outcome: "cancelled", status: 499, error: undefined });
   }
   log(record, config);
   return new Response(JSON.stringify({ input_prompt: prompt, generated_text: text }), { status: record.status, headers });
 }
 
-/** What answers without a body, or throws; undefined for the function itself. */
+/** Returns the handler of a request, or undefined for a call of the function. Throws for an unknown path or method. */
 function route({ method, url }) {
   const path = url.slice(url.indexOf("/", 8)).split("?", 1)[0];
   if (path === "/") {
@@ -74,14 +74,14 @@ function route({ method, url }) {
   if (path !== "/healthz") throw new Failure("not_found", "there is nothing at this path");
   if (method === "OPTIONS") return options("GET, HEAD, OPTIONS");
   if (method !== "GET" && method !== "HEAD") throw notAllowed("GET, HEAD, OPTIONS");
-  return (context) => bodiless(context, 200, {}, method === "GET" ? JSON.stringify({ input_prompt: "", generated_text: "ok" }) : null);
+  return (context) => respondWithoutCall(context, 200, {}, method === "GET" ? JSON.stringify({ input_prompt: "", generated_text: "ok" }) : null);
 }
 
 const notAllowed = (allow) => new Failure("method_not_allowed", `the method must be one of ${allow}`, { allow });
-const options = (allow) => (context) => bodiless(context, 204, { allow }, null);
+const options = (allow) => (context) => respondWithoutCall(context, 204, { allow }, null);
 
-function bodiless(context, status, more, body) {
-  const headers = { "Content-Type": "application/json; charset=utf-8", ...more };
+function respondWithoutCall(context, status, additional, body) {
+  const headers = { "Content-Type": "application/json; charset=utf-8", ...additional };
   context.record.status = status;
   finish(context, headers);
   log(context.record, context.config);
@@ -100,21 +100,21 @@ async function invoke(request, context) {
   try {
     const response = await post(config.invokeUrl, request, context);
     const reply = await response.json().catch((error) => {
-      if (context.limit.timedOut) throw context.limit.failure(error);
+      if (context.deadline.timedOut) throw context.deadline.failure(error);
       throw invalidResponse(`the body is not Claude's JSON: ${error.message}`);
     });
     const texts = (Array.isArray(reply.content) ? reply.content : []).filter(({ type, text }) => type === "text" && typeof text === "string");
     if (texts.length === 0) throw invalidResponse("no block of text");
-    learn(record, reply.stop_reason, reply.usage);
+    recordUsage(record, reply.stop_reason, reply.usage);
     return texts.length === 1 ? texts[0].text : texts.map(({ text }) => text).join("");
   } finally {
     record.upstream_ms = Date.now() - started;
   }
 }
 
-/** What an answer says of itself. */
-export function learn(record, stopReason, usage) {
-  record.stop_reason = token(stopReason) ?? record.stop_reason;
+/** Records the stop reason and the token counts of a reply. */
+export function recordUsage(record, stopReason, usage) {
+  record.stop_reason = identifier(stopReason) ?? record.stop_reason;
   record.input_tokens = usage?.input_tokens ?? record.input_tokens;
   record.output_tokens = usage?.output_tokens ?? record.output_tokens;
 }
@@ -129,7 +129,7 @@ function fail({ code, status, cause, allow, challenge, retryAfter }, record, hea
   if (retryAfter) headers["retry-after"] = retryAfter;
 }
 
-/** What headers tell of a call. */
+/** Sets the headers that describe the call. */
 export function finish({ record, attempts, started }, headers) {
   record.total_ms = Date.now() - started;
   record.level = record.status >= 500 ? "error" : record.status >= 400 ? "warn" : "info";

@@ -1,4 +1,4 @@
-//! A Host with one answer to everything, and the function run in it to its end.
+//! A host whose upstream always has the same response, and the handler that runs in it.
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,9 +11,10 @@ use bedrock_edge::{
 use bytes::Bytes;
 use http::{Request, Response};
 
-pub struct Answering(pub fn(&[u8]) -> Response<Bytes>, pub Vec<u8>);
+/// A host that responds to every request with the result of a function of some bytes.
+pub struct FixedHost(pub fn(&[u8]) -> Response<Bytes>, pub Vec<u8>);
 
-impl Host for Answering {
+impl Host for FixedHost {
     type Body = Bytes;
 
     fn now(&self) -> SystemTime {
@@ -37,7 +38,7 @@ impl Host for Answering {
     }
 }
 
-/// AWS's example key, and whatever else.
+/// Creates a configuration with AWS's example key and without authentication.
 pub fn config() -> Result<Config, ConfigError> {
     Config::from_vars(|name| match name {
         "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
@@ -48,22 +49,22 @@ pub fn config() -> Result<Config, ConfigError> {
     })
 }
 
-/// Nothing in the Host waits, so neither does the function.
-pub fn run<B: Body>(event: Event<B>, host: &Answering) -> (Envelope, Record) {
+/// Runs the handler to its end. It never waits, because nothing in the host does.
+pub fn run<B: Body>(event: Event<B>, host: &FixedHost) -> (Envelope, Record) {
     let config = config();
     let future = pin!(lambda_handler(event, &config, host));
     match Future::poll(future, &mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("it waits for nothing"),
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("the handler waits, and nothing wakes it"),
     }
 }
 
-/// What every answer is, whatever it answers.
+/// Checks the properties of every response and its log line.
 pub fn check(envelope: &Envelope, record: &Record) {
     assert!((200..600).contains(&envelope.status_code));
-    for (at, (name, value)) in envelope.headers.iter().enumerate() {
+    for (index, (name, value)) in envelope.headers.iter().enumerate() {
         assert!(http::HeaderValue::from_str(value).is_ok(), "{name}: {value:?}");
-        assert!(envelope.headers[..at].iter().all(|(other, _)| other != name), "{name} twice");
+        assert!(envelope.headers[..index].iter().all(|(other, _)| other != name), "{name} twice");
     }
     if !envelope.body.is_empty() {
         let body: serde_json::Value = serde_json::from_str(&envelope.body).unwrap();

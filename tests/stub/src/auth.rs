@@ -1,6 +1,6 @@
-//! Who signed a request, and AWS's refusals: which check fails with which name and words.
+//! Authentication of a request, and the name and message of the error for each check that fails.
 //!
-//! Out of scope: what an identity is allowed to do. Whoever is known may call everything.
+//! Out of scope: authorization. Every known key may call every operation.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,26 +12,28 @@ use crate::error::AwsError;
 use crate::server::Settings;
 use crate::sigv4::{self, Authorization, PathEncoding, Received};
 
-/// AWS accepts a request five minutes early or late.
+/// The difference that AWS accepts between the time of a signature and its own clock.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// `x-amz-date`: ISO 8601, basic format, UTC.
+/// The format of `x-amz-date`: ISO 8601, basic format, UTC.
 const AMZ_DATE: &[FormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
 
-/// A key that the stand-in accepts. No `Debug`: a developer may have put a real one here.
+/// A key that the stand-in accepts. It has no `Debug`, because under `npm run dev` it may be a real
+/// one.
 #[derive(Clone)]
 pub struct AccessKey {
-    /// `AKIA…`, or `ASIA…` for a temporary one.
+    /// The access key ID: `AKIA…`, or `ASIA…` for a temporary key.
     pub id: String,
     /// The secret access key.
     pub secret: String,
-    /// What `x-amz-security-token` must be. `None`: a long-term key, which must come without.
+    /// The value that `x-amz-security-token` must have. `None` for a long-term key, which must be
+    /// sent without that header.
     pub session_token: Option<String>,
 }
 
 impl AccessKey {
-    /// The example key of AWS's documentation.
+    /// Returns the example key of AWS's documentation.
     pub fn example() -> Self {
         Self {
             id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
@@ -41,12 +43,12 @@ impl AccessKey {
     }
 }
 
-/// Checks a request's `Authorization` for `service`, at the time `now`: a SigV4 signature, or a
-/// Bedrock API key (`Bearer …`).
+/// Verifies the `Authorization` header of a request to `service` at the time `now`: a SigV4
+/// signature, or a Bedrock API key (`Bearer …`).
 ///
 /// # Errors
 ///
-/// AWS's refusal.
+/// The error of AWS for the first check that fails.
 pub fn verify(
     received: &Received,
     service: &str,
@@ -93,7 +95,7 @@ fn verify_signature(
 
     let scope = &authorization.scope;
     if scope.region != settings.region {
-        // The space at the end is AWS's: it joins its complaints with one.
+        // AWS's message ends in a space too.
         return Err(invalid("Credential should be scoped to a valid region. "));
     }
     if scope.service != service {
@@ -153,7 +155,8 @@ fn check_signed_headers(
     Ok(())
 }
 
-/// An unknown key, a token that is wrong, missing, or not expected: AWS has one answer for all.
+/// Finds the key that signed the request. AWS responds with the same error to an unknown key and to
+/// a session token that is wrong, missing, or not expected.
 fn known_key<'a>(
     authorization: &Authorization,
     received: &Received,
@@ -182,29 +185,29 @@ fn check_time(amz_date: &str, now: SystemTime) -> Result<(), AwsError> {
     };
     let signed = signed.assume_utc();
     let now = OffsetDateTime::from(now);
-    let written = |at: OffsetDateTime| {
-        at.format(AMZ_DATE).expect("a UTC time has every component of the format")
+    let format = |time: OffsetDateTime| {
+        time.format(AMZ_DATE).expect("a UTC time has every component of the format")
     };
     let (earliest, latest) = (now - CLOCK_SKEW, now + CLOCK_SKEW);
     if signed < earliest {
         return Err(invalid(format!(
             "Signature expired: {amz_date} is now earlier than {} ({} - 5 min.)",
-            written(earliest),
-            written(now),
+            format(earliest),
+            format(now),
         )));
     }
     if signed > latest {
         return Err(invalid(format!(
             "Signature not yet current: {amz_date} is still later than {} ({} + 5 min.)",
-            written(latest),
-            written(now),
+            format(latest),
+            format(now),
         )));
     }
     Ok(())
 }
 
-/// The refusal of a wrong signature. It quotes the canonical request, and with it every signed
-/// header: AWS really sends `x-amz-security-token` back.
+/// Creates the error for a wrong signature. Like AWS's, its message quotes the canonical request,
+/// and so every signed header, `x-amz-security-token` among them.
 pub(crate) fn mismatch(canonical_request: &str, string_to_sign: &str) -> AwsError {
     invalid(format!(
         "The request signature we calculated does not match the signature you provided. Check \

@@ -1,7 +1,7 @@
-//! `Converse`, as far as it can be put into Claude's own form: for Workers that sign calls of other
-//! operations with the crate.
+//! The operation `Converse`, for Workers that sign its calls with the crate. A request is converted
+//! to Claude's Messages request, which is validated and replied to as for `InvokeModel`.
 //!
-//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
+//! Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
 //!
 //! Out of scope: content blocks other than text, tools, guardrails, faults.
 
@@ -10,32 +10,35 @@ use serde_json::{Map, Value, json};
 
 use crate::error::AwsError;
 use crate::messages::{ANTHROPIC_VERSION, Messages};
+use crate::models::check_parameters;
 use crate::reply::Reply;
 
-/// Answers a request whose signature is checked.
+/// Responds to an authenticated request.
 ///
 /// # Errors
 ///
 /// 400 `ValidationException`.
-pub fn answer(
+pub fn respond(
     model_id: &str,
     content_type: Option<&str>,
     body: &[u8],
 ) -> Result<Response, AwsError> {
-    let messages = serde_json::to_vec(&claudes_form(body)?).unwrap_or_default();
+    let messages = serde_json::to_vec(&messages_request(body)?).unwrap_or_default();
     let messages = Messages::parse(content_type, &messages)?;
+    check_parameters(model_id, &messages)?;
     let reply = Reply::new(model_id, &messages, body);
     let (input, output) = (reply.input_tokens, reply.output_tokens);
-    let answer = json!({
+    let response = json!({
         "output": { "message": { "role": "assistant", "content": [{ "text": reply.text }] } },
         "stopReason": reply.stop_reason,
         "usage": { "inputTokens": input, "outputTokens": output, "totalTokens": input + output },
         "metrics": { "latencyMs": 0 },
     });
-    Ok(([("content-type", "application/json")], answer.to_string()).into_response())
+    Ok(([("content-type", "application/json")], response.to_string()).into_response())
 }
 
-fn claudes_form(body: &[u8]) -> Result<Value, AwsError> {
+/// Converts the body of a request to that of a Messages request.
+fn messages_request(body: &[u8]) -> Result<Value, AwsError> {
     let Ok(Value::Object(mut body)) = serde_json::from_slice(body) else {
         return Err(AwsError::validation("The request body is not a JSON object."));
     };
@@ -43,35 +46,36 @@ fn claudes_form(body: &[u8]) -> Result<Value, AwsError> {
         Some(Value::Object(settings)) => settings,
         _ => Map::new(),
     };
-    let mut form = Map::new();
-    form.insert("anthropic_version".to_owned(), ANTHROPIC_VERSION.into());
-    // Converse has a default, Claude's own form has none.
-    form.insert("max_tokens".to_owned(), settings.remove("maxTokens").unwrap_or(json!(4096)));
+    let mut request = Map::new();
+    request.insert("anthropic_version".to_owned(), ANTHROPIC_VERSION.into());
+    // Converse has a default. The Messages API has none.
+    request.insert("max_tokens".to_owned(), settings.remove("maxTokens").unwrap_or(json!(4096)));
     let names = [("temperature", "temperature"), ("stopSequences", "stop_sequences")];
-    for (name, claudes) in names {
+    for (name, name_in_messages) in names {
         if let Some(value) = settings.remove(name) {
-            form.insert(claudes.to_owned(), value);
+            request.insert(name_in_messages.to_owned(), value);
         }
     }
     for name in ["messages", "system"] {
         if let Some(value) = body.remove(name) {
-            form.insert(name.to_owned(), with_types(value));
+            request.insert(name.to_owned(), with_block_types(value));
         }
     }
     match body.keys().chain(settings.keys()).next() {
-        Some(key) => Err(AwsError::validation(format!("{key} is not known to the stand-in."))),
-        None => Ok(Value::Object(form)),
+        Some(key) => Err(AwsError::validation(format!("The stand-in does not support {key}."))),
+        None => Ok(Value::Object(request)),
     }
 }
 
-/// Converse tells the kinds of blocks apart by their key, Claude by a type; and Claude takes a string
-/// for a list of blocks, which Converse does not: null is neither's.
-fn with_types(mut value: Value) -> Value {
+/// Adds the `type` that a content block has in the Messages API; in Converse, its key says the
+/// type. Replaces a string that stands for a list of blocks with null: Converse accepts neither,
+/// and the Messages API rejects only null.
+fn with_block_types(mut value: Value) -> Value {
     match &mut value {
         Value::String(_) => return Value::Null,
         Value::Array(items) => {
             for item in items {
-                *item = with_types(item.take());
+                *item = with_block_types(item.take());
             }
         }
         Value::Object(block) if block.contains_key("text") => {
@@ -79,7 +83,7 @@ fn with_types(mut value: Value) -> Value {
         }
         Value::Object(message) => {
             if let Some(content) = message.get_mut("content") {
-                *content = with_types(content.take());
+                *content = with_block_types(content.take());
             }
         }
         _ => {}

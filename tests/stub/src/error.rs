@@ -1,4 +1,5 @@
-//! An AWS error, as Bedrock's endpoint writes it: a status, `x-amzn-errortype`, and a message.
+//! An AWS error in the form that Bedrock's endpoint sends: a status, `x-amzn-errortype`, and a
+//! message in JSON.
 
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,32 +8,32 @@ use serde_json::json;
 /// The header that names the error.
 pub const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
-/// An error with the name that AWS's documentation lists.
+/// An error of Bedrock, with its name in AWS's documentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// `ValidationException`
+    /// The name, such as `ValidationException`.
     pub name: &'static str,
-    /// The Java namespace that AWS adds to the name: `com.amazon.bedrock`, or
-    /// `com.amazon.coral.service` when the request did not get past authentication.
+    /// The Java namespace that AWS adds to the name: `com.amazon.coral.service` for an
+    /// authentication error, else `com.amazon.bedrock`.
     pub namespace: &'static str,
-    /// The body's `message`.
+    /// The `message` of the body.
     pub message: String,
 }
 
 impl AwsError {
-    /// An error of Bedrock's own.
+    /// Creates an error in Bedrock's own namespace.
     pub fn bedrock(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
         Self { status, name, namespace: "com.amazon.bedrock", message: message.into() }
     }
 
-    /// 400 `ValidationException`.
+    /// Creates a `ValidationException`, of status 400.
     pub fn validation(message: impl Into<String>) -> Self {
         Self::bedrock(StatusCode::BAD_REQUEST, "ValidationException", message)
     }
 
-    /// 403, from the layer before Bedrock that checks who calls.
+    /// Creates an error of status 403 of the authentication layer in front of Bedrock.
     pub fn authentication(name: &'static str, message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::FORBIDDEN,

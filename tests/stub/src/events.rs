@@ -1,9 +1,9 @@
-//! A reply as Claude streams it: the events that stand, one each, in the `chunk` frames.
+//! The events in which Claude streams a reply. Each one is the content of a `chunk` frame.
 //!
-//! Out of scope: how they are framed and paced.
+//! Out of scope: frames ([`crate::frames`]) and timing ([`crate::stream`]).
 //!
-//! Source: Anthropic's documentation, "Streaming Messages", and what Bedrock adds to
-//! `message_stop`.
+//! Source: Anthropic's documentation, "Streaming Messages"; and for [`METRICS`], Bedrock's
+//! `message_stop` events.
 
 use std::iter;
 
@@ -11,32 +11,33 @@ use serde_json::{Value, json};
 
 use crate::reply::{Reply, tokens};
 
-/// Where Bedrock tells the counts and times of a stream, in its last event.
+/// The key of the last event under which Bedrock reports the token counts and latencies of a
+/// stream.
 pub const METRICS: &str = "amazon-bedrock-invocationMetrics";
 
-/// The words of [`long`], over and over.
+/// The words of a [`long`] text, which repeats them.
 const WORDS: &[&str] = &[
     "the", "stream", "goes", "on", "and", "carries", "one", "word", "after", "another", "until",
     "all", "of", "them", "have", "come",
 ];
 
-/// The events of `message`, which is Claude's JSON of a complete reply: one delta a token, so that
-/// the deltas of a text block join to its text. A `ping` comes after the first event that is about
-/// content.
+/// Returns the events of `message`, a complete reply in Claude's JSON. Each token is a delta, so
+/// that the concatenated deltas of a text block are its text. The third event is a `ping`, or the
+/// second if there is no content.
 ///
-/// The times in [`METRICS`] are 0: who sends the event knows them.
+/// The latencies in [`METRICS`] are 0. [`crate::stream`] sets them.
 pub fn events(message: &Value) -> Vec<Value> {
     let mut events = vec![message_start(message)];
     for (index, block) in message["content"].as_array().into_iter().flatten().enumerate() {
         events.extend(block_events(index, block));
     }
     events.insert(events.len().min(2), json!({ "type": "ping" }));
-    events.extend(closing(message));
+    events.extend(message_end(message));
     events
 }
 
-/// Like [`events`], with a text of `count` words instead of the reply's. Made as they are asked for:
-/// there may be more of them than fit in memory.
+/// Like [`events`], with a text of `count` words in place of the reply's. The iterator is lazy: the
+/// events need not fit in memory.
 pub fn long(reply: &Reply, count: u64) -> impl Iterator<Item = Value> + Send + use<> {
     let mut message = reply.json();
     message["stop_reason"] = json!("end_turn");
@@ -48,23 +49,23 @@ pub fn long(reply: &Reply, count: u64) -> impl Iterator<Item = Value> + Send + u
         json!({ "type": "ping" }),
     ];
     let words = (0..count).map(|index| text_delta(0, &word(index)));
-    let stop = iter::once(block_stop(0)).chain(closing(&message));
+    let stop = iter::once(block_stop(0)).chain(message_end(&message));
     start.into_iter().chain(words).chain(stop)
 }
 
-/// The word at `index` of a [`long`] text, with the space before it.
+/// Returns the word at `index` of a [`long`] text, with the space before it.
 pub fn word(index: u64) -> String {
     let length = WORDS.len() as u64;
     let word = WORDS[usize::try_from(index % length).expect("there are few words")];
     if index == 0 { word.to_owned() } else { format!(" {word}") }
 }
 
-/// A piece of text.
+/// Creates a `content_block_delta` event with a part of a text.
 pub fn text_delta(index: usize, text: &str) -> Value {
     block_delta(index, json!({ "type": "text_delta", "text": text }))
 }
 
-/// A piece of a content block.
+/// Creates a `content_block_delta` event.
 pub fn block_delta(index: usize, delta: Value) -> Value {
     json!({ "type": "content_block_delta", "index": index, "delta": delta })
 }
@@ -90,7 +91,7 @@ fn message_start(message: &Value) -> Value {
     })
 }
 
-/// Start, deltas, stop.
+/// Returns the events of a content block: start, deltas, stop.
 fn block_events(index: usize, block: &Value) -> Vec<Value> {
     let text = |key: &str| block[key].as_str().unwrap_or_default();
     let (start, deltas) = match text("type") {
@@ -112,12 +113,12 @@ fn block_events(index: usize, block: &Value) -> Vec<Value> {
             let mut start = block.clone();
             start["input"] = json!({});
             let input = block["input"].to_string();
-            // Claude begins with an empty piece.
-            let pieces = iter::once("").chain(tokens(&input));
-            let delta = |piece: &str| {
-                block_delta(index, json!({ "type": "input_json_delta", "partial_json": piece }))
+            // Claude's first delta is empty.
+            let parts = iter::once("").chain(tokens(&input));
+            let delta = |part: &str| {
+                block_delta(index, json!({ "type": "input_json_delta", "partial_json": part }))
             };
-            (start, pieces.map(delta).collect())
+            (start, parts.map(delta).collect())
         }
         _ => (block.clone(), Vec::new()),
     };
@@ -135,8 +136,8 @@ fn block_stop(index: usize) -> Value {
     json!({ "type": "content_block_stop", "index": index })
 }
 
-/// What comes after the content.
-fn closing(message: &Value) -> [Value; 2] {
+/// Returns the events after the content.
+fn message_end(message: &Value) -> [Value; 2] {
     let usage = &message["usage"];
     [
         json!({

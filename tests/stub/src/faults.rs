@@ -1,13 +1,13 @@
-//! Failing on purpose. The prompt chooses, so that a person under `npm run dev` and tests that run
-//! at once need no control plane: a last user message of `fault:NAME` or `fault:NAME:ARG`, and
-//! what follows after white space is ignored. `fault:NAME@REGION` happens in a region only,
-//! `fault:NAME#TIMES` to the first calls with this prompt only.
+//! Failures on demand. The prompt chooses the fault, so that developers and parallel tests need no
+//! control channel: the last user message is `fault:NAME` or `fault:NAME:ARGUMENT`. Text after
+//! white space is ignored. `fault:NAME@REGION` applies in one region only, `fault:NAME#TIMES` only
+//! to the first TIMES calls with the same prompt, and `fault:NAME@REGION#TIMES` is both.
 //!
-//! A fault comes after the signature and the body were found good. [`FAULTS`] are those of
-//! `InvokeModel`. `InvokeModelWithResponseStream` has most of them too ([`Fault::streams`]), and its
-//! own ([`STREAM_FAULTS`]).
+//! A fault happens after the signature and the body have been validated. [`FAULTS`] are those of
+//! `InvokeModel`. `InvokeModelWithResponseStream` has most of them too ([`Fault::streams`]), and
+//! its own ([`STREAM_FAULTS`]).
 //!
-//! Out of scope: faults below HTTP (slow connects, resets).
+//! Out of scope: faults below HTTP, such as slow connects and resets.
 
 mod stream;
 
@@ -26,54 +26,55 @@ use crate::reply::{INPUT_TOKEN_COUNT, OUTPUT_TOKEN_COUNT, Reply};
 use crate::server::{REQUEST_ID, unknown_operation};
 use crate::sigv4::{self, Authorization, PathEncoding, Received};
 
-pub(crate) use stream::good;
-pub use stream::{Asked, DEFAULT_FRAMES, STREAM_FAULTS, StreamAct, StreamFault, UTF8_TEXT};
+pub(crate) use stream::complete_stream;
+pub use stream::{
+    DEFAULT_FRAMES, RequestedFault, STREAM_FAULTS, StreamFault, StreamOutcome, UTF8_TEXT,
+};
 
-/// A way for `InvokeModel` to fail.
+/// A fault of `InvokeModel`.
 #[derive(Debug)]
 pub struct Fault {
-    /// What stands after `fault:`.
+    /// The name after `fault:`.
     pub name: &'static str,
-    /// Whether `InvokeModelWithResponseStream` fails in this way too: the same answer in place of a
-    /// stream, or the same content streamed.
+    /// Whether `InvokeModelWithResponseStream` has this fault too: the same response in place of a
+    /// stream, or the same content as a stream.
     pub streams: bool,
-    act: fn(&Situation) -> Act,
+    run: fn(&FaultContext) -> Outcome,
 }
 
-/// Of a response whose body never ends.
+/// Marks a response whose body never ends.
 #[derive(Clone, Copy)]
-pub(crate) struct WithoutEnd;
+pub(crate) struct Endless;
 
-/// What a fault may make its answer of.
+/// The request that a fault happens to.
 #[derive(Debug)]
-pub struct Situation<'a> {
-    /// The request.
+pub struct FaultContext<'a> {
+    /// The HTTP request.
     pub received: &'a Received,
     /// The text of the last user message.
     pub prompt: &'a str,
-    /// What would have been answered.
+    /// The reply without the fault.
     pub reply: &'a Reply,
 }
 
-/// What comes of a fault.
+/// The outcome of a fault.
 #[derive(Debug)]
-pub enum Act {
-    /// This instead of the reply.
-    Answer(Response),
-    /// This content in place of the reply's, with these headers.
+pub enum Outcome {
+    /// A response in place of the reply.
+    Respond(Response),
+    /// Other JSON in place of the reply's, and additional headers.
     Content(Value, HeaderMap),
-    /// The reply, after a while.
-    ReplyAfter(Duration),
+    /// The reply, after a delay.
+    Delay(Duration),
 }
 
-use Act::{Answer, Content, ReplyAfter};
+use Outcome::{Content, Delay, Respond};
 
-/// Every fault of `InvokeModel`, in the order in which they are listed to who asks for one that is
-/// not here.
+/// The faults of `InvokeModel`, in the order of the error message for an unknown name.
 pub const FAULTS: &[Fault] = &[
     fault("throttled", |_| {
         let error = too_many_requests();
-        Answer(([(header::RETRY_AFTER, "1")], error).into_response())
+        Respond(([(header::RETRY_AFTER, "1")], error).into_response())
     }),
     fault("server_error", |_| {
         error(
@@ -85,89 +86,104 @@ pub const FAULTS: &[Fault] = &[
     fault("unavailable", |_| {
         error(503, "ServiceUnavailableException", "Bedrock is unable to process your request.")
     }),
-    // A proxy between us and Bedrock, not Bedrock.
+    // The response of a proxy in front of Bedrock.
     fault("overloaded", |_| {
-        Answer(html(StatusCode::SERVICE_UNAVAILABLE, "503 Service Temporarily Unavailable"))
+        Respond(html(StatusCode::SERVICE_UNAVAILABLE, "503 Service Temporarily Unavailable"))
     }),
-    // Without the header the name is in the body, as in AWS's JSON 1.0 and 1.1 protocols.
+    // The error's name is in the body and not in a header, as in the protocols AWS JSON 1.0 and
+    // 1.1.
     fault("type_in_body", |_| {
         let body = json!({
             "__type": "com.amazon.bedrock#ThrottlingException",
             "message": too_many_requests().message,
         });
-        Answer(json_response(StatusCode::TOO_MANY_REQUESTS, &body))
+        Respond(json_response(StatusCode::TOO_MANY_REQUESTS, &body))
     }),
-    // `fault:slow:MILLISECONDS`, 2000 if not told.
-    fault("slow", |situation| {
-        let milliseconds = argument(situation.prompt).map_or(Ok(2000), str::parse);
+    // `fault:slow:MILLISECONDS`, by default 2000.
+    fault("slow", |context| {
+        let milliseconds = argument(context.prompt).map_or(Ok(2000), str::parse);
         match milliseconds {
-            Ok(milliseconds) => ReplyAfter(Duration::from_millis(milliseconds)),
-            Err(_) => {
-                Answer(AwsError::validation("fault:slow takes milliseconds.").into_response())
-            }
+            Ok(milliseconds) => Delay(Duration::from_millis(milliseconds)),
+            Err(_) => bad_argument("slow", "milliseconds", context.prompt),
         }
     }),
     // The connection closes in the middle of the body.
-    invoke_only("hang_up", |situation| {
-        let body = situation.reply.json().to_string().into_bytes();
+    invoke_only("hang_up", |context| {
+        let body = context.reply.json().to_string().into_bytes();
         let half = body[..body.len() / 2].to_vec();
-        Answer(breaking_off(situation.reply, body.len(), half))
+        Respond(truncated_response(context.reply, body.len(), half))
     }),
-    // The connection closes without an answer.
-    fault("hang_up_before", |situation| Answer(breaking_off(situation.reply, 1, Vec::new()))),
-    // Half the body, and then nothing.
-    invoke_only("stall", |situation| {
-        let body = situation.reply.json().to_string().into_bytes();
+    // The connection closes without a response.
+    fault("hang_up_before", |context| Respond(truncated_response(context.reply, 1, Vec::new()))),
+    // The first half of the body arrives, and then nothing.
+    invoke_only("stall", |context| {
+        let body = context.reply.json().to_string().into_bytes();
         let half = body[..body.len() / 2].to_vec();
         let items = futures_util::stream::iter([Ok::<_, io::Error>(half)]);
-        Answer(without_end(situation.reply, items.chain(futures_util::stream::pending())))
+        Respond(endless_response(context.reply, items.chain(futures_util::stream::pending())))
     }),
-    // A body without an end, at the pace at which it is read.
-    invoke_only("endless", |situation| {
+    // The body never ends. It is sent as fast as the client reads.
+    invoke_only("endless", |context| {
         let items = futures_util::stream::repeat_with(|| Ok::<_, io::Error>(vec![b' '; 16 << 10]));
-        Answer(without_end(situation.reply, items))
+        Respond(endless_response(context.reply, items))
     }),
-    // `fault:huge:BYTES` of white space before the reply, 9000000 if not told.
-    invoke_only("huge", |situation| {
-        match argument(situation.prompt).map_or(Ok(9_000_000), str::parse) {
+    // `fault:huge:BYTES` of white space before the reply, by default 9000000.
+    invoke_only("huge", |context| {
+        match argument(context.prompt).map_or(Ok(9_000_000), str::parse) {
             Ok(bytes) => {
                 let mut body = vec![b' '; bytes];
-                body.extend(situation.reply.json().to_string().into_bytes());
-                Answer(situation.reply.response(body))
+                body.extend(context.reply.json().to_string().into_bytes());
+                Respond(context.reply.response(body))
             }
-            Err(_) => Answer(AwsError::validation("fault:huge takes bytes.").into_response()),
+            Err(_) => bad_argument("huge", "a number of bytes", context.prompt),
         }
     }),
-    invoke_only("not_json", |_| Answer(html(StatusCode::OK, "Welcome"))),
-    invoke_only("empty", |situation| Answer(situation.reply.response(""))),
-    // HTTP is whole, the JSON in it is not.
-    invoke_only("cut_off", |situation| {
-        let body = situation.reply.json().to_string().into_bytes();
-        Answer(situation.reply.response(body[..body.len() / 2].to_vec()))
+    invoke_only("not_json", |_| Respond(html(StatusCode::OK, "Welcome"))),
+    invoke_only("empty", |context| Respond(context.reply.response(""))),
+    // The HTTP body is complete, and the JSON in it is truncated.
+    invoke_only("cut_off", |context| {
+        let body = context.reply.json().to_string().into_bytes();
+        Respond(context.reply.response(body[..body.len() / 2].to_vec()))
     }),
-    fault("no_text", |situation| content(situation, json!([]), "end_turn")),
-    fault("tool_only", |situation| {
+    fault("no_text", |context| content(context, json!([]), "end_turn")),
+    // The model reached `max_tokens` while it was thinking. The content is empty, or with
+    // `fault:max-tokens-before-text:thinking` a thinking block.
+    fault("max-tokens-before-text", |context| match argument(context.prompt) {
+        None => content(context, json!([]), "max_tokens"),
+        Some("thinking") => {
+            let thinking = json!({
+                "type": "thinking",
+                "thinking": "The text needs more tokens than",
+                "signature": "c2lnbmF0dXJl",
+            });
+            content(context, json!([thinking]), "max_tokens")
+        }
+        Some(_) => bad_argument("max-tokens-before-text", "thinking or nothing", context.prompt),
+    }),
+    // The model refused to reply.
+    fault("refusal", |context| content(context, json!([]), "refusal")),
+    fault("tool_only", |context| {
         let tool_use = json!({
             "type": "tool_use",
             "id": "toolu_bdrk_0123456789abcdef01234567",
             "name": "get_weather",
             "input": { "city": "Tokyo" },
         });
-        content(situation, json!([tool_use]), "tool_use")
+        content(context, json!([tool_use]), "tool_use")
     }),
-    fault("thinking_first", |situation| {
+    fault("thinking_first", |context| {
         let blocks = json!([
             { "type": "thinking", "thinking": "I should say it in two parts.", "signature": "c2lnbmF0dXJl" },
             { "type": "redacted_thinking", "data": "cmVkYWN0ZWQ=" },
             { "type": "text", "text": "The first part, " },
             { "type": "text", "text": "and the second." },
         ]);
-        content(situation, blocks, "end_turn")
+        content(context, blocks, "end_turn")
     }),
-    fault("unknown_operation", |_| Answer(unknown_operation())),
-    fault("unknown_stop_reason", |situation| {
-        let blocks = situation.reply.json()["content"].take();
-        content(situation, blocks, "ran_out_of_ink")
+    fault("unknown_operation", |_| Respond(unknown_operation())),
+    fault("unknown_stop_reason", |context| {
+        let blocks = context.reply.json()["content"].take();
+        content(context, blocks, "ran_out_of_ink")
     }),
     fault("access_denied", |_| {
         error(
@@ -176,20 +192,21 @@ pub const FAULTS: &[Fault] = &[
             "You don't have access to the model with the specified model ID.",
         )
     }),
-    // As real as AWS's: the message quotes the canonical request, its security token too.
-    // `fault:bad_signature:START`: as if something on the way had changed the headers that start so.
-    fault("bad_signature", |situation| {
-        let mut received = situation.received.clone();
-        let changed = argument(situation.prompt).unwrap_or_default();
+    // Like AWS's, the message quotes the canonical request, its security token included.
+    // `fault:bad_signature:PREFIX`: as if a proxy had changed the headers whose names begin with
+    // PREFIX.
+    fault("bad_signature", |context| {
+        let mut received = context.received.clone();
+        let prefix = argument(context.prompt).unwrap_or_default();
         for (name, value) in &mut received.headers {
-            if !changed.is_empty() && name.starts_with(changed) {
+            if !prefix.is_empty() && name.starts_with(prefix) {
                 "changed".clone_into(value);
             }
         }
-        Answer(bad_signature(&received).into_response())
+        Respond(bad_signature(&received).into_response())
     }),
     fault("expired_token", |_| {
-        Answer(
+        Respond(
             AwsError::authentication(
                 "ExpiredTokenException",
                 "The security token included in the request is expired",
@@ -197,12 +214,12 @@ pub const FAULTS: &[Fault] = &[
             .into_response(),
         )
     }),
-    // The message quotes the prompt: it must not reach a log.
-    fault("validation", |situation| {
+    // The message quotes the prompt, which must not reach a log.
+    fault("validation", |context| {
         error(
             400,
             "ValidationException",
-            &format!("messages.0.content: the prompt {:?} is not allowed", situation.prompt),
+            &format!("messages.0.content: the prompt {:?} is not allowed", context.prompt),
         )
     }),
     fault("not_found", |_| {
@@ -219,20 +236,21 @@ pub const FAULTS: &[Fault] = &[
             "Model has timed out in processing the request. Try your request again.",
         )
     }),
-    // To itself. Who follows it asks with GET, as clients do, and gets the 200 of an unknown operation.
-    fault("redirect", |situation| {
-        Answer(
-            (StatusCode::FOUND, [(header::LOCATION, situation.received.target.as_str())])
+    // A redirect to the same URL. A client that follows it sends a GET, and receives the 200 of an
+    // unknown operation.
+    fault("redirect", |context| {
+        Respond(
+            (StatusCode::FOUND, [(header::LOCATION, context.received.target.as_str())])
                 .into_response(),
         )
     }),
-    // What must not become a header or a log line unchecked.
-    fault("garbage_headers", |situation| {
-        let mut body = situation.reply.json();
+    // Values that must not reach a header or a log line unchecked.
+    fault("garbage_headers", |context| {
+        let mut body = context.reply.json();
         body["stop_reason"] = json!("end turn\", x=\"1\r\nx-injected: 1");
-        let odd = HeaderValue::from_static("<b>\"not a uuid\"; a=1, \t%0d%0a</b>");
+        let not_an_id = HeaderValue::from_static("<b>\"not a uuid\"; a=1, \t%0d%0a</b>");
         let headers = [
-            (REQUEST_ID, odd),
+            (REQUEST_ID, not_an_id),
             (INPUT_TOKEN_COUNT, HeaderValue::from_static("-1")),
             (OUTPUT_TOKEN_COUNT, HeaderValue::from_static("many")),
         ];
@@ -240,72 +258,81 @@ pub const FAULTS: &[Fault] = &[
     }),
 ];
 
-const fn fault(name: &'static str, act: fn(&Situation) -> Act) -> Fault {
-    Fault { name, streams: true, act }
+const fn fault(name: &'static str, run: fn(&FaultContext) -> Outcome) -> Fault {
+    Fault { name, streams: true, run }
 }
 
-/// It is about the body: a stream's has its own ways to fail.
-const fn invoke_only(name: &'static str, act: fn(&Situation) -> Act) -> Fault {
-    Fault { name, streams: false, act }
+/// Creates a fault in the body of the response. A stream has its own faults of that kind.
+const fn invoke_only(name: &'static str, run: fn(&FaultContext) -> Outcome) -> Fault {
+    Fault { name, streams: false, run }
 }
 
 impl Fault {
-    /// The fault that an invoke's prompt asks for, if it asks for one.
+    /// Finds the fault of `InvokeModel` that a prompt demands, if any.
     ///
     /// # Errors
     ///
-    /// 400 `ValidationException` with the names, if an invoke has none of that name.
-    pub fn asked_for(prompt: &str) -> Result<Option<&'static Self>, AwsError> {
-        let Some(words) = words(prompt) else {
+    /// 400 `ValidationException` that lists the names, if there is no fault of that name.
+    pub fn from_prompt(prompt: &str) -> Result<Option<&'static Self>, AwsError> {
+        let Some(directive) = directive(prompt) else {
             return Ok(None);
         };
-        let name = words.split(':').next().unwrap_or_default();
+        let name = directive.split(':').next().unwrap_or_default();
         if let Some(fault) = FAULTS.iter().find(|fault| fault.name == name) {
             return Ok(Some(fault));
         }
-        Err(unknown(name, FAULTS.iter().map(|fault| fault.name)))
+        Err(unknown_fault(name, FAULTS.iter().map(|fault| fault.name)))
     }
 
-    /// What comes of it.
-    pub fn act(&self, situation: &Situation) -> Act {
-        (self.act)(situation)
+    /// Runs the fault.
+    pub fn run(&self, context: &FaultContext) -> Outcome {
+        (self.run)(context)
     }
 }
 
-/// `NAME:ARG` of a prompt that asks for a fault.
-fn words(prompt: &str) -> Option<&str> {
-    let word = word(prompt)?;
-    Some(word.split(['@', '#']).next().unwrap_or_default())
+/// Returns `NAME:ARGUMENT` of a prompt that demands a fault.
+fn directive(prompt: &str) -> Option<&str> {
+    let directive = directive_with_conditions(prompt)?;
+    Some(directive.split(['@', '#']).next().unwrap_or_default())
 }
 
-fn word(prompt: &str) -> Option<&str> {
+fn directive_with_conditions(prompt: &str) -> Option<&str> {
     let rest = prompt.trim_start().strip_prefix("fault:")?;
     rest.split_whitespace().next().or(Some(""))
 }
 
-/// Where a fault is to happen, and how many times: `fault:NAME@REGION`, `fault:NAME#TIMES`, and both
-/// in this order.
+/// Returns the region in which a fault applies, and the number of calls to which it applies, where
+/// the prompt limits them.
 pub(crate) fn conditions(prompt: &str) -> (Option<&str>, Option<u32>) {
-    let word = word(prompt).unwrap_or_default();
-    let (word, times) = match word.split_once('#') {
-        Some((word, times)) => (word, times.parse().ok()),
-        None => (word, None),
+    let directive = directive_with_conditions(prompt).unwrap_or_default();
+    let (directive, times) = match directive.split_once('#') {
+        Some((directive, times)) => (directive, times.parse().ok()),
+        None => (directive, None),
     };
-    (word.split_once('@').map(|(_, region)| region), times)
+    (directive.split_once('@').map(|(_, region)| region), times)
 }
 
 fn argument(prompt: &str) -> Option<&str> {
-    words(prompt)?.split_once(':').map(|(_, argument)| argument)
+    directive(prompt)?.split_once(':').map(|(_, argument)| argument)
 }
 
-fn unknown(name: &str, names: impl Iterator<Item = &'static str>) -> AwsError {
+fn unknown_fault(name: &str, names: impl Iterator<Item = &'static str>) -> AwsError {
     let names = names.collect::<Vec<_>>().join(", ");
-    AwsError::validation(format!("No fault is named '{name}'. There are: {names}."))
+    AwsError::validation(format!("Unknown fault '{name}'. Expected one of: {names}."))
 }
 
-fn error(status: u16, name: &'static str, message: &str) -> Act {
-    let status = StatusCode::from_u16(status).expect("the table has real statuses");
-    Answer(AwsError::bedrock(status, name, message).into_response())
+fn unexpected_argument(name: &str, expected: &str, argument: &str) -> AwsError {
+    AwsError::validation(format!("fault:{name}: expected {expected}, got '{argument}'."))
+}
+
+fn bad_argument(name: &str, expected: &str, prompt: &str) -> Outcome {
+    let argument = argument(prompt).unwrap_or_default();
+    Respond(unexpected_argument(name, expected, argument).into_response())
+}
+
+fn error(status: u16, name: &'static str, message: &str) -> Outcome {
+    let status = StatusCode::from_u16(status).expect("a valid HTTP status");
+    Respond(AwsError::bedrock(status, name, message).into_response())
 }
 
 fn too_many_requests() -> AwsError {
@@ -316,19 +343,19 @@ fn too_many_requests() -> AwsError {
     )
 }
 
-fn content(situation: &Situation, blocks: Value, stop_reason: &str) -> Act {
-    let mut body = situation.reply.json();
+fn content(context: &FaultContext, blocks: Value, stop_reason: &str) -> Outcome {
+    let mut body = context.reply.json();
     body["content"] = blocks;
     body["stop_reason"] = json!(stop_reason);
     Content(body, HeaderMap::new())
 }
 
-fn without_end(
+fn endless_response(
     reply: &Reply,
     items: impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static,
 ) -> Response {
     let mut response = reply.response(Body::from_stream(items));
-    response.extensions_mut().insert(WithoutEnd);
+    response.extensions_mut().insert(Endless);
     response
 }
 
@@ -346,7 +373,7 @@ fn html(status: StatusCode, title: &str) -> Response {
 fn bad_signature(received: &Received) -> AwsError {
     let authorization =
         received.header("authorization").and_then(|value| Authorization::parse(value).ok());
-    // A call with an API key has none of this: only its host is quoted.
+    // A call with an API key has no signed headers. Only its host is quoted.
     let signed_headers =
         authorization.as_ref().map_or(vec!["host".to_owned()], |it| it.signed_headers.clone());
     let canonical_request =
@@ -358,15 +385,16 @@ fn bad_signature(received: &Received) -> AwsError {
     auth::mismatch(&canonical_request, &string_to_sign)
 }
 
-/// Promises `content_length` bytes, sends fewer, and closes the connection: hyper does when a body
-/// fails. It has not yet sent the head if the body fails at once, so then nothing is sent.
-fn breaking_off(reply: &Reply, content_length: usize, sent: Vec<u8>) -> Response {
-    let at_once = sent.is_empty();
-    let failure = Err(io::Error::other("hung up on request"));
-    let items = if at_once { vec![failure] } else { vec![Ok(sent), failure] };
+/// Creates a response that announces `content_length` bytes, sends fewer, and closes the
+/// connection, as hyper does when a body fails. If `sent` is empty, the body fails before hyper has
+/// sent the head, and the client receives nothing.
+fn truncated_response(reply: &Reply, content_length: usize, sent: Vec<u8>) -> Response {
+    let fails_at_once = sent.is_empty();
+    let failure = Err(io::Error::other("a fault closed the connection"));
+    let items = if fails_at_once { vec![failure] } else { vec![Ok(sent), failure] };
     let items = futures_util::stream::iter(items).then(move |item| async move {
-        if item.is_err() && !at_once {
-            // Lets what was sent leave first.
+        if item.is_err() && !fails_at_once {
+            // Gives hyper time to flush the first part.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         item

@@ -1,9 +1,10 @@
-//! The frames of `application/vnd.amazon.eventstream`: an encoder, and the frames that Bedrock sends.
+//! An encoder for the frames of `application/vnd.amazon.eventstream`, and the frames that Bedrock
+//! sends.
 //!
-//! Written from the specification and on purpose not with the crate that the product decodes with,
-//! so that a mistake cannot cancel out here.
+//! It is written from the specification and shares no code with the decoder under test, so that a
+//! mistake in common code cannot go unnoticed.
 //!
-//! Out of scope: decoding, and signed messages (only a client sends those).
+//! Out of scope: decoding, and signed messages, which only clients send.
 //!
 //! Source: Smithy specification, "Amazon Event Stream Specification".
 
@@ -11,28 +12,29 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-/// Total length, headers length, and the CRC of both.
+/// The length of the prelude: total length, headers length, and the CRC of both.
 const PRELUDE: usize = 12;
 
-/// The CRC at the end.
+/// The length of the CRC at the end of a frame.
 const CHECKSUM: usize = 4;
 
-/// What `p` is cut from. The padding hides from who counts encrypted bytes how long a token is.
+/// The padding `p` is a prefix of this text. Bedrock's padding hides the length of a token from an
+/// observer of the encrypted connection.
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-/// One message of the stream.
+/// A frame: one message of the stream.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frame {
-    /// Written in this order. A name is 1 to 255 bytes long.
+    /// The headers, in the order on the wire. A name has 1 to 255 bytes.
     pub headers: Vec<(String, HeaderValue)>,
-    /// As it is.
+    /// The raw payload.
     pub payload: Vec<u8>,
 }
 
-/// A header's value: the ten types of the format, of which `Bool` is two.
+/// The value of a header. The format has ten types, of which `Bool` is two.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HeaderValue {
-    /// Types 0 (true) and 1 (false): the type is the value.
+    /// Types 0 (true) and 1 (false), which have no value on the wire.
     Bool(bool),
     /// Type 2.
     Byte(i8),
@@ -42,9 +44,9 @@ pub enum HeaderValue {
     Int(i32),
     /// Type 5.
     Long(i64),
-    /// Type 6. At most 65535 bytes fit; the format allows 32767.
+    /// Type 6. The length field can express 65535 bytes. The format allows 32767.
     ByteArray(Vec<u8>),
-    /// Type 7. As long as a byte array.
+    /// Type 7, with the same limits as a byte array.
     String(String),
     /// Type 8, in milliseconds since 1970.
     Timestamp(i64),
@@ -63,39 +65,40 @@ impl HeaderValue {
         match self {
             Self::Bool(true) => bytes.push(0),
             Self::Bool(false) => bytes.push(1),
-            Self::Byte(value) => typed(bytes, 2, &value.to_be_bytes()),
-            Self::Short(value) => typed(bytes, 3, &value.to_be_bytes()),
-            Self::Int(value) => typed(bytes, 4, &value.to_be_bytes()),
-            Self::Long(value) => typed(bytes, 5, &value.to_be_bytes()),
-            Self::ByteArray(value) => measured(bytes, 6, value),
-            Self::String(value) => measured(bytes, 7, value.as_bytes()),
-            Self::Timestamp(value) => typed(bytes, 8, &value.to_be_bytes()),
-            Self::Uuid(value) => typed(bytes, 9, value),
+            Self::Byte(value) => write_value(bytes, 2, &value.to_be_bytes()),
+            Self::Short(value) => write_value(bytes, 3, &value.to_be_bytes()),
+            Self::Int(value) => write_value(bytes, 4, &value.to_be_bytes()),
+            Self::Long(value) => write_value(bytes, 5, &value.to_be_bytes()),
+            Self::ByteArray(value) => write_with_length(bytes, 6, value),
+            Self::String(value) => write_with_length(bytes, 7, value.as_bytes()),
+            Self::Timestamp(value) => write_value(bytes, 8, &value.to_be_bytes()),
+            Self::Uuid(value) => write_value(bytes, 9, value),
         }
     }
 }
 
-fn typed(bytes: &mut Vec<u8>, number: u8, value: &[u8]) {
+fn write_value(bytes: &mut Vec<u8>, number: u8, value: &[u8]) {
     bytes.push(number);
     bytes.extend(value);
 }
 
-fn measured(bytes: &mut Vec<u8>, number: u8, value: &[u8]) {
-    let length = u16::try_from(value.len()).expect("a header's value is at most 65535 bytes long");
-    typed(bytes, number, &length.to_be_bytes());
+fn write_with_length(bytes: &mut Vec<u8>, number: u8, value: &[u8]) {
+    let length = u16::try_from(value.len()).expect("the value of a header has at most 65535 bytes");
+    write_value(bytes, number, &length.to_be_bytes());
     bytes.extend(value);
 }
 
-/// A frame's bytes.
+/// Encodes a frame. Lengths that the format forbids are written as they are, as long as the length
+/// field can express them, so that decoders can be tested with them.
 ///
 /// # Panics
 ///
-/// If a header's name or value is longer than its length field can say, or the frame is longer
-/// than 4 GiB. What the field can say is written, also where a decoder must refuse it.
+/// If the name or the value of a header is longer than its length field can express, or the frame
+/// is longer than 4 GiB.
 pub fn encode(frame: &Frame) -> Vec<u8> {
     let mut headers = Vec::new();
     for (name, value) in &frame.headers {
-        headers.push(u8::try_from(name.len()).expect("a header's name is at most 255 bytes long"));
+        headers.push(u8::try_from(name.len()).expect("the name of a header has at most 255 bytes"));
         headers.extend(name.as_bytes());
         value.write(&mut headers);
     }
@@ -110,7 +113,7 @@ pub fn encode(frame: &Frame) -> Vec<u8> {
     bytes
 }
 
-/// A prelude with a good CRC, whatever it announces.
+/// Encodes a prelude with these lengths, valid or not, and their correct CRC.
 pub fn prelude(total_length: u32, headers_length: u32) -> [u8; PRELUDE] {
     let mut prelude = [0; PRELUDE];
     prelude[..4].copy_from_slice(&total_length.to_be_bytes());
@@ -120,20 +123,20 @@ pub fn prelude(total_length: u32, headers_length: u32) -> [u8; PRELUDE] {
     prelude
 }
 
-/// The `chunk` event with a model's JSON in it.
+/// Creates a `chunk` event with an event of the model.
 pub fn chunk(json: &Value) -> Frame {
     chunk_of(json.to_string().as_bytes())
 }
 
-/// The `chunk` event with these bytes in it, for JSON that is to be written in its own way.
+/// Creates a `chunk` event with these bytes, for JSON that must keep its own encoding.
 ///
-/// The payload is `{"bytes":"…","p":"abc…"}`, where the length of `p` depends on the bytes.
+/// The payload is `{"bytes":"…","p":"abc…"}`. The length of `p` depends on the bytes.
 pub fn chunk_of(bytes: &[u8]) -> Frame {
     let padding = crc32fast::hash(bytes) as usize % PADDING.len();
     event("chunk", padded(bytes, &PADDING[..=padding]))
 }
 
-/// A `chunk` event of any size: its padding is as long as told.
+/// Creates a `chunk` event with `padding` bytes of padding.
 pub fn chunk_padded(json: &Value, padding: usize) -> Frame {
     event("chunk", padded(json.to_string().as_bytes(), &"a".repeat(padding)))
 }
@@ -142,7 +145,7 @@ fn padded(bytes: &[u8], padding: &str) -> Vec<u8> {
     format!(r#"{{"bytes":"{}","p":"{padding}"}}"#, BASE64_STANDARD.encode(bytes)).into_bytes()
 }
 
-/// An event of any type. Bedrock has only `chunk`.
+/// Creates an event of any type. Bedrock sends only `chunk`.
 pub fn event(event_type: &str, payload: Vec<u8>) -> Frame {
     let headers = [
         (":event-type", event_type),
@@ -152,10 +155,11 @@ pub fn event(event_type: &str, payload: Vec<u8>) -> Frame {
     Frame { headers: text_headers(headers), payload }
 }
 
-/// An error that the model of the API has. `kind` is its member's name there:
-/// `throttlingException`.
+/// Creates an exception: an error that the API of Bedrock declares. `kind` is its name in the API,
+/// such as `throttlingException`.
 ///
-/// `modelStreamErrorException` also has the `originalStatusCode` and `originalMessage` of the model.
+/// A `modelStreamErrorException` has the `originalStatusCode` and `originalMessage` of the model
+/// too.
 pub fn exception(kind: &str, message: &str) -> Frame {
     let mut payload = json!({ "message": message });
     if kind == "modelStreamErrorException" {
@@ -170,7 +174,7 @@ pub fn exception(kind: &str, message: &str) -> Frame {
     Frame { headers: text_headers(headers), payload: payload.to_string().into_bytes() }
 }
 
-/// An error that the model of the API does not have. It has no payload.
+/// Creates an error that the API of Bedrock does not declare. It has no payload.
 pub fn error(code: &str, message: &str) -> Frame {
     let headers = [(":error-code", code), (":error-message", message), (":message-type", "error")];
     Frame { headers: text_headers(headers), payload: Vec::new() }

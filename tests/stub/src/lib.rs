@@ -1,21 +1,24 @@
-//! A stand-in for Amazon Bedrock's runtime endpoint: a real HTTP server for `npm run dev` (the
+//! A stand-in for Amazon Bedrock's runtime endpoint: a real HTTP server, for `npm run dev` (the
 //! binary) and for tests (this library, in the test's own process).
 //!
-//! The life of a request is the order of the modules:
+//! A request passes through the modules in this order:
 //!
-//! 1. [`server`] takes it as it came, and records it;
-//! 2. [`auth`] checks who signed it, with [`sigv4`]'s canonicalization, and refuses in AWS's words;
-//! 3. [`messages`] validates the body as Bedrock does for Claude;
-//! 4. [`faults`] fails on purpose when the prompt asks for it (`fault:throttled`);
-//! 5. [`reply`] answers in Claude's JSON, the same for the same request;
-//! 6. or, of `InvokeModelWithResponseStream`, [`events`] makes of that JSON what Claude streams,
-//!    [`frames`] encodes it, and [`stream`] sends it as the client reads;
-//! 7. or, of `Converse`, [`converse`] puts it into that operation's JSON.
+//! 1. [`server`] receives and records it;
+//! 2. [`auth`] verifies its signature with [`sigv4`]'s canonicalization, and rejects it with AWS's
+//!    error names and messages;
+//! 3. [`messages`] validates the body as Bedrock does for Claude, and [`models`] rejects the
+//!    parameters that the model no longer supports;
+//! 4. [`faults`] fails on purpose if the prompt demands it (`fault:throttled`);
+//! 5. [`reply`] generates a deterministic reply in Claude's JSON.
 //!
-//! [`sts`] answers beside it: a key may be good for nothing but to get temporary ones.
+//! For `InvokeModelWithResponseStream`, [`events`] turns that JSON into the events that Claude
+//! streams, [`frames`] encodes them, and [`stream`] sends them as fast as the client reads. For
+//! `Converse`, [`converse`] converts the reply to the JSON of that operation.
 //!
-//! Out of scope: every operation but `InvokeModel`, `InvokeModelWithResponseStream` and `Converse`, models other
-//! than Claude's, tools and images in a prompt, and judging whether a model exists in the region.
+//! [`sts`] serves `AssumeRole` on the same port, and issues keys that the stand-in accepts.
+//!
+//! Out of scope: all other operations, models other than Claude, tools and images in a prompt, and
+//! whether a model exists in the region.
 
 pub mod auth;
 pub mod converse;
@@ -24,6 +27,7 @@ pub mod events;
 pub mod faults;
 pub mod frames;
 pub mod messages;
+pub mod models;
 pub mod reply;
 pub mod server;
 pub mod sigv4;

@@ -1,7 +1,7 @@
 //! `bedrock-stub`: the Bedrock stand-in as a process, for `npm run dev`.
 //!
-//! Which key it accepts comes from the variables that AWS's own tools read, so that a developer's
-//! `.dev.vars` fits both; without them it is the example key of AWS's documentation.
+//! It accepts the key in the environment variables that AWS's own tools read, so that one
+//! `.dev.vars` serves both. Without them, it accepts the example key of AWS's documentation.
 
 use std::io::{self, ErrorKind, Read};
 use std::process::ExitCode;
@@ -14,13 +14,16 @@ use tokio::sync::oneshot;
 const USAGE: &str = "\
 usage: bedrock-stub --port PORT [--region REGION] [--frame-delay MS] [--exit-with-parent]
 
-  --port PORT         the port on 127.0.0.1; 0 for any free one
-  --region REGION     the region that requests must be signed for (ap-northeast-1)
-  --frame-delay MS    how many milliseconds a stream waits before each frame (0)
-  --exit-with-parent  end when standard input does
+  --port PORT         port on 127.0.0.1; 0 for any free port
+  --region REGION     region that requests must be signed for (default: ap-northeast-1)
+  --frame-delay MS    milliseconds that a stream waits before each frame (default: 0)
+  --exit-with-parent  exit when standard input is closed
 
-Accepted are AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, in
-BEDROCK_REGION, and AWS_BEARER_TOKEN_BEDROCK; without them, AWS's example key.";
+Environment:
+  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
+                            the key to accept (default: the example key of AWS's documentation)
+  AWS_BEARER_TOKEN_BEDROCK  the Bedrock API key to accept (default: none)
+  BEDROCK_REGION            the region, without --region";
 
 struct Arguments {
     port: u16,
@@ -31,7 +34,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = match arguments(std::env::args().skip(1)) {
+    let arguments = match parse_arguments(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(problem) => {
             eprintln!("bedrock-stub: {problem}\n\n{USAGE}");
@@ -51,32 +54,33 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let asked_to_end = asked_to_end();
+    let terminated = terminated();
     println!("Bedrock stand-in on {}", stub.url());
     tokio::select! {
-        () = asked_to_end => {}
-        () = end_of_input(), if exit_with_parent => {}
+        () = terminated => {}
+        () = input_closed(), if exit_with_parent => {}
     }
     ExitCode::SUCCESS
 }
 
-fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
+fn parse_arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let (mut port, mut region, mut exit_with_parent) = (None, None, false);
     let mut frame_delay = Duration::ZERO;
     while let Some(argument) = given.next() {
-        let mut value = || given.next().ok_or(format!("{argument} needs a value"));
+        let mut value = || given.next().ok_or(format!("{argument}: expected a value, got none"));
         match argument.as_str() {
             "--port" => {
                 let value = value()?;
-                let number = value.parse().map_err(|_| format!("'{value}' is not a port"))?;
-                port = Some(number);
+                let number = value.parse();
+                let error = |_| format!("--port: expected a port number, got '{value}'");
+                port = Some(number.map_err(error)?);
             }
             "--region" => region = Some(value()?),
             "--frame-delay" => {
                 let value = value()?;
                 let number = value.parse();
-                let number = number.map_err(|_| format!("'{value}' are not milliseconds"))?;
-                frame_delay = Duration::from_millis(number);
+                let error = |_| format!("--frame-delay: expected milliseconds, got '{value}'");
+                frame_delay = Duration::from_millis(number.map_err(error)?);
             }
             "--exit-with-parent" => exit_with_parent = true,
             _ => return Err(format!("unknown argument '{argument}'")),
@@ -111,11 +115,12 @@ fn settings(arguments: Arguments) -> Settings {
     }
 }
 
-/// Listens from this call on, not only from the first await: who read the line may signal at once.
+/// Waits for SIGINT or SIGTERM. The handlers are installed by the call, not by the first poll, so
+/// that a parent may send a signal as soon as it has read the URL.
 #[cfg(unix)]
-fn asked_to_end() -> impl Future<Output = ()> {
+fn terminated() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).expect("a signal can be listened to");
+    let listen = |kind| signal(kind).expect("a signal handler can be installed");
     let mut interrupt = listen(SignalKind::interrupt());
     let mut terminate = listen(SignalKind::terminate());
     async move {
@@ -127,12 +132,13 @@ fn asked_to_end() -> impl Future<Output = ()> {
 }
 
 #[cfg(not(unix))]
-async fn asked_to_end() {
+async fn terminated() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// Reads on a thread of its own: tokio's runtime would wait at its end for a read of its own.
-async fn end_of_input() {
+/// Waits until standard input is closed. It is read on a thread of its own, because tokio's runtime
+/// does not shut down while one of its own threads blocks in a read.
+async fn input_closed() {
     let (ended, end) = oneshot::channel();
     thread::spawn(move || {
         let mut buffer = [0; 1024];

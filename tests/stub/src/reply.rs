@@ -1,7 +1,7 @@
-//! The answer in Claude's JSON. It echoes the prompt, so that a person sees that the whole way
-//! works, and is the same for the same request.
+//! The reply in Claude's JSON. It quotes the prompt, so that a developer sees that the request
+//! arrived, and depends on nothing but the request.
 //!
-//! Out of scope: anything like a model. Tokens are counted by a rule of our own, see [`tokens`].
+//! Out of scope: a model. [`tokens`] counts tokens by a rule of its own.
 
 use axum::body::Body;
 use axum::http::{HeaderName, header};
@@ -11,44 +11,46 @@ use sha2::{Digest, Sha256};
 
 use crate::messages::Messages;
 
-/// How many tokens the prompt had, as Bedrock reports it beside the body.
+/// The header with the number of tokens of the request.
 pub const INPUT_TOKEN_COUNT: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-input-token-count");
 
-/// How many tokens the reply has.
+/// The header with the number of tokens of the reply.
 pub const OUTPUT_TOKEN_COUNT: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-output-token-count");
 
-/// How many characters of a text are echoed.
-const ECHOED: usize = 60;
-const ECHOED_OF_SYSTEM: usize = 20;
+/// The number of characters of the prompt that the reply quotes.
+const QUOTED_OF_PROMPT: usize = 60;
+
+/// The number of characters of the system prompt that the reply quotes.
+const QUOTED_OF_SYSTEM: usize = 20;
 
 /// A complete reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// `msg_bdrk_` and 24 hexadecimal digits of the request body's hash.
+    /// `msg_bdrk_` and 24 hexadecimal digits of the SHA-256 of the request's body.
     pub id: String,
-    /// Anthropic's name of the model: `claude-sonnet-4-20250514`
+    /// Anthropic's name of the model, such as `claude-sonnet-4-20250514`.
     pub model: String,
-    /// The generated text. Empty if a stop sequence came first thing.
+    /// The generated text. It is empty if it would begin with a stop sequence.
     pub text: String,
-    /// `end_turn`, `max_tokens` or `stop_sequence`
+    /// `end_turn`, `max_tokens` or `stop_sequence`.
     pub stop_reason: &'static str,
-    /// The sequence that stopped it.
+    /// The stop sequence that ended the text.
     pub stop_sequence: Option<String>,
-    /// Of all texts of the request.
+    /// The number of tokens of all texts of the request.
     pub input_tokens: usize,
-    /// Of `text`.
+    /// The number of tokens of `text`.
     pub output_tokens: usize,
 }
 
 impl Reply {
-    /// Answers a validated request. `body` is its raw body, which decides the id.
+    /// Creates the reply to a valid request. `body` is its raw body, which determines the ID.
     pub fn new(model_id: &str, messages: &Messages, body: &[u8]) -> Self {
         let mut id = hex::encode(Sha256::digest(body));
         id.truncate(24);
         let (text, stop_reason, stop_sequence) =
-            stopped(&full_text(messages), messages.max_tokens, &messages.stop_sequences);
+            truncate(&full_text(messages), messages.max_tokens, &messages.stop_sequences);
         Self {
             id: format!("msg_bdrk_{id}"),
             model: model_name(model_id),
@@ -60,7 +62,7 @@ impl Reply {
         }
     }
 
-    /// Claude's JSON. Without any text there is no text block either.
+    /// Returns the reply in Claude's JSON. An empty text has no text block.
     pub fn json(&self) -> Value {
         let content = if self.text.is_empty() {
             json!([])
@@ -82,7 +84,8 @@ impl Reply {
         })
     }
 
-    /// A 200 with the headers of this reply. `body` is its JSON, or what a fault made of it.
+    /// Creates a response of status 200 with the headers of this reply. `body` is its JSON, or what
+    /// a fault sends in its place.
     pub fn response(&self, body: impl Into<Body>) -> Response {
         (
             [
@@ -96,9 +99,9 @@ impl Reply {
     }
 }
 
-/// Cuts a text into tokens: a run of ASCII letters and digits is one, any other character that is
-/// not white space is one. A token's slice begins with the white space before it, the last one
-/// ends with the text, so that the slices joined are the text. A blank text has no token.
+/// Splits a text into tokens. A token is a run of ASCII letters and digits, or a single other
+/// character that is not white space. White space belongs to the token after it, or to the last
+/// token, so that the concatenated tokens are the text. A blank text has no tokens.
 pub fn tokens(text: &str) -> Vec<&str> {
     let mut ends: Vec<usize> = Vec::new();
     let mut in_word = false;
@@ -120,24 +123,23 @@ pub fn tokens(text: &str) -> Vec<&str> {
 }
 
 fn full_text(messages: &Messages) -> String {
-    let echo = shortened(&messages.prompt, ECHOED);
+    let quote = excerpt(&messages.prompt, QUOTED_OF_PROMPT);
     let characters = messages.prompt.chars().count();
-    let system =
-        messages.system.as_deref().map(|system| shortened(system.trim(), ECHOED_OF_SYSTEM));
+    let system = messages.system.as_deref().map(|system| excerpt(system.trim(), QUOTED_OF_SYSTEM));
     if messages.prompt.chars().any(is_japanese) {
         let system = system.map_or(String::new(), |system| format!("システム: 「{system}」。"));
         format!(
-            "「{echo}」と受け取りました({characters} 文字)。{system}これは Bedrock の代役です。"
+            "「{quote}」と受け取りました({characters} 文字)。{system}これは Bedrock の代役です。"
         )
     } else {
         let system = system.map_or(String::new(), |system| format!(" System: \"{system}\"."));
         format!(
-            "You said: \"{echo}\" ({characters} characters).{system} This is the Bedrock stand-in."
+            "You said: \"{quote}\" ({characters} characters).{system} This is the Bedrock stand-in."
         )
     }
 }
 
-/// Kana, also half-width, or kanji.
+/// Tells whether a character is kana (half-width kana too) or kanji.
 fn is_japanese(character: char) -> bool {
     matches!(
         character,
@@ -145,16 +147,16 @@ fn is_japanese(character: char) -> bool {
     )
 }
 
-fn shortened(text: &str, characters: usize) -> String {
+fn excerpt(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
 }
 
-/// Ends a text where a model would: before the first stop sequence, or after `max_tokens`,
-/// whichever comes first.
-fn stopped(
+/// Truncates a text before the first stop sequence or after `max_tokens`, whichever comes first.
+/// Returns the text, the stop reason, and the stop sequence.
+fn truncate(
     text: &str,
     max_tokens: u64,
     stop_sequences: &[String],
@@ -175,8 +177,9 @@ fn stopped(
     }
 }
 
-/// `apac.anthropic.claude-sonnet-4-20250514-v1:0` is answered as `claude-sonnet-4-20250514`. An
-/// application inference profile's ARN does not tell the model: its last part stands.
+/// Returns Anthropic's name of a model: `claude-sonnet-4-20250514` for
+/// `apac.anthropic.claude-sonnet-4-20250514-v1:0`. The ARN of an application inference profile does
+/// not name the model, and the result is its last part.
 fn model_name(model_id: &str) -> String {
     let last = model_id.rsplit('/').next().unwrap_or(model_id);
     let name = last.split_once("anthropic.").map_or(last, |(_, name)| name);
@@ -193,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_words_and_single_characters() {
+    fn a_token_is_a_word_or_another_single_character() {
         let cases: &[(&str, &str, &[&str])] = &[
             ("nothing", "", &[]),
             ("blank", " \n\u{3000}", &[]),
@@ -212,8 +215,8 @@ mod tests {
     }
 
     #[test]
-    fn a_text_stops_where_a_model_would() {
-        /// Case, `max_tokens`, stop sequences, and what comes of it: text, reason, sequence.
+    fn a_text_ends_before_a_stop_sequence_or_after_max_tokens() {
+        /// Case, `max_tokens`, stop sequences; expected text, stop reason, stop sequence.
         type Row = (
             &'static str,
             u64,
@@ -238,7 +241,7 @@ mod tests {
             let stop_sequences: Vec<String> =
                 stop_sequences.iter().map(ToString::to_string).collect();
             assert_eq!(
-                stopped(TEXT, *max_tokens, &stop_sequences),
+                truncate(TEXT, *max_tokens, &stop_sequences),
                 ((*expected).to_owned(), *reason, sequence.map(str::to_owned)),
                 "{case}"
             );
@@ -246,9 +249,9 @@ mod tests {
     }
 
     #[test]
-    fn the_prompt_is_echoed_in_its_language() {
+    fn the_reply_quotes_the_prompt_in_its_language() {
         let long = "あ".repeat(61);
-        let echoed = format!(
+        let reply_to_long = format!(
             "「{}…」と受け取りました(61 文字)。これは Bedrock の代役です。",
             "あ".repeat(60)
         );
@@ -271,7 +274,7 @@ mod tests {
                 Some("簡潔に"),
                 "「今日は」と受け取りました(3 文字)。システム: 「簡潔に」。これは Bedrock の代役です。",
             ),
-            ("long", &long, None, &echoed),
+            ("long", &long, None, &reply_to_long),
         ];
         for (case, prompt, system, expected) in cases {
             let messages = Messages {
@@ -280,13 +283,15 @@ mod tests {
                 max_tokens: 1,
                 stop_sequences: Vec::new(),
                 texts: Vec::new(),
+                sampling_parameter: None,
+                is_prefilled: false,
             };
             assert_eq!(full_text(&messages), *expected, "{case}");
         }
     }
 
     #[test]
-    fn a_model_is_answered_by_anthropics_name() {
+    fn a_model_has_anthropics_name_in_the_reply() {
         let cases = [
             ("anthropic.claude-3-haiku-20240307-v1:0", "claude-3-haiku-20240307"),
             ("apac.anthropic.claude-sonnet-4-20250514-v1:0", "claude-sonnet-4-20250514"),

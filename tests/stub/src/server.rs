@@ -1,4 +1,4 @@
-//! The HTTP server: takes each request as it came, records it, and routes it.
+//! The HTTP server, which records each request and routes it.
 //!
 //! Out of scope: TLS, HTTP/2.
 
@@ -25,56 +25,60 @@ use tokio::sync::oneshot;
 use crate::auth::{self, AccessKey};
 use crate::converse;
 use crate::error::AwsError;
-use crate::faults::{self, Act, Asked, Fault, Situation, StreamAct};
+use crate::faults::{self, Fault, FaultContext, Outcome, RequestedFault, StreamOutcome};
 use crate::messages::{MAX_BODY, Messages, check_model_id};
+use crate::models::check_parameters;
 use crate::reply::{OUTPUT_TOKEN_COUNT, Reply};
 use crate::sigv4::Received;
 use crate::stream::{self, Counters, Plan, StreamCounts};
 use crate::sts::{self, Sts, StsFault};
 
-/// The service in a Bedrock request's credential scope. Not `bedrock-runtime`, its host's name.
+/// The service in the credential scope of a request to Bedrock. It is not `bedrock-runtime`, the
+/// name in the host.
 pub const SERVICE: &str = "bedrock";
 
-/// The kernel keeps about this much for a client that does not read; its own choice is megabytes. So
-/// a stream soon waits for its client, and a count of frames sent is nearly one of frames received.
-/// Less than a loopback packet (64 KiB) would be slow: each waits for a delayed acknowledgement.
+/// The send buffer of a connection, in bytes. The kernel's default is megabytes. With this, a
+/// stream soon waits for a client that does not read, and the number of frames sent is close to
+/// that of frames received. A buffer below a loopback packet (64 KiB) is slow, because each write
+/// then waits for a delayed acknowledgement.
 const SEND_BUFFER: u32 = 64 * 1024;
 
-/// How many connections may wait to be taken.
+/// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const INVOCATION_LATENCY: HeaderName = HeaderName::from_static("x-amzn-bedrock-invocation-latency");
 
-/// How a stand-in is to be. No `Debug`: it holds keys.
+/// The settings of a stand-in. They have no `Debug`, because they contain keys.
 #[derive(Clone)]
 pub struct Settings {
-    /// The port on 127.0.0.1; 0 for any free one.
+    /// The port on 127.0.0.1, or 0 for any free port.
     pub port: u16,
-    /// The only region that a credential scope may have.
+    /// The region that a credential scope must have, unless the path names another one.
     pub region: String,
-    /// The keys that may sign.
+    /// The keys that may sign requests to Bedrock.
     pub keys: Vec<AccessKey>,
-    /// The Bedrock API keys that are known (`Authorization: Bearer …`).
+    /// The accepted Bedrock API keys (`Authorization: Bearer …`).
     pub api_keys: Vec<String>,
-    /// Keep every request for [`Stub::requests`]. It grows without end.
+    /// Whether requests are kept for [`Stub::requests`]. They are never discarded.
     pub record: bool,
-    /// Print one line a request: status, model, fault, time taken (of a stream: until it began).
-    /// Never a prompt.
+    /// Whether a line is printed for each request: status, model, fault, and the time until the
+    /// response began. It never contains a prompt.
     pub log: bool,
-    /// The keys that may ask STS for others.
+    /// The keys that may sign requests to STS.
     pub sts_keys: Vec<AccessKey>,
-    /// How long STS takes.
+    /// The delay of a response of STS.
     pub sts_delay: Duration,
-    /// How long what STS gives is good.
+    /// The lifetime of the keys that STS issues.
     pub sts_lifetime: Duration,
-    /// How long a stream waits before each frame. A prompt can say otherwise (`fault:pace:MS`).
+    /// The delay before each frame of a stream. A prompt can override it
+    /// (`fault:pace:MILLISECONDS`).
     pub frame_delay: Duration,
 }
 
 impl Default for Settings {
-    /// Any port, ap-northeast-1, the example key of AWS's documentation, no API key; it records and
-    /// does not print, and streams at once.
+    /// Returns settings with any free port, ap-northeast-1, the example key of AWS's documentation,
+    /// no API key, and no delays. Requests are recorded and not logged.
     fn default() -> Self {
         Self {
             port: 0,
@@ -91,31 +95,31 @@ impl Default for Settings {
     }
 }
 
-/// A running stand-in. Dropping it stops it: no new connections, and open ones end with their
-/// current answer, which may be a stream that goes on as long as its client.
+/// A running stand-in. When it is dropped, it accepts no more connections, and closes each open one
+/// after the current response. A stream ends only when its client disconnects or it is complete.
 pub struct Stub {
     address: SocketAddr,
     shared: Arc<Shared>,
-    /// The server waits for this to be dropped.
-    _running: oneshot::Sender<()>,
+    /// The server shuts down when this is dropped.
+    _shutdown: oneshot::Sender<()>,
 }
 
 struct Shared {
     settings: Settings,
     requests: Mutex<Vec<Received>>,
-    answered: AtomicU64,
+    responses: AtomicU64,
     streams: Arc<Counters>,
     abandoned: Arc<AtomicU64>,
     sts: Sts,
-    /// How often each prompt came that asks for a fault only some of the time.
-    counts: Mutex<HashMap<String, u32>>,
+    /// The number of calls with each prompt whose fault is limited to the first calls.
+    fault_counts: Mutex<HashMap<String, u32>>,
 }
 
-/// Counts an answer whose client went away before it began, or while a body was sent that never
-/// ends.
-struct Unanswered(Option<Arc<AtomicU64>>);
+/// Counts a request as abandoned when it is dropped. hyper drops it if the client disconnects
+/// before the response begins, or during a body that never ends.
+struct AbandonedGuard(Option<Arc<AtomicU64>>);
 
-impl Drop for Unanswered {
+impl Drop for AbandonedGuard {
     fn drop(&mut self) {
         if let Some(count) = self.0.take() {
             count.fetch_add(1, Ordering::SeqCst);
@@ -123,46 +127,46 @@ impl Drop for Unanswered {
     }
 }
 
-/// For the log: what a response was about.
+/// The fields of the log that only the handler of the request knows.
 #[derive(Clone)]
-struct Subject {
+struct LogFields {
     model_id: String,
     fault: Option<&'static str>,
 }
 
-impl Subject {
-    /// The response that was about it.
-    fn respond(self, answer: Result<Response, AwsError>) -> Response {
-        let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+impl LogFields {
+    /// Converts the result of a handler to a response that carries these fields to the log.
+    fn attach_to(self, result: Result<Response, AwsError>) -> Response {
+        let mut response = result.unwrap_or_else(IntoResponse::into_response);
         response.extensions_mut().insert(self);
         response
     }
 }
 
 impl Stub {
-    /// Binds the port and serves, on the tokio runtime that calls.
+    /// Starts a stand-in on the current tokio runtime.
     ///
     /// # Errors
     ///
-    /// Those of binding, `AddrInUse` above all.
+    /// The error of binding the port, such as `AddrInUse`.
     pub async fn start(settings: Settings) -> io::Result<Self> {
         let listener = listen(settings.port)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             settings,
             requests: Mutex::default(),
-            answered: AtomicU64::new(0),
+            responses: AtomicU64::new(0),
             streams: Arc::default(),
             abandoned: Arc::default(),
             sts: Sts::default(),
-            counts: Mutex::default(),
+            fault_counts: Mutex::default(),
         });
         let app = Router::new()
             .route("/sts/", post(assume_role))
             .route("/model/{model_id}/invoke", post(invoke_model))
             .route("/model/{model_id}/invoke-with-response-stream", post(invoke_model_with_stream))
             .route("/model/{model_id}/converse", post(converse))
-            // Of another region than that of the settings.
+            // Calls of another region than that of the settings.
             .route("/{region}/model/{model_id}/invoke", post(invoke_model))
             .route(
                 "/{region}/model/{model_id}/invoke-with-response-stream",
@@ -172,59 +176,63 @@ impl Stub {
             .method_not_allowed_fallback(async || unknown_operation())
             .layer(middleware::from_fn_with_state(shared.clone(), receive))
             .with_state(shared.clone());
-        // Without it, a head and a body written apart wait for each other's acknowledgement.
+        // With Nagle's algorithm, a body that is written after its head waits for the
+        // acknowledgement of the head.
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
         });
-        let (running, stopped) = oneshot::channel::<()>();
+        let (shutdown_sender, shutdown) = oneshot::channel::<()>();
         let server = axum::serve(listener, app).with_graceful_shutdown(async {
-            let _ = stopped.await;
+            let _ = shutdown.await;
         });
         tokio::spawn(server.into_future());
-        Ok(Self { address, shared, _running: running })
+        Ok(Self { address, shared, _shutdown: shutdown_sender })
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    /// Returns the URL, `http://127.0.0.1:PORT`, without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Everything received so far, refused or not, in order. Not what was over the size limit.
+    /// Returns all requests so far, in order, with those that were rejected. A request above the
+    /// size limit is not recorded.
     pub fn requests(&self) -> Vec<Received> {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How often STS was asked.
+    /// Returns the number of calls of STS.
     pub fn sts_calls(&self) -> u64 {
         self.shared.sts.calls()
     }
 
-    /// The next calls of STS fail so.
+    /// Makes the next calls of STS fail, each with one of these faults.
     pub fn fail_sts(&self, faults: impl IntoIterator<Item = StsFault>) {
         self.shared.sts.fail(faults);
     }
 
-    /// Bedrock takes none of the keys any more that STS has given so far.
+    /// Expires all keys that STS has issued so far.
     pub fn expire_keys(&self) {
         self.shared.sts.expire_all();
     }
 
-    /// How many calls the client gave up: before the head of the answer, or in the body of an
-    /// [`InvokeModel`](crate::faults::FAULTS) that has no end. Noticed soon, but not at once.
+    /// Returns the number of calls that the client abandoned: before the head of the response, or
+    /// during the endless body of a [fault](crate::faults::FAULTS). A call is counted when the
+    /// server notices, which is shortly after.
     pub fn abandoned(&self) -> u64 {
         self.shared.abandoned.load(Ordering::SeqCst)
     }
 
-    /// What became of the streams so far.
+    /// Returns the number of streams so far, by outcome.
     pub fn streams(&self) -> StreamCounts {
-        self.shared.streams.now()
+        self.shared.streams.snapshot()
     }
 }
 
-/// Like `TcpListener::bind`, but with a [`SEND_BUFFER`], which its connections inherit.
+/// Binds the port like `TcpListener::bind`, with the [`SEND_BUFFER`], which its connections
+/// inherit.
 fn listen(port: u16) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
-    // On Windows it would let two listen on the same port.
+    // On Windows this would let two processes listen on the same port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
@@ -232,8 +240,8 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// What Bedrock answers to a path or a method that it does not have: a 200, and no signature is
-/// asked for.
+/// Creates Bedrock's response to an unknown path or method: status 200, whether the request is
+/// signed or not.
 pub(crate) fn unknown_operation() -> Response {
     (
         [(header::CONTENT_TYPE, "application/json")],
@@ -242,7 +250,7 @@ pub(crate) fn unknown_operation() -> Response {
         .into_response()
 }
 
-/// Around every route: keeps what was received, and adds what every response has.
+/// Wraps every route: records the request, adds the headers that every response has, and logs it.
 async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
@@ -250,7 +258,7 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
         return AwsError::bedrock(
             StatusCode::PAYLOAD_TOO_LARGE,
             "RequestEntityTooLargeException",
-            "The request body is larger than 25000000 bytes, or did not come whole.",
+            "The request body is larger than 25000000 bytes or incomplete.",
         )
         .into_response();
     };
@@ -276,21 +284,21 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
     }
     let mut request = Request::from_parts(parts, Body::empty());
     request.extensions_mut().insert(received.clone());
-    let mut unanswered = Unanswered(Some(shared.abandoned.clone()));
+    let mut guard = AbandonedGuard(Some(shared.abandoned.clone()));
     let mut response = next.run(request).await;
-    if response.extensions().get::<faults::WithoutEnd>().is_some() {
-        // Dropped with the body, when the client goes away.
+    if response.extensions().get::<faults::Endless>().is_some() {
+        // The guard is dropped with the body, when the client disconnects.
         response = response.map(|body| {
             Body::from_stream(body.into_data_stream().inspect(move |_| {
-                let _ = &unanswered;
+                let _ = &guard;
             }))
         });
     } else {
-        unanswered.0.take();
+        guard.0.take();
     }
 
     let elapsed = started.elapsed().as_millis();
-    let number = shared.answered.fetch_add(1, Ordering::Relaxed);
+    let number = shared.responses.fetch_add(1, Ordering::Relaxed);
     let headers = response.headers_mut();
     if headers.contains_key(OUTPUT_TOKEN_COUNT) {
         headers.insert(INVOCATION_LATENCY, text_header(&elapsed.to_string()));
@@ -300,16 +308,16 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
         .or_insert_with(|| text_header(&format!("00000000-0000-4000-8000-{number:012x}")));
     if shared.settings.log {
         let status = response.status().as_u16();
-        let line = match response.extensions().get::<Subject>() {
-            // Escaped: a path may decode to line ends.
-            Some(Subject { model_id, fault }) => format!(
+        let line = match response.extensions().get::<LogFields>() {
+            // Escaped, because a percent-encoded path may contain line ends.
+            Some(LogFields { model_id, fault }) => format!(
                 "{status} {} fault={} {elapsed}ms",
                 model_id.escape_debug(),
                 fault.unwrap_or("none"),
             ),
             None => format!("{status} - fault=none {elapsed}ms"),
         };
-        // Who no longer reads the log still wants answers.
+        // A closed standard output must not stop the server.
         let _ = writeln!(io::stdout(), "{line}");
     }
     response
@@ -323,18 +331,19 @@ async fn assume_role(
     State(shared): State<Arc<Shared>>,
     Extension(received): Extension<Arc<Received>>,
 ) -> Response {
-    shared.sts.answer(&received, &shared.settings).await
+    shared.sts.respond(&received, &shared.settings).await
 }
 
-/// Where a request goes: a region, that of the settings where the path names none, and a model in it.
+/// The region and the model that a request is for. Without a region in the path, it is that of the
+/// settings.
 struct Target {
     region: String,
     model_id: String,
 }
 
 impl Target {
-    /// Axum decodes the path's model ID once, as Bedrock does.
-    fn of(Path(mut parts): Path<HashMap<String, String>>, settings: &Settings) -> Self {
+    /// Reads the path. axum percent-decodes the model ID once, as Bedrock does.
+    fn from_path(Path(mut parts): Path<HashMap<String, String>>, settings: &Settings) -> Self {
         Self {
             region: parts.remove("region").unwrap_or_else(|| settings.region.clone()),
             model_id: parts.remove("model_id").unwrap_or_default(),
@@ -342,49 +351,50 @@ impl Target {
     }
 }
 
-/// `InvokeModel`.
+/// Handles `InvokeModel`.
 async fn invoke_model(
     State(shared): State<Arc<Shared>>,
     path: Path<HashMap<String, String>>,
     Extension(received): Extension<Arc<Received>>,
 ) -> Response {
-    let Target { region, model_id } = Target::of(path, &shared.settings);
-    let mut subject = Subject { model_id, fault: None };
-    let answer = answer(&shared, region, &mut subject, &received).await;
-    subject.respond(answer)
+    let Target { region, model_id } = Target::from_path(path, &shared.settings);
+    let mut fields = LogFields { model_id, fault: None };
+    let result = invoke(&shared, region, &mut fields, &received).await;
+    fields.attach_to(result)
 }
 
-/// `InvokeModelWithResponseStream`.
+/// Handles `InvokeModelWithResponseStream`.
 async fn invoke_model_with_stream(
     State(shared): State<Arc<Shared>>,
     path: Path<HashMap<String, String>>,
     Extension(received): Extension<Arc<Received>>,
 ) -> Response {
-    let Target { region, model_id } = Target::of(path, &shared.settings);
-    let mut subject = Subject { model_id, fault: None };
-    let answer = answer_with_stream(&shared, region, &mut subject, &received).await;
-    subject.respond(answer)
+    let Target { region, model_id } = Target::from_path(path, &shared.settings);
+    let mut fields = LogFields { model_id, fault: None };
+    let result = invoke_with_stream(&shared, region, &mut fields, &received).await;
+    fields.attach_to(result)
 }
 
-/// `Converse`.
+/// Handles `Converse`.
 async fn converse(
     State(shared): State<Arc<Shared>>,
     Path(model_id): Path<String>,
     Extension(received): Extension<Arc<Received>>,
 ) -> Response {
-    let answer = || {
+    let respond = || {
         auth::verify(&received, SERVICE, &shared.settings, SystemTime::now())?;
         check_model_id(&model_id)?;
-        converse::answer(&model_id, received.header("content-type"), &received.body)
+        converse::respond(&model_id, received.header("content-type"), &received.body)
     };
-    let mut response = answer().unwrap_or_else(IntoResponse::into_response);
-    response.extensions_mut().insert(Subject { model_id, fault: None });
-    response
+    let result = respond();
+    LogFields { model_id, fault: None }.attach_to(result)
 }
 
-/// What both operations of InvokeModel check, in Bedrock's order: who may not call does not learn what is wrong
-/// with the body.
-fn checked(
+/// Validates a request of either operation. As in Bedrock, authentication comes first, so that an
+/// unauthenticated caller is not told what is wrong with the body.
+///
+/// A prompt whose fault is not due is returned empty.
+fn validate(
     shared: &Shared,
     region: String,
     model_id: &str,
@@ -396,44 +406,46 @@ fn checked(
     auth::verify(received, SERVICE, &settings, now)?;
     check_model_id(model_id)?;
     let mut messages = Messages::parse(received.header("content-type"), &received.body)?;
+    check_parameters(model_id, &messages)?;
     let reply = Reply::new(model_id, &messages, &received.body);
-    if !shared.is_asked_for(&messages.prompt, &settings.region) {
+    if !shared.is_fault_due(&messages.prompt, &settings.region) {
         messages.prompt = String::new();
     }
     Ok((messages, reply))
 }
 
 impl Shared {
-    /// Whether a fault is to happen here and now, if the prompt asks for one.
-    fn is_asked_for(&self, prompt: &str, region: &str) -> bool {
-        let (place, times) = faults::conditions(prompt);
-        if place.is_some_and(|place| place != region) {
+    /// Tells whether the fault that the prompt demands, if any, applies to this region and this
+    /// call.
+    fn is_fault_due(&self, prompt: &str, region: &str) -> bool {
+        let (fault_region, times) = faults::conditions(prompt);
+        if fault_region.is_some_and(|fault_region| fault_region != region) {
             return false;
         }
         let Some(times) = times else { return true };
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.fault_counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(prompt.to_owned()).or_default();
         *count += 1;
         *count <= times
     }
 }
 
-async fn answer(
+async fn invoke(
     shared: &Shared,
     region: String,
-    subject: &mut Subject,
+    fields: &mut LogFields,
     received: &Received,
 ) -> Result<Response, AwsError> {
-    let (messages, reply) = checked(shared, region, &subject.model_id, received)?;
+    let (messages, reply) = validate(shared, region, &fields.model_id, received)?;
     let mut content = reply.json();
     let mut headers = HeaderMap::new();
-    if let Some(fault) = Fault::asked_for(&messages.prompt)? {
-        subject.fault = Some(fault.name);
-        let situation = Situation { received, prompt: &messages.prompt, reply: &reply };
-        match fault.act(&situation) {
-            Act::Answer(response) => return Ok(response),
-            Act::Content(instead, with) => (content, headers) = (instead, with),
-            Act::ReplyAfter(wait) => tokio::time::sleep(wait).await,
+    if let Some(fault) = Fault::from_prompt(&messages.prompt)? {
+        fields.fault = Some(fault.name);
+        let context = FaultContext { received, prompt: &messages.prompt, reply: &reply };
+        match fault.run(&context) {
+            Outcome::Respond(response) => return Ok(response),
+            Outcome::Content(other, additional) => (content, headers) = (other, additional),
+            Outcome::Delay(delay) => tokio::time::sleep(delay).await,
         }
     }
     let mut response = reply.response(content.to_string());
@@ -441,36 +453,36 @@ async fn answer(
     Ok(response)
 }
 
-async fn answer_with_stream(
+async fn invoke_with_stream(
     shared: &Shared,
     region: String,
-    subject: &mut Subject,
+    fields: &mut LogFields,
     received: &Received,
 ) -> Result<Response, AwsError> {
     let started = Instant::now();
-    let (messages, reply) = checked(shared, region, &subject.model_id, received)?;
+    let (messages, reply) = validate(shared, region, &fields.model_id, received)?;
     let prompt = messages.prompt.as_str();
-    let asked = Asked::by(prompt)?;
-    subject.fault = asked.as_ref().map(Asked::name);
+    let fault = RequestedFault::from_prompt(prompt)?;
+    fields.fault = fault.as_ref().map(RequestedFault::name);
     let mut headers = HeaderMap::new();
-    let plan = match asked {
-        None => good(&reply.json()),
-        Some(Asked::Either(fault)) => {
-            match fault.act(&Situation { received, prompt, reply: &reply }) {
-                Act::Answer(response) => return Ok(response),
-                Act::Content(instead, with) => {
-                    headers = with;
-                    good(&instead)
+    let plan = match fault {
+        None => complete_stream(&reply.json()),
+        Some(RequestedFault::Shared(fault)) => {
+            match fault.run(&FaultContext { received, prompt, reply: &reply }) {
+                Outcome::Respond(response) => return Ok(response),
+                Outcome::Content(other, additional) => {
+                    headers = additional;
+                    complete_stream(&other)
                 }
-                Act::ReplyAfter(wait) => {
-                    tokio::time::sleep(wait).await;
-                    good(&reply.json())
+                Outcome::Delay(delay) => {
+                    tokio::time::sleep(delay).await;
+                    complete_stream(&reply.json())
                 }
             }
         }
-        Some(Asked::Stream(fault)) => match fault.act(prompt, &reply)? {
-            StreamAct::Answer(response) => return Ok(response),
-            StreamAct::Stream(plan) => plan,
+        Some(RequestedFault::StreamOnly(fault)) => match fault.run(prompt, &reply)? {
+            StreamOutcome::Respond(response) => return Ok(response),
+            StreamOutcome::Stream(plan) => plan,
         },
     };
     let frame_delay = shared.settings.frame_delay;
@@ -479,6 +491,6 @@ async fn answer_with_stream(
     Ok(response)
 }
 
-fn good(content: &Value) -> Plan {
-    Plan::new(faults::good(content))
+fn complete_stream(content: &Value) -> Plan {
+    Plan::new(faults::complete_stream(content))
 }

@@ -1,10 +1,10 @@
-//! AWS Signature Version 4, from the side of the one who checks it: pure functions over a
-//! request as it was received, named for the specification's steps.
+//! Verification of AWS Signature Version 4: pure functions over a received request, named after the
+//! steps of the specification.
 //!
-//! Written from the specification and on purpose not with a signing crate, so that a mistake of
-//! the signer cannot cancel out here. AWS's own test suite and botocore's vectors run over it.
+//! It is written from the specification and shares no code with the signer under test, so that a
+//! mistake in common code cannot go unnoticed. AWS's own test suite and botocore's vectors test it.
 //!
-//! Out of scope: query (presigned) signatures, SigV4a, chunked and unsigned payloads.
+//! Out of scope: presigned URLs, SigV4a, and chunked and unsigned payloads.
 //!
 //! Source: AWS Identity and Access Management User Guide, "Create a signed AWS API request".
 
@@ -14,36 +14,37 @@ use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use sha2::{Digest, Sha256};
 
-/// The only algorithm of this module, as it stands in `Authorization` and the string to sign.
+/// The algorithm in the `Authorization` header and the string to sign.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 const TERMINATOR: &str = "aws4_request";
 
-/// "UriEncode every byte except the unreserved characters" (RFC 3986).
+/// The bytes that are percent-encoded: all but the unreserved characters of RFC 3986.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// In a path the separator stays.
+/// The bytes that are percent-encoded in a path.
 const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 
-/// A request as it came, before anything decoded it.
+/// An HTTP request as it was received, without any decoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// `POST`
+    /// The method, such as `POST`.
     pub method: String,
-    /// Path and query of the request line, undecoded: `/model/a%3A0/invoke?x=1`
+    /// The path and query of the request line, not decoded, such as `/model/a%3A0/invoke?x=1`.
     pub target: String,
-    /// In the order received, a repeated header repeated. Names in any case.
+    /// The headers in the order of arrival, repeated headers included. Names have any case.
     pub headers: Vec<(String, String)>,
-    /// The body, whole.
+    /// The complete body.
     pub body: Vec<u8>,
 }
 
 impl Received {
-    /// Reads the text of an HTTP/1.1 request. `None` if its first line is not a request line.
+    /// Parses the text of an HTTP/1.1 request. Returns `None` if the first line is not a request
+    /// line.
     ///
-    /// Accepts what AWS's test suite has and a server would refuse: a space or non-ASCII in the
-    /// target, header values continued on the next line, and a request line without a version. Lines
-    /// end in a bare LF, as there.
+    /// Lines end in a bare LF, as in AWS's test suite. Some of its requests are not valid HTTP, and
+    /// are accepted: a space or non-ASCII text in the target, header values that continue on the
+    /// next line, and a request line without a version.
     pub fn from_text(text: &str) -> Option<Self> {
         let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
         let mut lines = head.lines();
@@ -69,7 +70,7 @@ impl Received {
         })
     }
 
-    /// The first value of a header, trimmed. The name in any case.
+    /// Returns the first value of a header, trimmed. The name may have any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.values(name).next().map(str::trim)
     }
@@ -82,24 +83,24 @@ impl Received {
     }
 }
 
-/// How the received path becomes the canonical path.
+/// The encoding of the received path in the canonical request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathEncoding {
-    /// Percent-encoded exactly once, however it came. Amazon S3, and AWS's test suite.
+    /// The path is decoded and percent-encoded once. For Amazon S3, and in AWS's test suite.
     Once,
-    /// What stands on the wire is encoded once more: `%3A` becomes `%253A`. Bedrock, and every
-    /// service but S3.
+    /// The path on the wire is percent-encoded once more: `%3A` becomes `%253A`. For Bedrock, and
+    /// all services but S3.
     Twice,
 }
 
-/// The credential scope, without the access key ID.
+/// The credential scope: `Credential` without the access key ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// `YYYYMMDD`
+    /// The date, `YYYYMMDD`.
     pub date: String,
-    /// `ap-northeast-1`
+    /// The region, such as `ap-northeast-1`.
     pub region: String,
-    /// `bedrock`
+    /// The service, such as `bedrock`.
     pub service: String,
 }
 
@@ -113,22 +114,22 @@ impl fmt::Display for Scope {
 /// The parts of an `Authorization: AWS4-HMAC-SHA256 …` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorization {
-    /// The part of `Credential` before the scope.
+    /// The access key ID, the part of `Credential` before the scope.
     pub access_key_id: String,
-    /// The rest of `Credential`.
+    /// The credential scope, the rest of `Credential`.
     pub scope: Scope,
-    /// `SignedHeaders`, as the client listed them.
+    /// `SignedHeaders`, in the order and case of the client.
     pub signed_headers: Vec<String>,
-    /// `Signature`: 64 hexadecimal digits when well formed.
+    /// `Signature`, which should be 64 hexadecimal digits.
     pub signature: String,
 }
 
 impl Authorization {
-    /// Parses the header's value.
+    /// Parses the value of the header.
     ///
     /// # Errors
     ///
-    /// What is wrong, in the words of AWS's `IncompleteSignatureException`.
+    /// The message of AWS's `IncompleteSignatureException`.
     pub fn parse(value: &str) -> Result<Self, String> {
         let parameters = value.trim().strip_prefix(ALGORITHM).unwrap_or_default();
         let parameter = |name: &str| {
@@ -167,10 +168,10 @@ impl Authorization {
     }
 }
 
-/// Step 1, the canonical request.
+/// Creates the canonical request (step 1 of the specification).
 ///
-/// `normalize` removes dot segments and doubled slashes from the path, as every service but S3
-/// does. The payload hash is always that of the body, never the client's own claim.
+/// With `normalize`, dot segments and repeated slashes are removed from the path, as all services
+/// but S3 do. The payload hash is computed from the body. `x-amz-content-sha256` is not trusted.
 pub fn canonical_request(
     received: &Received,
     signed_headers: &[String],
@@ -195,13 +196,14 @@ pub fn canonical_request(
     .join("\n")
 }
 
-/// Step 2, the string to sign. `time` is the request's `x-amz-date`.
+/// Creates the string to sign (step 2). `time` is the value of `x-amz-date`.
 pub fn string_to_sign(time: &str, scope: &Scope, canonical_request: &str) -> String {
     let hash = hex::encode(Sha256::digest(canonical_request));
     format!("{ALGORITHM}\n{time}\n{scope}\n{hash}")
 }
 
-/// Step 3, the signature: the signing key is derived, and signs. Lower-case hexadecimal.
+/// Calculates the signature (step 3) in lower-case hexadecimal, with the signing key that it
+/// derives.
 pub fn signature(secret_access_key: &str, scope: &Scope, string_to_sign: &str) -> String {
     let mut key = format!("AWS4{secret_access_key}").into_bytes();
     for part in [&scope.date, &scope.region, &scope.service, TERMINATOR] {
@@ -211,7 +213,7 @@ pub fn signature(secret_access_key: &str, scope: &Scope, string_to_sign: &str) -
 }
 
 fn hmac(key: &[u8], message: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC accepts a key of any length");
     mac.update(message.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }
@@ -224,7 +226,7 @@ fn canonical_path(path: &str, encoding: PathEncoding, normalize: bool) -> String
     }
 }
 
-/// RFC 3986, section 5.2.4, and empty segments removed too.
+/// Removes dot segments as in RFC 3986, section 5.2.4, and empty segments.
 fn normalized(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
@@ -247,18 +249,19 @@ fn canonical_query(query: &str) -> String {
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(name, value)| (encoded_once(name), encoded_once(value)))
         .collect();
-    // "Sort after encoding": by the encoded name, then by the encoded value.
+    // The specification sorts after encoding, by name and then by value.
     pairs.sort();
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
-/// Decoding first makes `ሴ` and `%E1%88%B4`, ` ` and `%20`, the same.
+/// Percent-encodes a text that may be encoded already: `ሴ` and `%E1%88%B4` have the same result.
 fn encoded_once(text: &str) -> String {
     let decoded: Vec<u8> = percent_decode_str(text).collect();
     percent_encode(&decoded, UNRESERVED).to_string()
 }
 
-/// Trimmed, inner white space single, the values of a repeated header joined in order.
+/// Returns the canonical value of a header: trimmed, with runs of white space collapsed, and the
+/// values of a repeated header joined in order.
 fn canonical_value(received: &Received, name: &str) -> String {
     received
         .values(name)

@@ -1,7 +1,7 @@
-//! The body of a stream: what is to be sent, made as the connection takes it and never ahead of it,
-//! and the count of what became of it.
+//! The body of a streamed response. Each frame is made when the connection has room for it, and
+//! counted.
 //!
-//! Out of scope: what is sent, see [`crate::events`] and [`crate::faults`].
+//! Out of scope: the content of the stream, see [`crate::events`] and [`crate::faults`].
 
 use std::io;
 use std::sync::Arc;
@@ -17,32 +17,33 @@ use serde_json::{Value, json};
 use crate::events::METRICS;
 use crate::frames::{chunk, encode};
 
-/// The type of a stream's body.
+/// The content type of a streamed response.
 pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
-/// The type of what stands in the frames.
+/// The header with the content type of the chunks.
 const CHUNK_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-amzn-bedrock-content-type");
 
-/// How many streams there were, and what became of them. One that is still open is only in `opened`
-/// and, by its frames, in `frames_sent`.
+/// The number of streams, by outcome. A stream that is still open counts in `opened`, and its
+/// frames in `frames_sent`.
 ///
-/// An answer without a stream (an error before it, `fault:stream_not_frames`) counts for nothing.
+/// A response that is not a stream (an error, `fault:stream_not_frames`) is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamCounts {
-    /// Answered with a stream.
+    /// Streams that were begun.
     pub opened: u64,
-    /// Ended as the stand-in meant to, failing on purpose included. Counted before the client can
-    /// see the end.
+    /// Streams that were sent to their intended end, with those that a fault ends. Counted before
+    /// the client can see the end.
     pub finished: u64,
-    /// The client went away before the end. Noticed soon, but not at once.
+    /// Streams whose client disconnected before the end. They are counted when the server notices,
+    /// which is shortly after.
     pub cancelled: u64,
-    /// Frames handed to the connection whole, of all streams. Of those, a few are still in the
-    /// server's buffer and the kernel's while the client does not read.
+    /// Complete frames that were passed to the connection, of all streams. While a client does not
+    /// read, the last of them are in the buffers of the server and the kernel.
     pub frames_sent: u64,
 }
 
 impl StreamCounts {
-    /// How many are still open.
+    /// Returns the number of open streams.
     pub fn open(&self) -> u64 {
         self.opened - self.finished - self.cancelled
     }
@@ -57,47 +58,49 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn now(&self) -> StreamCounts {
-        // `opened` last: never fewer than ended.
+    pub(crate) fn snapshot(&self) -> StreamCounts {
+        // `opened` is read last, so that it is never less than the others together.
         let (finished, cancelled) = (self.finished.load(SeqCst), self.cancelled.load(SeqCst));
         let frames_sent = self.frames_sent.load(SeqCst);
         StreamCounts { opened: self.opened.load(SeqCst), finished, cancelled, frames_sent }
     }
 }
 
-/// What a stream does next.
+/// A step of a stream.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Sends an event in a `chunk` frame.
     Event(Value),
-    /// Sends bytes that complete this many frames. With 0 they leave before the next step.
+    /// Sends bytes that complete this number of frames. With 0, they are flushed before the next
+    /// step.
     Bytes(Vec<u8>, u64),
-    /// Sends nothing more, and waits for the client to go.
+    /// Sends nothing more, and waits until the client disconnects.
     Stall,
     /// Closes the connection without ending the body.
     HangUp,
 }
 
-/// A whole stream. It ends with its last step.
+/// The steps of a stream, which ends after the last one.
 pub struct Plan {
-    /// Asked for one at a time, when the connection has room.
+    /// The steps, each of which is taken when the connection has room.
     pub steps: Box<dyn Iterator<Item = Step> + Send>,
-    /// Waited before each frame, in place of [`crate::Settings::frame_delay`].
-    pub pace: Option<Duration>,
+    /// The delay before each frame, in place of [`crate::Settings::frame_delay`].
+    pub frame_delay: Option<Duration>,
 }
 
 impl Plan {
-    /// These steps, at the pace of the settings.
+    /// Creates a plan with the frame delay of the settings.
     pub fn new<I>(steps: I) -> Self
     where
         I: IntoIterator<Item = Step>,
         I::IntoIter: Send + 'static,
     {
-        Self { steps: Box::new(steps.into_iter()), pace: None }
+        Self { steps: Box::new(steps.into_iter()), frame_delay: None }
     }
 }
 
-/// The 200 that carries out a plan. `received` is when the request came.
+/// Creates the response that carries out a plan. `received` is the time at which the request was
+/// received, `frame_delay` the delay of the settings.
 pub(crate) fn response(
     plan: Plan,
     frame_delay: Duration,
@@ -105,9 +108,9 @@ pub(crate) fn response(
     received: Instant,
 ) -> Response {
     counters.opened.fetch_add(1, SeqCst);
-    let open = Open {
+    let open = OpenStream {
         steps: plan.steps,
-        pace: plan.pace.unwrap_or(frame_delay),
+        frame_delay: plan.frame_delay.unwrap_or(frame_delay),
         counters,
         received,
         first_byte: None,
@@ -121,17 +124,17 @@ pub(crate) fn response(
         .into_response()
 }
 
-/// A stream that is being sent. hyper drops it when the client goes away.
-struct Open {
+/// A stream that is being sent. hyper drops it when the client disconnects.
+struct OpenStream {
     steps: Box<dyn Iterator<Item = Step> + Send>,
-    pace: Duration,
+    frame_delay: Duration,
     counters: Arc<Counters>,
     received: Instant,
     first_byte: Option<Duration>,
     finished: bool,
 }
 
-impl Open {
+impl OpenStream {
     async fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
         let Some(step) = self.steps.next() else {
             self.finish();
@@ -139,15 +142,15 @@ impl Open {
         };
         let (bytes, frames) = match step {
             Step::Event(event) => {
-                wait(self.pace).await;
-                (encode(&chunk(&self.timed(event))), 1)
+                wait(self.frame_delay).await;
+                (encode(&chunk(&self.with_latencies(event))), 1)
             }
             Step::Bytes(bytes, 0) => {
                 flush().await;
                 (bytes, 0)
             }
             Step::Bytes(bytes, frames) => {
-                wait(self.pace).await;
+                wait(self.frame_delay).await;
                 flush().await;
                 (bytes, frames)
             }
@@ -155,15 +158,15 @@ impl Open {
             Step::HangUp => {
                 flush().await;
                 self.finish();
-                return Some(Err(io::Error::other("hung up on request")));
+                return Some(Err(io::Error::other("a fault closed the connection")));
             }
         };
         self.counters.frames_sent.fetch_add(frames, SeqCst);
         Some(Ok(bytes))
     }
 
-    /// Writes the times into the event that tells them.
-    fn timed(&mut self, mut event: Value) -> Value {
+    /// Sets the latencies in the event that reports them.
+    fn with_latencies(&mut self, mut event: Value) -> Value {
         let elapsed = self.received.elapsed();
         let first_byte = *self.first_byte.get_or_insert(elapsed);
         if let Some(metrics) = event.get_mut(METRICS) {
@@ -179,7 +182,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         if !self.finished {
             self.counters.cancelled.fetch_add(1, SeqCst);
@@ -187,13 +190,13 @@ impl Drop for Open {
     }
 }
 
-async fn wait(pace: Duration) {
-    if !pace.is_zero() {
-        tokio::time::sleep(pace).await;
+async fn wait(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
     }
 }
 
-/// hyper writes what it has when a body has nothing for it.
+/// Makes hyper flush its buffer, which it does when the body is pending.
 async fn flush() {
     tokio::task::yield_now().await;
 }

@@ -1,7 +1,8 @@
-//! A stand-in for STS, on the same port, at `/sts/`: `AssumeRole`, and the temporary keys that it has issued,
-//! which are then good for Bedrock.
+//! A stand-in for AWS STS at `/sts/` on the same port: `AssumeRole`, and the temporary keys that it
+//! has issued, which may then sign requests to Bedrock.
 //!
-//! Out of scope: whether there is such a role, and whom it trusts: whoever may sign may assume any.
+//! Out of scope: roles and their trust policies. Every key in [`Settings::sts_keys`] may assume any
+//! role.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,37 +20,37 @@ use crate::error::AwsError;
 use crate::server::Settings;
 use crate::sigv4::{Authorization, Received};
 
-/// The service in the credential scope.
+/// The service in the credential scope of a request to STS.
 pub const SERVICE: &str = "sts";
 
-/// A way for STS to fail.
+/// A fault of STS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StsFault {
-    /// 403 `AccessDenied`, as where the role does not trust the key.
+    /// 403 `AccessDenied`, as if the role did not trust the key.
     AccessDenied,
     /// 400 `Throttling`.
     Throttled,
     /// 500 `InternalFailure`.
     InternalFailure,
-    /// 503 and HTML, of a proxy in between.
+    /// 503 and HTML, as from a proxy.
     Html,
-    /// 200 and something that is no XML.
+    /// 200 and a body that is not XML.
     NotXml,
-    /// 200 and credentials without a token.
+    /// 200 and credentials without a session token.
     NoToken,
-    /// No answer at all.
+    /// No response.
     Silence,
 }
 
-/// What was asked of it, and what came of that.
+/// The state of STS: the calls so far, the faults to come, and the keys.
 #[derive(Default)]
 pub(crate) struct Sts {
     calls: AtomicU64,
     faults: Mutex<VecDeque<StsFault>>,
-    issued: Mutex<Vec<Issued>>,
+    issued: Mutex<Vec<IssuedKey>>,
 }
 
-struct Issued {
+struct IssuedKey {
     key: AccessKey,
     expires: SystemTime,
 }
@@ -67,18 +68,18 @@ impl Sts {
         lock(&self.faults).extend(faults);
     }
 
-    /// Bedrock takes none of the keys any more, whatever was said of their end.
+    /// Expires all keys so far, whatever their lifetime.
     pub(crate) fn expire_all(&self) {
         for issued in lock(&self.issued).iter_mut() {
             issued.expires = SystemTime::UNIX_EPOCH;
         }
     }
 
-    /// The keys that are good, to be known by Bedrock.
+    /// Returns the keys that may sign a request to Bedrock.
     ///
     /// # Errors
     ///
-    /// 403 `ExpiredTokenException`, if the request is signed with one that was good.
+    /// 403 `ExpiredTokenException`, if the request is signed with a key that has expired.
     pub(crate) fn keys(
         &self,
         received: &Received,
@@ -96,34 +97,37 @@ impl Sts {
         Ok(issued.iter().map(|it| it.key.clone()).collect())
     }
 
-    pub(crate) async fn answer(&self, received: &Received, settings: &Settings) -> Response {
+    /// Responds to a request to STS.
+    pub(crate) async fn respond(&self, received: &Received, settings: &Settings) -> Response {
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         tokio::time::sleep(settings.sts_delay).await;
         let now = SystemTime::now();
         let keys = settings.sts_keys.clone();
         let settings = Settings { keys, ..settings.clone() };
         if let Err(error) = auth::verify(received, SERVICE, &settings, now) {
-            // As STS names them.
+            // STS has other names for these errors.
             let code = match error.name {
                 "InvalidSignatureException" => "SignatureDoesNotMatch",
                 "UnrecognizedClientException" => "InvalidClientTokenId",
                 "MissingAuthenticationTokenException" => "MissingAuthenticationToken",
                 _ => "IncompleteSignature",
             };
-            return refusal(StatusCode::FORBIDDEN, code, &error.message);
+            return error_response(StatusCode::FORBIDDEN, code, &error.message);
         }
         let fault = lock(&self.faults).pop_front();
         let form = Form::parse(&received.body);
         let (role, session) = match form.assume_role() {
-            Ok(asked) => asked,
-            Err(message) => return refusal(StatusCode::BAD_REQUEST, "ValidationError", message),
+            Ok(parameters) => parameters,
+            Err(message) => {
+                return error_response(StatusCode::BAD_REQUEST, "ValidationError", message);
+            }
         };
         let mut with_token = true;
         match fault {
             None => {}
             Some(StsFault::NoToken) => with_token = false,
             Some(StsFault::Silence) => std::future::pending().await,
-            Some(fault) => return failure(fault, role),
+            Some(fault) => return fault_response(fault, role),
         }
         let key = AccessKey {
             id: format!("ASIASTANDIN{number:09}"),
@@ -131,13 +135,13 @@ impl Sts {
             session_token: Some(format!("FwoGZXIvYXdzEXAMPLE//////////temporary+token{number}==")),
         };
         let expires = now + settings.sts_lifetime;
-        let answer = granted(&key, expires, role, session, with_token);
-        lock(&self.issued).push(Issued { key, expires });
-        answer
+        let response = success_response(&key, expires, role, session, with_token);
+        lock(&self.issued).push(IssuedKey { key, expires });
+        response
     }
 }
 
-/// A body of `application/x-www-form-urlencoded`.
+/// The fields of a body of `application/x-www-form-urlencoded`.
 struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -155,7 +159,7 @@ impl Form {
         found.map_or("", |(_, value)| value)
     }
 
-    /// The role and the session's name.
+    /// Validates the parameters of `AssumeRole`. Returns the role and the name of the session.
     fn assume_role(&self) -> Result<(&str, &str), &'static str> {
         if (self.value("Action"), self.value("Version")) != ("AssumeRole", "2011-06-15") {
             return Err("Could not find operation");
@@ -164,14 +168,14 @@ impl Form {
             (role, session) if role.starts_with("arn:aws:iam::") && session.len() >= 2 => {
                 Ok((role, session))
             }
-            _ => Err("RoleArn and RoleSessionName must be given"),
+            _ => Err("RoleArn and RoleSessionName are required"),
         }
     }
 }
 
-fn failure(fault: StsFault, role: &str) -> Response {
+fn fault_response(fault: StsFault, role: &str) -> Response {
     match fault {
-        StsFault::AccessDenied => refusal(
+        StsFault::AccessDenied => error_response(
             StatusCode::FORBIDDEN,
             "AccessDenied",
             &format!(
@@ -179,10 +183,14 @@ fn failure(fault: StsFault, role: &str) -> Response {
                  sts:AssumeRole on resource: {role}"
             ),
         ),
-        StsFault::Throttled => refusal(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded"),
-        StsFault::InternalFailure => {
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", "We tried & failed")
+        StsFault::Throttled => {
+            error_response(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded")
         }
+        StsFault::InternalFailure => error_response(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalFailure",
+            "We tried & failed",
+        ),
         StsFault::Html => (
             StatusCode::SERVICE_UNAVAILABLE,
             [(header::CONTENT_TYPE, "text/html")],
@@ -193,15 +201,16 @@ fn failure(fault: StsFault, role: &str) -> Response {
     }
 }
 
-fn granted(
+fn success_response(
     key: &AccessKey,
     expires: SystemTime,
     role: &str,
     session: &str,
     with_token: bool,
 ) -> Response {
-    let expires = OffsetDateTime::from(expires).replace_nanosecond(0).expect("a nanosecond");
-    let expires = expires.format(&Rfc3339).expect("a time of this century");
+    let expires =
+        OffsetDateTime::from(expires).replace_nanosecond(0).expect("0 is a valid nanosecond");
+    let expires = expires.format(&Rfc3339).expect("a year of four digits");
     let token = key.session_token.as_deref().filter(|_| with_token);
     let token =
         token.map_or(String::new(), |token| format!("<SessionToken>{token}</SessionToken>"));
@@ -232,7 +241,7 @@ fn granted(
     )
 }
 
-fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+fn error_response(status: StatusCode, code: &str, message: &str) -> Response {
     let message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let kind = if status.is_server_error() { "Receiver" } else { "Sender" };
     xml(
@@ -255,5 +264,5 @@ fn xml(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()
 }
 
-/// An hour, as AssumeRole gives if nothing else is asked for.
+/// The default lifetime of the credentials of `AssumeRole`.
 pub const LIFETIME: Duration = Duration::from_secs(3600);

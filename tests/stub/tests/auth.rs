@@ -1,4 +1,4 @@
-//! Which request is let in, and with which of AWS's names and words the others are refused.
+//! Authentication: which requests are accepted, and the error of AWS for each of the others.
 
 mod signer;
 
@@ -31,12 +31,12 @@ fn settings() -> Settings {
 
 struct Case {
     name: &'static str,
-    /// Before it is signed.
+    /// Changes the request before it is signed.
     call: fn(&mut Call),
-    /// On its way.
+    /// Changes the signed request.
     altered: fn(&mut Received),
-    /// The error's name and a part of its message; `None` if it is let in.
-    refused: Option<(&'static str, &'static str)>,
+    /// The name of the error and a part of its message, or `None` if the request is accepted.
+    error: Option<(&'static str, &'static str)>,
 }
 
 fn set(received: &mut Received, name: &str, value: &str) {
@@ -56,16 +56,16 @@ const MISMATCH: &str = "The request signature we calculated does not match";
 const BAD_TOKEN: &str = "The security token included in the request is invalid.";
 
 #[test]
-fn requests_are_let_in_or_refused() {
+fn a_request_is_accepted_or_gets_the_error_of_the_first_failed_check() {
     const SAME: fn(&mut Call) = |_| {};
     const UNALTERED: fn(&mut Received) = |_| {};
     let cases = [
-        Case { name: "a good signature", call: SAME, altered: UNALTERED, refused: None },
+        Case { name: "a valid signature", call: SAME, altered: UNALTERED, error: None },
         Case {
-            name: "a good session token",
+            name: "a valid session token",
             call: |call| call.key = temporary_key(),
             altered: UNALTERED,
-            refused: None,
+            error: None,
         },
         Case {
             name: "an ARN in the path",
@@ -73,31 +73,31 @@ fn requests_are_let_in_or_refused() {
                 call.target = "/model/arn%3Aaws%3Abedrock%3Aap-northeast-1%3A123456789012%3Ainference-profile%2Fapac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke".to_owned()
             },
             altered: UNALTERED,
-            refused: None,
+            error: None,
         },
         Case {
             name: "five minutes late",
             call: |call| call.time = now() - Duration::from_secs(300),
             altered: UNALTERED,
-            refused: None,
+            error: None,
         },
         Case {
             name: "five minutes early",
             call: |call| call.time = now() + Duration::from_secs(300),
             altered: UNALTERED,
-            refused: None,
+            error: None,
         },
         Case {
-            name: "a header added that is not signed",
+            name: "an unsigned header added",
             call: SAME,
             altered: |it| set(it, "user-agent", "x"),
-            refused: None,
+            error: None,
         },
         Case {
             name: "expired",
             call: |call| call.time = now() - Duration::from_secs(301),
             altered: UNALTERED,
-            refused: Some((
+            error: Some((
                 INVALID,
                 "Signature expired: 20260102T025904Z is now earlier than 20260102T025905Z (20260102T030405Z - 5 min.)",
             )),
@@ -106,7 +106,7 @@ fn requests_are_let_in_or_refused() {
             name: "not yet valid",
             call: |call| call.time = now() + Duration::from_secs(301),
             altered: UNALTERED,
-            refused: Some((
+            error: Some((
                 INVALID,
                 "Signature not yet current: 20260102T030906Z is still later than 20260102T030905Z (20260102T030405Z + 5 min.)",
             )),
@@ -115,55 +115,55 @@ fn requests_are_let_in_or_refused() {
             name: "a changed body",
             call: SAME,
             altered: |it| it.body.push(b' '),
-            refused: Some((INVALID, MISMATCH)),
+            error: Some((INVALID, MISMATCH)),
         },
         Case {
             name: "a changed path",
             call: SAME,
             altered: |it| it.target = it.target.replace("v1", "v2"),
-            refused: Some((INVALID, MISMATCH)),
+            error: Some((INVALID, MISMATCH)),
         },
         Case {
             name: "a colon not encoded as signed",
             call: SAME,
             altered: |it| it.target = it.target.replace("%3A", ":"),
-            refused: Some((INVALID, MISMATCH)),
+            error: Some((INVALID, MISMATCH)),
         },
         Case {
             name: "a query added",
             call: SAME,
             altered: |it| it.target.push_str("?a=b"),
-            refused: Some((INVALID, MISMATCH)),
+            error: Some((INVALID, MISMATCH)),
         },
         Case {
             name: "a changed method",
             call: SAME,
             altered: |it| it.method = "PUT".to_owned(),
-            refused: Some((INVALID, MISMATCH)),
+            error: Some((INVALID, MISMATCH)),
         },
         Case {
             name: "another host",
             call: SAME,
             altered: |it| set(it, "host", "127.0.0.1:8789"),
-            refused: Some((INVALID, MISMATCH)),
+            error: Some((INVALID, MISMATCH)),
         },
         Case {
             name: "a changed signed header",
             call: SAME,
             altered: |it| set(it, "content-type", "text/plain"),
-            refused: Some((INVALID, MISMATCH)),
+            error: Some((INVALID, MISMATCH)),
         },
         Case {
             name: "another secret",
             call: |call| call.key.secret.push('x'),
             altered: UNALTERED,
-            refused: Some((INVALID, MISMATCH)),
+            error: Some((INVALID, MISMATCH)),
         },
         Case {
             name: "an unsigned host",
             call: SAME,
             altered: |it| edit(it, "authorization", "host;", ""),
-            refused: Some((
+            error: Some((
                 INVALID,
                 "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
             )),
@@ -172,16 +172,16 @@ fn requests_are_let_in_or_refused() {
             name: "an unsigned x-amz header",
             call: SAME,
             altered: |it| set(it, "x-amz-meta", "1"),
-            refused: Some((
+            error: Some((
                 INVALID,
                 "'x-amz-meta' must be a 'SignedHeader' in the AWS Authorization.",
             )),
         },
         Case {
-            name: "a signed header that did not come",
+            name: "a signed header that is missing",
             call: SAME,
             altered: |it| it.headers.retain(|(name, _)| name != "content-type"),
-            refused: Some((
+            error: Some((
                 INCOMPLETE,
                 "'content-type' is named as a SignedHeader, but it does not exist in the HTTP request.",
             )),
@@ -190,7 +190,7 @@ fn requests_are_let_in_or_refused() {
             name: "an unknown key",
             call: |call| call.key.id = "AKIDEXAMPLE".to_owned(),
             altered: UNALTERED,
-            refused: Some((UNRECOGNIZED, BAD_TOKEN)),
+            error: Some((UNRECOGNIZED, BAD_TOKEN)),
         },
         Case {
             name: "a wrong token",
@@ -198,49 +198,49 @@ fn requests_are_let_in_or_refused() {
                 call.key = AccessKey { session_token: Some("other".to_owned()), ..temporary_key() }
             },
             altered: UNALTERED,
-            refused: Some((UNRECOGNIZED, BAD_TOKEN)),
+            error: Some((UNRECOGNIZED, BAD_TOKEN)),
         },
         Case {
-            name: "no token where one belongs",
+            name: "a temporary key without a token",
             call: |call| call.key = AccessKey { session_token: None, ..temporary_key() },
             altered: UNALTERED,
-            refused: Some((UNRECOGNIZED, BAD_TOKEN)),
+            error: Some((UNRECOGNIZED, BAD_TOKEN)),
         },
         Case {
-            name: "a token where none belongs",
+            name: "a long-term key with a token",
             call: |call| call.key.session_token = Some("other".to_owned()),
             altered: UNALTERED,
-            refused: Some((UNRECOGNIZED, BAD_TOKEN)),
+            error: Some((UNRECOGNIZED, BAD_TOKEN)),
         },
         Case {
             name: "another region",
             call: |call| call.region = "us-east-1",
             altered: UNALTERED,
-            refused: Some((INVALID, "Credential should be scoped to a valid region.")),
+            error: Some((INVALID, "Credential should be scoped to a valid region.")),
         },
         Case {
             name: "another service",
             call: |call| call.service = "bedrock-runtime",
             altered: UNALTERED,
-            refused: Some((INVALID, "correct service: 'bedrock'.")),
+            error: Some((INVALID, "correct service: 'bedrock'.")),
         },
         Case {
             name: "another day in the scope",
             call: SAME,
             altered: |it| edit(it, "authorization", "/20260102/", "/20260101/"),
-            refused: Some((INVALID, "'20260101' != '20260102', from '20260102T030405Z'.")),
+            error: Some((INVALID, "'20260101' != '20260102', from '20260102T030405Z'.")),
         },
         Case {
             name: "a date in another format",
             call: SAME,
             altered: |it| set(it, "x-amz-date", "20260102"),
-            refused: Some((INCOMPLETE, "ISO-8601 'basic format'. Got '20260102'")),
+            error: Some((INCOMPLETE, "ISO-8601 'basic format'. Got '20260102'")),
         },
         Case {
             name: "no date",
             call: SAME,
             altered: |it| it.headers.retain(|(name, _)| name != "x-amz-date"),
-            refused: Some((
+            error: Some((
                 INCOMPLETE,
                 "requires existence of either a 'X-Amz-Date' or a 'Date' header",
             )),
@@ -249,37 +249,37 @@ fn requests_are_let_in_or_refused() {
             name: "a scope of four parts",
             call: SAME,
             altered: |it| edit(it, "authorization", "/aws4_request", ""),
-            refused: Some((INCOMPLETE, "Credential must have exactly 5 slash-delimited elements")),
+            error: Some((INCOMPLETE, "Credential must have exactly 5 slash-delimited elements")),
         },
         Case {
             name: "a truncated header",
             call: SAME,
             altered: |it| edit(it, "authorization", "Signature=", ""),
-            refused: Some((INCOMPLETE, "Authorization header requires 'Signature' parameter.")),
+            error: Some((INCOMPLETE, "Authorization header requires 'Signature' parameter.")),
         },
         Case {
             name: "another scheme",
             call: SAME,
             altered: |it| set(it, "authorization", "Basic eDp5"),
-            refused: Some((INCOMPLETE, "'Credential' parameter.")),
+            error: Some((INCOMPLETE, "'Credential' parameter.")),
         },
         Case {
             name: "no Authorization header",
             call: SAME,
             altered: |it| it.headers.retain(|(name, _)| name != "authorization"),
-            refused: Some(("MissingAuthenticationTokenException", "Missing Authentication Token")),
+            error: Some(("MissingAuthenticationTokenException", "Missing Authentication Token")),
         },
         Case {
             name: "a known API key",
             call: SAME,
             altered: |it| set(it, "authorization", "Bearer bedrock-api-key-known"),
-            refused: None,
+            error: None,
         },
         Case {
             name: "an unknown API key",
             call: SAME,
             altered: |it| set(it, "authorization", "Bearer bedrock-api-key-other"),
-            refused: Some((
+            error: Some((
                 "AccessDeniedException",
                 "Authentication failed: Please make sure your API Key is valid.",
             )),
@@ -292,20 +292,20 @@ fn requests_are_let_in_or_refused() {
         let mut received = call.signed();
         (case.altered)(&mut received);
         let outcome = verify(&received, "bedrock", &settings(), now());
-        match (case.refused, outcome) {
+        match (case.error, outcome) {
             (None, Ok(())) => {}
             (Some((name, message)), Err(error)) => {
                 assert_eq!(error.name, name, "{}", case.name);
                 assert_eq!(error.status, 403, "{}", case.name);
                 assert!(error.message.contains(message), "{}: {}", case.name, error.message);
             }
-            (expected, outcome) => panic!("{}: {expected:?}, but {outcome:?}", case.name),
+            (expected, outcome) => panic!("{}: expected {expected:?}, got {outcome:?}", case.name),
         }
     }
 }
 
 #[test]
-fn a_mismatch_quotes_what_should_have_been_signed() {
+fn a_signature_mismatch_quotes_the_canonical_request_and_the_string_to_sign() {
     let mut call = Call::new("{}");
     call.time = now();
     call.key = temporary_key();

@@ -1,4 +1,4 @@
-//! `bedrock-stub` as a process.
+//! The binary `bedrock-stub`.
 #![cfg(unix)]
 
 mod signer;
@@ -11,7 +11,7 @@ use signer::{Call, claude};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
-use wire::{Answer, exchange};
+use wire::{HttpResponse, exchange};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -19,7 +19,7 @@ fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bedrock-stub"));
     command
         .args(arguments)
-        // A developer's own variables would decide what is accepted.
+        // A developer's own variables must not determine the accepted key.
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -30,7 +30,7 @@ fn command(arguments: &[&str]) -> Command {
 
 type Running = (Child, u16, Lines<BufReader<ChildStdout>>);
 
-/// Starts it on any port, and waits for its line.
+/// Starts it on a free port, and waits until it listens.
 async fn start(arguments: &[&str]) -> Running {
     running(&mut command(&[&["--port", "0"], arguments].concat())).await
 }
@@ -43,40 +43,40 @@ async fn running(command: &mut Command) -> Running {
     (child, port.parse().unwrap(), lines)
 }
 
-async fn ask(port: u16, call: &mut Call) -> Answer {
+async fn ask(port: u16, call: &mut Call) -> HttpResponse {
     call.host = format!("127.0.0.1:{port}");
     exchange(&format!("http://{}", call.host), &call.signed()).await
 }
 
-async fn ended(child: &mut Child) -> ExitStatus {
-    timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap()
+async fn exit_status(child: &mut Child) -> ExitStatus {
+    timeout(PATIENCE, child.wait()).await.expect("it exits").unwrap()
 }
 
 #[tokio::test]
-async fn it_ends_at_a_signal() {
+async fn it_exits_on_sigint_and_sigterm() {
     for signal in ["INT", "TERM"] {
         let (mut child, _, _lines) = start(&[]).await;
         let id = child.id().unwrap().to_string();
         let sent = Command::new("kill").args(["-s", signal, &id]).status().await.unwrap();
         assert!(sent.success());
-        assert_eq!(ended(&mut child).await.code(), Some(0), "{signal}");
+        assert_eq!(exit_status(&mut child).await.code(), Some(0), "{signal}");
     }
 }
 
 #[tokio::test]
-async fn it_ends_with_its_parent_only_if_told() {
+async fn it_exits_when_standard_input_closes_only_with_exit_with_parent() {
     let (mut child, _, _lines) = start(&["--exit-with-parent"]).await;
     drop(child.stdin.take());
-    assert_eq!(ended(&mut child).await.code(), Some(0));
+    assert_eq!(exit_status(&mut child).await.code(), Some(0));
 
     let (mut child, _, _lines) = start(&[]).await;
     drop(child.stdin.take());
     let waited = timeout(Duration::from_millis(300), child.wait()).await;
-    assert!(waited.is_err(), "it ended without being told to");
+    assert!(waited.is_err(), "it exited without --exit-with-parent");
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_one_clear_line() {
+async fn a_port_in_use_is_an_error_of_one_line() {
     let (_first, port, _lines) = start(&[]).await;
     let second = command(&["--port", &port.to_string()]).output().await.unwrap();
     assert_eq!(second.status.code(), Some(1));
@@ -87,13 +87,13 @@ async fn a_port_in_use_is_one_clear_line() {
 }
 
 #[tokio::test]
-async fn it_logs_a_line_a_request_and_no_prompt() {
+async fn it_logs_one_line_per_request_without_the_prompt() {
     let (_child, port, mut lines) = start(&["--region", "us-west-2"]).await;
     let model = "apac.anthropic.claude-sonnet-4-20250514-v1:0";
     let cases = [
-        ("a good one", "us-west-2", "Hello", format!("200 {model} fault=none ")),
+        ("a success", "us-west-2", "Hello", format!("200 {model} fault=none ")),
         ("a fault", "us-west-2", "fault:throttled secret", format!("429 {model} fault=throttled ")),
-        ("refused", "us-east-1", "Hello", format!("403 {model} fault=none ")),
+        ("an error", "us-east-1", "Hello", format!("403 {model} fault=none ")),
     ];
     for (case, region, prompt, expected) in cases {
         let mut call = Call::new(claude(prompt));
@@ -106,7 +106,7 @@ async fn it_logs_a_line_a_request_and_no_prompt() {
 }
 
 #[tokio::test]
-async fn variables_say_what_is_accepted() {
+async fn environment_variables_determine_the_accepted_key_and_region() {
     let mut command = command(&["--port", "0"]);
     command.envs([
         ("AWS_ACCESS_KEY_ID", "ASIAIOSFODNN7EXAMPLE"),
@@ -122,17 +122,17 @@ async fn variables_say_what_is_accepted() {
     call.key.session_token = Some("AQoDYXdzEPT//wEXAMPLE+token==".to_owned());
     assert_eq!(ask(port, &mut call).await.status(), 403, "the default region");
     call.region = "us-west-2";
-    assert_eq!(ask(port, &mut call).await.status(), 200, "as the variables say");
+    assert_eq!(ask(port, &mut call).await.status(), 200, "the key and region of the variables");
 }
 
 #[tokio::test]
-async fn wrong_arguments_are_explained() {
+async fn an_invalid_argument_is_an_error_that_names_it() {
     let cases: [(&str, &[&str], &str); 5] = [
         ("no port", &[], "--port is missing"),
-        ("a port that is none", &["--port", "http"], "'http' is not a port"),
-        ("a delay that is none", &["--frame-delay", "1s"], "'1s' are not milliseconds"),
-        ("a value missing", &["--port"], "--port needs a value"),
-        ("an unknown one", &["--prot", "1"], "unknown argument '--prot'"),
+        ("not a port", &["--port", "http"], "--port: expected a port number, got 'http'"),
+        ("not a delay", &["--frame-delay", "1s"], "--frame-delay: expected milliseconds, got '1s'"),
+        ("a value missing", &["--port"], "--port: expected a value, got none"),
+        ("an unknown argument", &["--prot", "1"], "unknown argument '--prot'"),
     ];
     for (case, arguments, problem) in cases {
         let output = command(arguments).output().await.unwrap();

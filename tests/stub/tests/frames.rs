@@ -1,4 +1,4 @@
-//! The encoder, against bytes that others have published and a decoder that others have written.
+//! The encoder, tested with published test data and an independent decoder.
 
 mod decode;
 
@@ -34,10 +34,10 @@ fn all_headers() -> Vec<(&'static str, HeaderValue)> {
     ]
 }
 
-/// From the test data of AWS's own implementations: awslabs/aws-c-event-stream (`empty_message`,
-/// `payload_no_headers`, `payload_one_str_header`), and smithy-lang/smithy-rs (`valid_..`).
+/// The data is that of AWS's own implementations: awslabs/aws-c-event-stream (`empty_message`,
+/// `payload_no_headers`, `payload_one_str_header`) and smithy-lang/smithy-rs (`valid_..`).
 #[test]
-fn published_frames() {
+fn a_frame_has_the_published_bytes() {
     let foo = "{'foo':'bar'}";
     let cases = [
         ("empty_message", frame(vec![], ""), "000000100000000005c248eb7d98c8ff"),
@@ -76,9 +76,8 @@ fn published_frames() {
     }
 }
 
-/// The same values and their extremes, as the decoder understands them.
 #[test]
-fn every_header_type_is_decoded_as_it_was_meant() {
+fn a_header_of_every_type_is_decoded_to_its_value() {
     let cases = [
         ("true", HeaderValue::Bool(true), DecodedValue::Bool(true)),
         ("false", HeaderValue::Bool(false), DecodedValue::Bool(false)),
@@ -91,8 +90,8 @@ fn every_header_type_is_decoded_as_it_was_meant() {
             HeaderValue::ByteArray(vec![0, 255]),
             DecodedValue::ByteArray(vec![0, 255].into()),
         ),
-        ("no text", "".into(), DecodedValue::String("".into())),
-        ("text", "日本語😀".into(), DecodedValue::String("日本語😀".into())),
+        ("an empty string", "".into(), DecodedValue::String("".into())),
+        ("a string", "日本語😀".into(), DecodedValue::String("日本語😀".into())),
         (
             "time",
             HeaderValue::Timestamp(1_767_323_045_678),
@@ -123,11 +122,11 @@ fn every_header_type_is_decoded_as_it_was_meant() {
 }
 
 #[test]
-fn what_the_length_field_cannot_say_is_not_written() {
+fn a_length_that_its_field_cannot_express_panics() {
     let cases = [
         ("a name", frame(vec![(&"n".repeat(256), HeaderValue::Bool(true))], "")),
         ("bytes", frame(vec![("n", HeaderValue::ByteArray(vec![0; 65536]))], "")),
-        ("a text", frame(vec![("n", HeaderValue::String("v".repeat(65536)))], "")),
+        ("a string", frame(vec![("n", HeaderValue::String("v".repeat(65536)))], "")),
     ];
     for (case, frame) in cases {
         assert!(std::panic::catch_unwind(|| encode(&frame)).is_err(), "{case}");
@@ -137,14 +136,13 @@ fn what_the_length_field_cannot_say_is_not_written() {
 }
 
 #[test]
-fn a_prelude_is_that_of_a_frame() {
+fn a_prelude_is_the_beginning_of_a_frame() {
     let bytes = encode(&frame(all_headers(), "some payload"));
     assert_eq!(prelude(0x96, 0x7a), bytes[..12]);
 }
 
-/// The payload as it stands on Bedrock's wire.
 #[test]
-fn a_chunk_is_pinned() {
+fn a_chunk_has_the_headers_and_the_payload_of_bedrock() {
     let frame = chunk(&json!({ "type": "ping" }));
     assert_eq!(
         String::from_utf8(frame.payload.clone()).unwrap(),
@@ -164,7 +162,7 @@ fn a_chunk_is_pinned() {
 }
 
 #[test]
-fn padding_varies_and_is_never_empty() {
+fn the_padding_of_a_chunk_varies_and_is_never_empty() {
     let lengths: std::collections::BTreeSet<usize> = (0..200)
         .map(|number| {
             let payload = chunk(&json!(number)).payload;
@@ -179,7 +177,7 @@ fn padding_varies_and_is_never_empty() {
 }
 
 #[test]
-fn the_other_frames() {
+fn exceptions_errors_and_other_events_have_their_headers_and_payloads() {
     type Row = (&'static str, Frame, &'static [(&'static str, &'static str)], &'static str);
     let cases: [Row; 4] = [
         (

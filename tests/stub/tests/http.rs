@@ -1,4 +1,4 @@
-//! The whole stand-in over real HTTP.
+//! The stand-in over real HTTP.
 
 mod signer;
 mod wire;
@@ -6,25 +6,25 @@ mod wire;
 use bedrock_stub::{AccessKey, Received, Settings, Stub};
 use serde_json::json;
 use signer::{Call, MODEL_TARGET, claude};
-use wire::{Answer, exchange};
+use wire::{HttpResponse, exchange};
 
-async fn ask(stub: &Stub, call: &mut Call) -> Answer {
+async fn ask(stub: &Stub, call: &mut Call) -> HttpResponse {
     call.host = stub.url().replace("http://", "");
     exchange(&stub.url(), &call.signed()).await
 }
 
 #[tokio::test]
-async fn a_signed_request_is_answered_in_claudes_json() {
+async fn a_signed_request_gets_a_reply_in_claudes_json() {
     let stub = Stub::start(Settings::default()).await.unwrap();
-    let answer = ask(&stub, &mut Call::new(claude("Hello, world!"))).await;
-    assert_eq!(answer.status(), 200, "{answer:?}");
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.header("x-amzn-requestid"), Some("00000000-0000-4000-8000-000000000000"));
-    assert_eq!(answer.header("x-amzn-bedrock-input-token-count"), Some("4"));
-    assert_eq!(answer.header("x-amzn-bedrock-output-token-count"), Some("22"));
-    let latency = answer.header("x-amzn-bedrock-invocation-latency");
+    let response = ask(&stub, &mut Call::new(claude("Hello, world!"))).await;
+    assert_eq!(response.status(), 200, "{response:?}");
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.header("x-amzn-requestid"), Some("00000000-0000-4000-8000-000000000000"));
+    assert_eq!(response.header("x-amzn-bedrock-input-token-count"), Some("4"));
+    assert_eq!(response.header("x-amzn-bedrock-output-token-count"), Some("22"));
+    let latency = response.header("x-amzn-bedrock-invocation-latency");
     assert!(latency.is_some_and(|latency| latency.parse::<u64>().is_ok()));
-    let mut body = answer.json();
+    let mut body = response.json();
     let id = body["id"].take();
     assert!(id.as_str().is_some_and(|id| id.starts_with("msg_bdrk_") && id.len() == 33), "{id}");
     assert_eq!(
@@ -43,20 +43,20 @@ async fn a_signed_request_is_answered_in_claudes_json() {
 }
 
 #[tokio::test]
-async fn japanese_comes_back_unescaped() {
+async fn a_japanese_reply_is_not_escaped() {
     let stub = Stub::start(Settings::default()).await.unwrap();
-    let answer = ask(&stub, &mut Call::new(claude("東京の天気は?"))).await;
+    let response = ask(&stub, &mut Call::new(claude("東京の天気は?"))).await;
     let expected = "「東京の天気は?」と受け取りました(7 文字)。これは Bedrock の代役です。";
-    assert!(answer.text().contains(expected), "{}", answer.text());
+    assert!(response.text().contains(expected), "{}", response.text());
 }
 
 #[tokio::test]
-async fn the_model_id_is_decoded_once() {
+async fn the_model_id_is_percent_decoded_once() {
     let stub = Stub::start(Settings::default()).await.unwrap();
     let profile = "arn%3Aaws%3Abedrock%3Aap-northeast-1%3A123456789012%3Ainference-profile%2Fapac.anthropic.claude-sonnet-4-20250514-v1%3A0";
     let cases = [
         ("a colon encoded", "anthropic.claude-3-haiku-20240307-v1%3A0", 200, ""),
-        ("a colon as it is", "anthropic.claude-3-haiku-20240307-v1:0", 200, ""),
+        ("a colon not encoded", "anthropic.claude-3-haiku-20240307-v1:0", 200, ""),
         ("an ARN", profile, 200, ""),
         (
             "encoded twice",
@@ -65,7 +65,7 @@ async fn the_model_id_is_decoded_once() {
             "The provided model identifier is invalid.",
         ),
         (
-            "another maker's",
+            "a model of another company",
             "amazon.titan-text-express-v1",
             400,
             "The provided model identifier is invalid.",
@@ -74,16 +74,16 @@ async fn the_model_id_is_decoded_once() {
     for (case, model_id, status, message) in cases {
         let mut call = Call::new(claude("Hello"));
         call.target = format!("/model/{model_id}/invoke");
-        let answer = ask(&stub, &mut call).await;
-        assert_eq!(answer.status(), status, "{case}: {answer:?}");
+        let response = ask(&stub, &mut call).await;
+        assert_eq!(response.status(), status, "{case}: {response:?}");
         if status != 200 {
-            assert_eq!(answer.message(), message, "{case}");
+            assert_eq!(response.message(), message, "{case}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_reply_stops_at_max_tokens_and_at_a_stop_sequence() {
+async fn a_reply_ends_at_max_tokens_or_a_stop_sequence() {
     let stub = Stub::start(Settings::default()).await.unwrap();
     let cases = [
         ("max_tokens", 3, vec![], json!(["You said:", "max_tokens", null])),
@@ -104,7 +104,7 @@ async fn a_reply_stops_at_max_tokens_and_at_a_stop_sequence() {
 }
 
 #[tokio::test]
-async fn refusals_have_awss_shape() {
+async fn an_error_has_the_type_header_and_the_json_of_aws() {
     let stub = Stub::start(Settings::default()).await.unwrap();
     let mut unknown_key = Call::new(claude("Hello"));
     unknown_key.key.id = "AKIDEXAMPLE".to_owned();
@@ -129,7 +129,7 @@ async fn refusals_have_awss_shape() {
             400,
             "ValidationException:http://internal.amazon.com/coral/com.amazon.bedrock/",
         ),
-        // Who may not call does not learn what is wrong with the body.
+        // An unauthenticated caller is not told what is wrong with the body.
         (
             "an unknown key, a bad body",
             {
@@ -142,17 +142,17 @@ async fn refusals_have_awss_shape() {
         ),
     ];
     for (case, mut call, status, error_type) in cases {
-        let answer = ask(&stub, &mut call).await;
-        assert_eq!(answer.status(), status, "{case}");
-        assert_eq!(answer.header("x-amzn-errortype"), Some(error_type), "{case}");
-        assert_eq!(answer.header("content-type"), Some("application/json"), "{case}");
-        assert!(answer.header("x-amzn-requestid").is_some(), "{case}");
-        assert!(!answer.message().is_empty(), "{case}");
+        let response = ask(&stub, &mut call).await;
+        assert_eq!(response.status(), status, "{case}");
+        assert_eq!(response.header("x-amzn-errortype"), Some(error_type), "{case}");
+        assert_eq!(response.header("content-type"), Some("application/json"), "{case}");
+        assert!(response.header("x-amzn-requestid").is_some(), "{case}");
+        assert!(!response.message().is_empty(), "{case}");
     }
 }
 
 #[tokio::test]
-async fn settings_say_who_is_let_in() {
+async fn the_settings_determine_the_accepted_keys_and_region() {
     let key = AccessKey {
         id: "ASIAIOSFODNN7EXAMPLE".to_owned(),
         secret: "another".to_owned(),
@@ -168,7 +168,7 @@ async fn settings_say_who_is_let_in() {
     let mut call = Call::new(claude("Hello"));
     call.key = key;
     call.region = "us-west-2";
-    assert_eq!(ask(&stub, &mut call).await.status(), 200, "the key and region of the settings");
+    assert_eq!(ask(&stub, &mut call).await.status(), 200, "a key and region of the settings");
     assert_eq!(ask(&stub, &mut Call::new(claude("Hello"))).await.status(), 403, "the defaults");
 
     let mut with_api_key = Received {
@@ -189,7 +189,7 @@ async fn settings_say_who_is_let_in() {
 }
 
 #[tokio::test]
-async fn what_bedrock_does_not_have_is_an_unknown_operation() {
+async fn an_unknown_path_or_method_gets_the_200_of_an_unknown_operation() {
     let stub = Stub::start(Settings::default()).await.unwrap();
     let cases = [
         ("another path", "POST", "/"),
@@ -212,10 +212,10 @@ async fn what_bedrock_does_not_have_is_an_unknown_operation() {
             headers: vec![("host".to_owned(), "x".to_owned())],
             body: Vec::new(),
         };
-        let answer = exchange(&stub.url(), &request).await;
-        assert_eq!(answer.status(), 200, "{case}");
+        let response = exchange(&stub.url(), &request).await;
+        assert_eq!(response.status(), 200, "{case}");
         assert_eq!(
-            answer.text(),
+            response.text(),
             r#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#,
             "{case}"
         );
@@ -223,7 +223,7 @@ async fn what_bedrock_does_not_have_is_an_unknown_operation() {
 }
 
 #[tokio::test]
-async fn everything_received_is_recorded_as_it_came() {
+async fn every_request_is_recorded_without_decoding() {
     let stub = Stub::start(Settings::default()).await.unwrap();
     let mut call = Call::new(claude("Hello"));
     call.target.push_str("?b=%41&a=%2F");
@@ -257,7 +257,7 @@ async fn everything_received_is_recorded_as_it_came() {
 }
 
 #[tokio::test]
-async fn dropped_it_no_longer_listens() {
+async fn a_dropped_stand_in_no_longer_listens() {
     let stub = Stub::start(Settings::default()).await.unwrap();
     let address = stub.url().replace("http://", "");
     assert!(tokio::net::TcpStream::connect(&address).await.is_ok());
@@ -274,7 +274,7 @@ async fn dropped_it_no_longer_listens() {
 }
 
 #[tokio::test]
-async fn a_conversation() {
+async fn converse_replies_to_a_conversation_and_rejects_an_invalid_one() {
     let stub = Stub::start(Settings::default()).await.unwrap();
     let conversation = json!({
         "messages": [
@@ -292,9 +292,9 @@ async fn a_conversation() {
     };
     let target = MODEL_TARGET.replace("/invoke", "/converse");
     let mut call = Call { target, ..Call::new(conversation.to_string()) };
-    let answer = ask(&stub, &mut call).await;
-    assert_eq!(answer.status(), 200, "{answer:?}");
-    let body = answer.json();
+    let response = ask(&stub, &mut call).await;
+    assert_eq!(response.status(), 200, "{response:?}");
+    let body = response.json();
     let text = body["output"]["message"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("three") && text.contains("Be brief."), "{body}");
     assert_eq!(body["stopReason"], "end_turn", "{body}");
@@ -303,18 +303,18 @@ async fn a_conversation() {
         ["inputTokens", "outputTokens", "totalTokens"].map(|name| usage[name].as_u64().unwrap());
     assert!(input == 6 && output > 0 && total == input + output, "{usage}");
 
-    let refused = [
+    let invalid = [
         ("a string for content", with("messages", json!([{ "role": "user", "content": "one" }]))),
         ("a string for the system prompt", with("system", json!("Be brief."))),
         ("no message", with("messages", json!([]))),
         ("an unknown field", with("toolConfig", json!({}))),
         ("no tokens", with("inferenceConfig", json!({ "maxTokens": 0 }))),
     ];
-    for (case, body) in refused {
+    for (case, body) in invalid {
         call.body = body.to_string();
-        let answer = ask(&stub, &mut call).await;
-        assert_eq!(answer.status(), 400, "{case}: {answer:?}");
-        let kind = answer.header("x-amzn-errortype").unwrap_or_default();
+        let response = ask(&stub, &mut call).await;
+        assert_eq!(response.status(), 400, "{case}: {response:?}");
+        let kind = response.header("x-amzn-errortype").unwrap_or_default();
         assert!(kind.starts_with("ValidationException:"), "{case}: {kind}");
     }
     call.service = "s3";

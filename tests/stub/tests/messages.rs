@@ -1,9 +1,9 @@
-//! Which body and model ID Bedrock takes, and its words for the others.
+//! Validation of bodies and model IDs, and the messages of the errors.
 
 use bedrock_stub::messages::{Messages, check_model_id};
 use serde_json::{Value, json};
 
-fn good() -> Value {
+fn valid_body() -> Value {
     json!({
         "anthropic_version": "bedrock-2023-05-31",
         "max_tokens": 16,
@@ -11,9 +11,9 @@ fn good() -> Value {
     })
 }
 
-/// The good body with some keys set; `null` removes one.
-fn with(changes: &Value) -> Vec<u8> {
-    let mut body = good();
+/// Returns a valid body with some keys changed; `null` removes a key.
+fn body_with(changes: &Value) -> Vec<u8> {
+    let mut body = valid_body();
     for (key, value) in changes.as_object().unwrap() {
         if value.is_null() {
             body.as_object_mut().unwrap().remove(key);
@@ -29,14 +29,14 @@ fn user(content: Value) -> Value {
 }
 
 #[test]
-fn good_bodies() {
+fn a_valid_body_is_parsed_to_its_last_user_text_and_its_system_prompt() {
     let conversation = json!([
         { "role": "user", "content": "One" },
         { "role": "user", "content": [{ "type": "text", "text": "Two, " }, { "type": "text", "text": "three" }] },
         { "role": "assistant", "content": "Four" },
     ]);
     let cases = [
-        ("the least", json!({}), "Hello", None),
+        ("a minimal body", json!({}), "Hello", None),
         (
             "the last user message is the prompt",
             json!({ "messages": conversation }),
@@ -51,34 +51,35 @@ fn good_bodies() {
             Some("Be brief."),
         ),
         (
-            "every number at its least",
+            "every number at its minimum",
             json!({ "max_tokens": 1, "temperature": 0, "top_p": 0 }),
             "Hello",
             None,
         ),
         (
-            "every number at its most",
+            "every number at its maximum",
             json!({ "max_tokens": 64000, "temperature": 1.0, "top_p": 1 }),
             "Hello",
             None,
         ),
         (
-            "taken unread",
+            "keys that are accepted without validation",
             json!({ "tools": [], "tool_choice": { "type": "auto" }, "thinking": { "type": "disabled" }, "anthropic_beta": [], "top_k": 5 }),
             "Hello",
             None,
         ),
     ];
     for (case, changes, prompt, system) in cases {
-        let messages = Messages::parse(Some("application/json; charset=utf-8"), &with(&changes))
-            .unwrap_or_else(|error| panic!("{case}: {}", error.message));
+        let messages =
+            Messages::parse(Some("application/json; charset=utf-8"), &body_with(&changes))
+                .unwrap_or_else(|error| panic!("{case}: {}", error.message));
         assert_eq!(messages.prompt, prompt, "{case}");
         assert_eq!(messages.system.as_deref(), system, "{case}");
     }
 }
 
 #[test]
-fn refused_bodies() {
+fn an_invalid_body_gets_a_validation_exception_that_names_the_problem() {
     let cases = [
         (
             "an unknown key",
@@ -138,7 +139,7 @@ fn refused_bodies() {
         ),
         ("no messages", json!({ "messages": null }), "required key [messages] not found"),
         (
-            "messages that are none",
+            "an empty array of messages",
             json!({ "messages": [] }),
             "messages: at least one message is required",
         ),
@@ -165,7 +166,12 @@ fn refused_bodies() {
         (
             "a message without content",
             json!({ "messages": [{ "role": "user" }] }),
-            "#/messages/0: required key [content] not found",
+            "messages.0.content: Field required",
+        ),
+        (
+            "a message without a role",
+            json!({ "messages": [{ "content": "Hello" }] }),
+            "messages.0.role: Field required",
         ),
         (
             "content that is empty",
@@ -186,6 +192,16 @@ fn refused_bodies() {
             "an empty block",
             user(json!([{ "type": "text", "text": "" }])),
             "messages: text content blocks must be non-empty",
+        ),
+        (
+            "a blank block beside another",
+            user(json!([{ "type": "text", "text": "a" }, { "type": "text", "text": " " }])),
+            "messages: text content blocks must contain non-whitespace text",
+        ),
+        (
+            "an empty block of the system prompt",
+            json!({ "system": [{ "type": "text", "text": "" }] }),
+            "system: text content blocks must be non-empty",
         ),
         (
             "a block without text",
@@ -224,7 +240,8 @@ fn refused_bodies() {
         ),
     ];
     for (case, changes, message) in cases {
-        let error = Messages::parse(Some("application/json"), &with(&changes)).expect_err(case);
+        let error =
+            Messages::parse(Some("application/json"), &body_with(&changes)).expect_err(case);
         assert_eq!(error.name, "ValidationException", "{case}");
         assert_eq!(error.status, 400, "{case}");
         assert!(error.message.contains(message), "{case}: {}", error.message);
@@ -232,14 +249,14 @@ fn refused_bodies() {
 }
 
 #[test]
-fn what_is_not_a_json_object_is_refused() {
-    let good = with(&json!({}));
+fn a_body_that_is_not_a_json_object_is_rejected() {
+    let valid = body_with(&json!({}));
     let cases: [(&str, Option<&str>, &[u8], &str); 6] = [
-        ("no content type", None, &good, "content type"),
-        ("another content type", Some("text/plain"), &good, "content type"),
+        ("no content type", None, &valid, "content type"),
+        ("another content type", Some("text/plain"), &valid, "content type"),
         ("an empty body", Some("application/json"), b"", "Malformed input request"),
         ("an array", Some("application/json"), b"[]", "Malformed input request"),
-        ("cut off", Some("application/json"), &good[..9], "Malformed input request"),
+        ("truncated JSON", Some("application/json"), &valid[..9], "Malformed input request"),
         ("not UTF-8", Some("application/json"), b"{\"a\":\"\xff\"}", "Malformed input request"),
     ];
     for (case, content_type, body, message) in cases {
@@ -250,7 +267,7 @@ fn what_is_not_a_json_object_is_refused() {
 }
 
 #[test]
-fn model_ids() {
+fn a_model_id_must_be_that_of_anthropic_or_an_arn() {
     let cases = [
         ("anthropic.claude-3-haiku-20240307-v1:0", true),
         ("apac.anthropic.claude-sonnet-4-20250514-v1:0", true),
@@ -259,10 +276,10 @@ fn model_ids() {
         ("amazon.titan-text-express-v1", false),
         ("anthropic.claude v1", false),
         ("anthropic.claude\n", false),
-        // Encoded twice on the wire.
+        // Percent-encoded twice on the wire.
         ("apac.anthropic.claude-sonnet-4-20250514-v1%3A0", false),
     ];
-    for (model_id, good) in cases {
-        assert_eq!(check_model_id(model_id).is_ok(), good, "{model_id:?}");
+    for (model_id, is_valid) in cases {
+        assert_eq!(check_model_id(model_id).is_ok(), is_valid, "{model_id:?}");
     }
 }

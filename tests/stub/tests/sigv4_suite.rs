@@ -1,7 +1,7 @@
-//! AWS's own signing test suite over the canonicalization of this crate. The suite is read from the
-//! package of the aws-sigv4 crate, a dev-dependency for that: nothing of it is copied here.
+//! AWS's signing test suite, run with the canonicalization of this crate. The suite is read from
+//! the package of the aws-sigv4 crate, which is a dev-dependency.
 //!
-//! A case is run as one who checks sees it: the signed request, and from it the three steps.
+//! Each case begins with the signed request, as in a verification, and checks the three steps.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,17 @@ use bedrock_stub::sigv4::{
 };
 use serde_json::Value;
 
-/// How many cases aws-sigv4 1.6 has. A suite that shrinks or is not found is a failure.
+/// The number of cases in aws-sigv4 1.6. The test fails if the suite shrinks or is not found.
 const CASES: usize = 40;
 
-/// The secret of every `context.json`, and of `double-url-encode`.
+/// The secret in every `context.json`, and of `double-url-encode`.
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
 /// `Credentials::for_tests()` of the aws-credential-types crate, which signed `double-encode-path`.
 const SECRET_FOR_TESTS: &str = "notrealrnrELgWzOk3IfjzDKtFBhDby";
 
 #[test]
-fn every_case_of_the_suite() {
+fn every_case_of_awss_signing_test_suite_passes() {
     let mut cases: Vec<PathBuf> =
         fs::read_dir(suite()).unwrap().map(|entry| entry.unwrap().path()).collect();
     cases.sort();
@@ -35,7 +35,7 @@ fn every_case_of_the_suite() {
             let outcome = match name {
                 "double-encode-path" => double_encode_path(case),
                 "double-url-encode" => steps(case, SECRET, PathEncoding::Twice, true),
-                _ => single(case),
+                _ => case_with_context(case),
             };
             outcome.err().map(|difference| format!("{name}: {difference}"))
         })
@@ -43,17 +43,16 @@ fn every_case_of_the_suite() {
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-/// A case with a `context.json`: the path is encoded once.
-fn single(case: &Path) -> Result<(), String> {
+/// Runs a case with a `context.json`, in which the path is encoded once.
+fn case_with_context(case: &Path) -> Result<(), String> {
     let context: Value = serde_json::from_str(&read(case, "context.json")).unwrap();
     let secret = context["credentials"]["secret_access_key"].as_str().unwrap();
     let normalize = context["normalize"].as_bool().unwrap();
     steps(case, secret, PathEncoding::Once, normalize)
 }
 
-/// This one has neither a context nor a string to sign, and its canonical request is of another
-/// time than its signed request. So the canonical request is compared at its own time, and the
-/// signature at the signed request's.
+/// Runs the case `double-encode-path`. It has neither a context nor a string to sign, and the times
+/// of its canonical request and its signed request differ. So each is compared at its own time.
 fn double_encode_path(case: &Path) -> Result<(), String> {
     let (mut received, authorization) = signed_request(case);
     let signed_headers = &authorization.signed_headers;
@@ -92,11 +91,11 @@ fn steps(case: &Path, secret: &str, encoding: PathEncoding, normalize: bool) -> 
 }
 
 fn signed_request(case: &Path) -> (Received, Authorization) {
-    // Not trimmed: the end of a body counts. The two that have one end exactly with it.
+    // Not trimmed, because the body is signed. The two files with a body end exactly with it.
     let text = fs::read_to_string(case.join("header-signed-request.txt")).unwrap();
     let mut received = Received::from_text(&text).expect("a request");
     if received.header("content-length").is_none() {
-        // What follows the blank line is then the end of a text file, not a body.
+        // Without a length, the text after the blank line is not a body.
         received.body.clear();
     }
     let authorization = Authorization::parse(received.header("authorization").unwrap()).unwrap();
@@ -111,18 +110,18 @@ fn same(stage: &str, actual: &str, expected: &str) -> Result<(), String> {
     }
 }
 
-/// A text file of the suite, without the line end that some of them have.
+/// Reads a file of the suite, without the trailing line end that some files have.
 fn read(case: &Path, file: &str) -> String {
     fs::read_to_string(case.join(file)).unwrap().trim_end().to_owned()
 }
 
-/// The suite's folder in the unpacked package.
+/// Returns the directory of the suite in the unpacked package.
 fn suite() -> PathBuf {
     let cargo = || Command::new(std::env::var_os("CARGO").expect("run by cargo"));
     let version = cargo().arg("-vV").output().unwrap().stdout;
     let version = String::from_utf8(version).unwrap();
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
-    // Without the filter, packages of other platforms would be fetched.
+    // Without the filter, cargo downloads the packages of other platforms.
     let output = cargo()
         .args(["metadata", "--format-version", "1", "--filter-platform", host])
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -1,5 +1,5 @@
-//! `InvokeModelWithResponseStream` over real HTTP: what a good stream is, how it is paced, and what
-//! becomes of it when the client reads slowly or goes away.
+//! `InvokeModelWithResponseStream` over real HTTP: the content and timing of a stream, and clients
+//! that read slowly or disconnect.
 
 mod decode;
 mod signer;
@@ -14,7 +14,7 @@ use signer::{Call, STREAM_TARGET, claude};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
-use wire::{Answer, exchange, send};
+use wire::{HttpResponse, exchange, send};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -29,22 +29,22 @@ fn call(stub: &Stub, body: impl Into<String>) -> Call {
     call
 }
 
-async fn ask(stub: &Stub, body: impl Into<String>) -> Answer {
+async fn ask(stub: &Stub, body: impl Into<String>) -> HttpResponse {
     exchange(&stub.url(), &call(stub, body).signed()).await
 }
 
-/// The events of a stream that is good to its end.
-fn events_of(answer: &Answer) -> Vec<Value> {
-    assert_eq!(answer.status(), 200, "{answer:?}");
-    let chunks = answer.chunks();
+/// Returns the events of a valid and complete stream.
+fn events_of(response: &HttpResponse) -> Vec<Value> {
+    assert_eq!(response.status(), 200, "{response:?}");
+    let chunks = response.chunks();
     assert!(chunks.ended);
     decode(&chunks.chunks.concat()).events()
 }
 
-/// Waits for the counts to become so.
-async fn until(stub: &Stub, what: impl Fn(&StreamCounts) -> bool) -> StreamCounts {
+/// Waits until the counts satisfy a condition.
+async fn counts_when(stub: &Stub, condition: impl Fn(&StreamCounts) -> bool) -> StreamCounts {
     let started = Instant::now();
-    while !what(&stub.streams()) {
+    while !condition(&stub.streams()) {
         assert!(started.elapsed() < PATIENCE, "{:?}", stub.streams());
         sleep(Duration::from_millis(5)).await;
     }
@@ -52,16 +52,16 @@ async fn until(stub: &Stub, what: impl Fn(&StreamCounts) -> bool) -> StreamCount
 }
 
 #[tokio::test]
-async fn a_reply_is_streamed_as_claude_streams() {
+async fn a_reply_is_streamed_in_the_events_of_claude() {
     let stub = start().await;
     let body = claude("Hi");
-    let answer = ask(&stub, &*body).await;
-    assert_eq!(answer.header("content-type"), Some("application/vnd.amazon.eventstream"));
-    assert_eq!(answer.header("x-amzn-bedrock-content-type"), Some("application/json"));
-    assert_eq!(answer.header("x-amzn-requestid"), Some("00000000-0000-4000-8000-000000000000"));
-    assert_eq!(answer.header("content-length"), None);
+    let response = ask(&stub, &*body).await;
+    assert_eq!(response.header("content-type"), Some("application/vnd.amazon.eventstream"));
+    assert_eq!(response.header("x-amzn-bedrock-content-type"), Some("application/json"));
+    assert_eq!(response.header("x-amzn-requestid"), Some("00000000-0000-4000-8000-000000000000"));
+    assert_eq!(response.header("content-length"), None);
 
-    let mut events = events_of(&answer);
+    let mut events = events_of(&response);
     let id = events[0]["message"]["id"].take();
     assert!(id.as_str().is_some_and(|id| id.starts_with("msg_bdrk_")), "{id}");
     assert_eq!(
@@ -122,7 +122,7 @@ async fn a_reply_is_streamed_as_claude_streams() {
             }),
         ]
     );
-    assert_eq!(events.len(), 3 + 19, "one delta a token");
+    assert_eq!(events.len(), 3 + 19, "one delta per token");
     assert_eq!(
         stub.streams(),
         StreamCounts { opened: 1, finished: 1, cancelled: 0, frames_sent: 25 }
@@ -130,7 +130,7 @@ async fn a_reply_is_streamed_as_claude_streams() {
 }
 
 #[tokio::test]
-async fn the_deltas_join_to_what_an_invoke_answers() {
+async fn the_concatenated_deltas_are_the_text_of_invoke_model() {
     let stub = start().await;
     let limited = |max_tokens: u64, stop_sequences: &[&str]| {
         json!({
@@ -169,7 +169,7 @@ async fn the_deltas_join_to_what_an_invoke_answers() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said_before_a_stream() {
+async fn an_invalid_request_gets_an_error_and_no_stream() {
     let stub = start().await;
     let mut bad_secret = call(&stub, claude("Hello"));
     bad_secret.key.secret.push('x');
@@ -184,18 +184,18 @@ async fn what_is_wrong_is_said_before_a_stream() {
         ("a body", call(&stub, "{}"), 400, "ValidationException"),
     ];
     for (case, call, status, name) in cases {
-        let answer = exchange(&stub.url(), &call.signed()).await;
-        assert_eq!(answer.status(), status, "{case}");
-        let error_type = answer.header("x-amzn-errortype").unwrap();
+        let response = exchange(&stub.url(), &call.signed()).await;
+        assert_eq!(response.status(), status, "{case}");
+        let error_type = response.header("x-amzn-errortype").unwrap();
         assert!(error_type.starts_with(name), "{case}: {error_type}");
-        assert_eq!(answer.header("content-type"), Some("application/json"), "{case}");
-        assert!(!answer.message().is_empty(), "{case}");
+        assert_eq!(response.header("content-type"), Some("application/json"), "{case}");
+        assert!(!response.message().is_empty(), "{case}");
     }
     assert_eq!(stub.streams(), StreamCounts::default());
 }
 
 #[tokio::test]
-async fn frames_come_at_the_pace_of_the_settings_or_the_prompt() {
+async fn the_delay_before_a_frame_is_that_of_the_prompt_or_the_settings() {
     let frame_delay = Duration::from_millis(10);
     let stub = Stub::start(Settings { frame_delay, ..Settings::default() }).await.unwrap();
     let cases = [
@@ -219,45 +219,44 @@ async fn frames_come_at_the_pace_of_the_settings_or_the_prompt() {
 }
 
 #[tokio::test]
-async fn a_prompt_can_ask_for_no_pause() {
+async fn a_prompt_can_demand_frames_without_delay() {
     let frame_delay = Duration::from_secs(3600);
     let stub = Stub::start(Settings { frame_delay, ..Settings::default() }).await.unwrap();
     for prompt in ["fault:pace:0", "fault:stream_long:9:0"] {
-        let answer = timeout(PATIENCE, ask(&stub, claude(prompt))).await.expect(prompt);
-        events_of(&answer);
+        let response = timeout(PATIENCE, ask(&stub, claude(prompt))).await.expect(prompt);
+        events_of(&response);
     }
 }
 
-/// At a pace, a frame is with the client before the next one is due.
 #[tokio::test]
-async fn a_frame_does_not_wait_for_the_next() {
+async fn a_frame_is_flushed_before_the_delay_of_the_next() {
     let stub = start().await;
     let mut stream = TcpStream::connect(stub.url().replace("http://", "")).await.unwrap();
     send(&mut stream, &call(&stub, claude("fault:stream_long:3:500")).signed()).await;
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     for frames in 1..=2 {
-        while decoded_frames(&answer) < frames {
-            let read = timeout(PATIENCE, stream.read_buf(&mut answer)).await.unwrap().unwrap();
+        while decoded_frames(&response) < frames {
+            let read = timeout(PATIENCE, stream.read_buf(&mut response)).await.unwrap().unwrap();
             assert_ne!(read, 0);
         }
-        assert_eq!(decoded_frames(&answer), frames);
+        assert_eq!(decoded_frames(&response), frames);
         assert_eq!(stub.streams().frames_sent, frames as u64);
     }
 }
 
-fn decoded_frames(answer: &[u8]) -> usize {
-    let answer = wire::split(answer);
-    if answer.head.is_empty() || answer.body.is_empty() {
+fn decoded_frames(response: &[u8]) -> usize {
+    let response = wire::split(response);
+    if response.head.is_empty() || response.body.is_empty() {
         return 0;
     }
-    decode(&answer.chunks().chunks.concat()).frames.len()
+    decode(&response.chunks().chunks.concat()).frames.len()
 }
 
 #[tokio::test]
-async fn who_goes_away_is_noticed_and_counted() {
+async fn a_stream_whose_client_disconnects_is_counted_as_cancelled() {
     let stub = start().await;
     let cases = [
-        ("in a pause", "fault:pace:60000:", 0),
+        ("in a delay", "fault:pace:60000:", 0),
         ("after some frames", "fault:stream_stall:6", 6),
         ("between frames", "fault:stream_long:1000000:20", 3),
     ];
@@ -265,20 +264,21 @@ async fn who_goes_away_is_noticed_and_counted() {
         let before = stub.streams();
         let mut stream = TcpStream::connect(stub.url().replace("http://", "")).await.unwrap();
         send(&mut stream, &call(&stub, claude(prompt)).signed()).await;
-        let counts =
-            until(&stub, |now| now.open() == 1 && now.frames_sent - before.frames_sent >= frames)
-                .await;
+        let counts = counts_when(&stub, |now| {
+            now.open() == 1 && now.frames_sent - before.frames_sent >= frames
+        })
+        .await;
         assert_eq!((counts.opened, counts.cancelled), (number, number - 1), "{case}");
         drop(stream);
-        let counts = until(&stub, |now| now.cancelled == number).await;
+        let counts = counts_when(&stub, |now| now.cancelled == number).await;
         assert_eq!((counts.open(), counts.finished), (0, 0), "{case}");
         sleep(Duration::from_millis(50)).await;
-        assert_eq!(stub.streams(), counts, "{case}: nothing is sent any more");
+        assert_eq!(stub.streams(), counts, "{case}: nothing more is sent");
     }
 }
 
 #[tokio::test]
-async fn who_does_not_read_holds_the_stream() {
+async fn a_stream_waits_for_a_client_that_does_not_read() {
     const WORDS: u64 = 1_000_000;
     let stub = start().await;
     let socket = TcpSocket::new_v4().unwrap();
@@ -287,23 +287,23 @@ async fn who_does_not_read_holds_the_stream() {
     let mut stream = socket.connect(address).await.unwrap();
     send(&mut stream, &call(&stub, claude(&format!("fault:stream_long:{WORDS}"))).signed()).await;
 
-    let held = held(&stub).await;
-    // Some 250 bytes each: the buffers of both sides hold no more.
-    assert!((10..5_000).contains(&held.frames_sent), "{held:?}");
-    assert_eq!((held.open(), held.finished), (1, 0));
+    let blocked = settled_counts(&stub).await;
+    // A frame has about 250 bytes, and the buffers of both sides hold no more than this.
+    assert!((10..5_000).contains(&blocked.frames_sent), "{blocked:?}");
+    assert_eq!((blocked.open(), blocked.finished), (1, 0));
 
     let mut read = vec![0; 1_000_000];
     timeout(PATIENCE, stream.read_exact(&mut read)).await.unwrap().unwrap();
-    let later = self::held(&stub).await;
-    let more = later.frames_sent - held.frames_sent;
-    assert!((2_000..10_000).contains(&more), "it went on, and was held again: {more}");
+    let later = settled_counts(&stub).await;
+    let more = later.frames_sent - blocked.frames_sent;
+    assert!((2_000..10_000).contains(&more), "the stream goes on, and blocks again: {more}");
     drop(stream);
-    let counts = until(&stub, |now| now.cancelled == 1).await;
+    let counts = counts_when(&stub, |now| now.cancelled == 1).await;
     assert!(counts.frames_sent < WORDS / 10, "{counts:?}");
 }
 
-/// The counts when they no longer change.
-async fn held(stub: &Stub) -> StreamCounts {
+/// Waits until the counts no longer change.
+async fn settled_counts(stub: &Stub) -> StreamCounts {
     let started = Instant::now();
     let mut last = stub.streams();
     let mut since = Instant::now();

@@ -1,4 +1,4 @@
-//! The STS of the stand-in, and the keys that it gives.
+//! The stand-in for STS, and the keys that it issues.
 
 mod signer;
 mod wire;
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use bedrock_stub::{AccessKey, Settings, StsFault, Stub};
 use signer::{Call, claude};
-use wire::{Answer, exchange};
+use wire::{HttpResponse, exchange};
 
 async fn start(settings: Settings) -> Stub {
-    // The stored key is good for STS only.
+    // The example key may sign requests to STS only.
     Stub::start(Settings { keys: Vec::new(), ..settings }).await.unwrap()
 }
 
 const FORM: &str = "Action=AssumeRole&Version=2011-06-15\
                     &RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fedge&RoleSessionName=test";
 
-async fn assume_role(stub: &Stub, change: impl FnOnce(&mut Call)) -> Answer {
+async fn assume_role(stub: &Stub, change: impl FnOnce(&mut Call)) -> HttpResponse {
     let mut call = Call::new(FORM);
     call.target = "/sts/".to_owned();
     call.service = "sts";
@@ -26,51 +26,51 @@ async fn assume_role(stub: &Stub, change: impl FnOnce(&mut Call)) -> Answer {
     exchange(&stub.url(), &call.signed()).await
 }
 
-async fn invoke(stub: &Stub, key: AccessKey) -> Answer {
+async fn invoke(stub: &Stub, key: AccessKey) -> HttpResponse {
     let mut call = Call::new(claude("Hello"));
     call.key = key;
     call.host = stub.url().replace("http://", "");
     exchange(&stub.url(), &call.signed()).await
 }
 
-fn element(answer: &Answer, name: &str) -> Option<String> {
-    let text = answer.text();
+fn element(response: &HttpResponse, name: &str) -> Option<String> {
+    let text = response.text();
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     Some(rest.split_once("</")?.0.to_owned())
 }
 
-fn key(answer: &Answer) -> AccessKey {
+fn key(response: &HttpResponse) -> AccessKey {
     AccessKey {
-        id: element(answer, "AccessKeyId").unwrap(),
-        secret: element(answer, "SecretAccessKey").unwrap(),
-        session_token: element(answer, "SessionToken"),
+        id: element(response, "AccessKeyId").unwrap(),
+        secret: element(response, "SecretAccessKey").unwrap(),
+        session_token: element(response, "SessionToken"),
     }
 }
 
 #[tokio::test]
-async fn a_key_is_given_and_good_until_it_is_over() {
+async fn an_issued_key_is_accepted_until_it_expires() {
     let stub = start(Settings::default()).await;
     assert_eq!(invoke(&stub, AccessKey::example()).await.status(), 403);
-    let answer = assume_role(&stub, |_| {}).await;
-    assert_eq!(answer.status(), 200, "{answer:?}");
-    let first = key(&answer);
+    let response = assume_role(&stub, |_| {}).await;
+    assert_eq!(response.status(), 200, "{response:?}");
+    let first = key(&response);
     assert_eq!(invoke(&stub, first.clone()).await.status(), 200);
     let second = key(&assume_role(&stub, |_| {}).await);
     assert_ne!(first.id, second.id);
-    // The token belongs to its key.
+    // A session token is valid with its own key only.
     let mixed = AccessKey { session_token: first.session_token.clone(), ..second.clone() };
     assert_eq!(invoke(&stub, mixed).await.status(), 403);
     stub.expire_keys();
     for key in [first, second] {
-        let answer = invoke(&stub, key).await;
-        let error = answer.header("x-amzn-errortype").unwrap();
+        let response = invoke(&stub, key).await;
+        let error = response.header("x-amzn-errortype").unwrap();
         assert!(error.starts_with("ExpiredTokenException"), "{error}");
     }
     assert_eq!(stub.sts_calls(), 2);
 }
 
 #[tokio::test]
-async fn refusals() {
+async fn an_invalid_request_gets_an_error_of_sts() {
     type Change = fn(&mut Call);
     let stub = start(Settings::default()).await;
     let cases: [(&str, Change, u16, &str); 5] = [
@@ -96,14 +96,14 @@ async fn refusals() {
         ),
     ];
     for (case, change, status, code) in cases {
-        let answer = assume_role(&stub, change).await;
-        assert_eq!(answer.status(), status, "{case}: {answer:?}");
-        assert_eq!(element(&answer, "Code").as_deref(), Some(code), "{case}");
+        let response = assume_role(&stub, change).await;
+        assert_eq!(response.status(), status, "{case}: {response:?}");
+        assert_eq!(element(&response, "Code").as_deref(), Some(code), "{case}");
     }
 }
 
 #[tokio::test]
-async fn faults() {
+async fn a_fault_applies_to_one_call_of_sts() {
     let stub =
         start(Settings { sts_lifetime: Duration::from_secs(900), ..Settings::default() }).await;
     let cases = [
@@ -117,14 +117,14 @@ async fn faults() {
     ];
     stub.fail_sts(cases.map(|(fault, ..)| fault));
     for (fault, status, code) in cases {
-        let answer = assume_role(&stub, |_| {}).await;
+        let response = assume_role(&stub, |_| {}).await;
         if status == 0 {
-            assert_eq!(answer.head, "", "{fault:?}");
+            assert_eq!(response.head, "", "{fault:?}");
             continue;
         }
-        assert_eq!(answer.status(), status, "{fault:?}");
-        assert_eq!(element(&answer, "Code").as_deref(), code, "{fault:?}");
-        assert_eq!(element(&answer, "SessionToken"), None, "{fault:?}");
+        assert_eq!(response.status(), status, "{fault:?}");
+        assert_eq!(element(&response, "Code").as_deref(), code, "{fault:?}");
+        assert_eq!(element(&response, "SessionToken"), None, "{fault:?}");
     }
     assert!(key(&assume_role(&stub, |_| {}).await).session_token.is_some());
 }

@@ -1,4 +1,4 @@
-//! botocore's vectors (`tests/vectors`) over the canonicalization of this crate.
+//! botocore's test vectors (`tests/vectors`), run with the canonicalization of this crate.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use bedrock_stub::sigv4::{
 use serde_json::Value;
 
 #[test]
-fn every_vector_is_reproduced() {
+fn every_vector_of_botocore_is_reproduced() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors");
     let mut vectors = 0;
     for entry in fs::read_dir(folder).unwrap() {
@@ -30,7 +30,7 @@ fn vector_text<'a>(vector: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 fn reproduce(vector: &Value) {
-    let text = |key| vector_text(vector, key).unwrap_or_else(|| panic!("{key} is no text"));
+    let text = |key| vector_text(vector, key).unwrap_or_else(|| panic!("{key}: expected a string"));
     let case = text("case");
     let (_, address) = text("url").split_once("://").unwrap();
     let (host, target) = address.split_at(address.find('/').unwrap());

@@ -1,7 +1,7 @@
-//! Failing in a stream on purpose. `fault:NAME:N` of most: N frames are good, and then it happens;
-//! [`DEFAULT_FRAMES`] if not told, and no more than the stream has.
+//! The faults of a stream. Most take a number of frames: `fault:NAME:N` happens after the first N
+//! frames of the stream, by default [`DEFAULT_FRAMES`], and after its last frame if it has fewer.
 //!
-//! Out of scope: what the frames of a good stream are, see [`crate::events`].
+//! Out of scope: the frames of a stream without a fault, see [`crate::events`].
 
 use std::time::Duration;
 
@@ -9,152 +9,163 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{FAULTS, Fault, html, json_response, words};
+use super::{FAULTS, Fault, directive, html, json_response};
 use crate::error::AwsError;
 use crate::events::{block_delta, events, long, text_delta};
 use crate::frames::{self, Frame, chunk, chunk_of, chunk_padded, encode};
 use crate::reply::{Reply, tokens};
 use crate::stream::{EVENT_STREAM, Plan, Step};
 
-/// `message_start`, `content_block_start`, `ping`, and one token.
+/// The number of frames before a fault: `message_start`, `content_block_start`, `ping`, and one
+/// token.
 pub const DEFAULT_FRAMES: usize = 4;
 
 /// The text of `fault:stream_utf8`.
 pub const UTF8_TEXT: &str =
     "こんにちは、世界。絵文字は😀と👨‍👩‍👧、漢字は𠮷野家、é と e\u{301} も届きます🎌";
 
-/// More than the 16 MiB that the format allows a payload.
-const HUGE: usize = 17 * 1024 * 1024;
+/// The padding of `fault:stream_huge_frame`: more than the 16 MiB that the format allows a payload.
+const HUGE_PADDING: usize = 17 * 1024 * 1024;
 
-/// A way for a stream to fail, or to be odd.
+/// A fault of a stream, or a stream that is unusual and valid.
 #[derive(Debug)]
 pub struct StreamFault {
-    /// What stands after `fault:`.
+    /// The name after `fault:`.
     pub name: &'static str,
-    act: fn(&Asking) -> Result<StreamAct, AwsError>,
+    run: fn(&StreamContext) -> Result<StreamOutcome, AwsError>,
 }
 
-/// What comes of a stream's fault.
-pub enum StreamAct {
-    /// This stream.
+/// The outcome of a fault of a stream.
+pub enum StreamOutcome {
+    /// A stream.
     Stream(Plan),
-    /// This in place of a stream.
-    Answer(Response),
+    /// A response in place of a stream.
+    Respond(Response),
 }
 
-/// The fault that a stream's prompt asks for.
+/// The fault that the prompt of an `InvokeModelWithResponseStream` demands.
 #[derive(Debug)]
-pub enum Asked {
-    /// One that an invoke has too.
-    Either(&'static Fault),
-    /// One that only a stream has.
-    Stream(&'static StreamFault),
+pub enum RequestedFault {
+    /// A fault that `InvokeModel` has too.
+    Shared(&'static Fault),
+    /// A fault that only a stream has.
+    StreamOnly(&'static StreamFault),
 }
 
-/// What a stream's fault may make its stream of.
-struct Asking<'a> {
+/// The arguments of a stream's fault, and the reply without it.
+struct StreamContext<'a> {
     name: &'static str,
     arguments: Vec<&'a str>,
     reply: &'a Reply,
 }
 
-use StreamAct::{Answer, Stream};
+use StreamOutcome::{Respond, Stream};
 
-/// Every fault that only a stream has, beside those that it shares with an invoke
-/// ([`Fault::streams`]).
+/// The faults that only a stream has. It shares others with `InvokeModel` ([`Fault::streams`]).
 pub const STREAM_FAULTS: &[StreamFault] = &[
-    // `fault:pace:MILLISECONDS`, before each frame.
-    fault("pace", |it| {
-        let pace = it.number(0, 100, "milliseconds")?;
-        Ok(Stream(Plan { pace: Some(Duration::from_millis(pace)), ..Plan::new(it.good()) }))
+    // `fault:pace:MILLISECONDS`: the delay before each frame, by default 100.
+    fault("pace", |context| {
+        let frame_delay = Duration::from_millis(context.number(0, 100, "milliseconds")?);
+        Ok(Stream(Plan { frame_delay: Some(frame_delay), ..Plan::new(context.complete_stream()) }))
     }),
-    // `fault:stream_long:WORDS:MILLISECONDS`, whatever `max_tokens` is.
-    fault("stream_long", |it| {
-        let words = it.number(0, 1000, "a number of words")?;
-        let pace = it.number(1, 0, "milliseconds")?;
-        let pace = (it.arguments.len() > 1).then(|| Duration::from_millis(pace));
-        Ok(Stream(Plan { pace, ..Plan::new(long(it.reply, words).map(Step::Event)) }))
+    // `fault:stream_long:WORDS:MILLISECONDS`: a text of this many words, whatever `max_tokens` is,
+    // and the delay before each frame.
+    fault("stream_long", |context| {
+        let words = context.number(0, 1000, "a number of words")?;
+        let delay = context.number(1, 0, "milliseconds")?;
+        let frame_delay = (context.arguments.len() > 1).then(|| Duration::from_millis(delay));
+        Ok(Stream(Plan { frame_delay, ..Plan::new(long(context.reply, words).map(Step::Event)) }))
     }),
-    fault("stream_exception", |it| {
-        it.ending_with("throttlingException", "Too many requests, please wait before trying again.")
+    fault("stream_exception", |context| {
+        context.ending_with_exception(
+            "throttlingException",
+            "Too many requests, please wait before trying again.",
+        )
     }),
-    fault("stream_model_error", |it| {
-        it.ending_with(
+    fault("stream_model_error", |context| {
+        context.ending_with_exception(
             "modelStreamErrorException",
             "An error occurred while streaming the response. Retry your request.",
         )
     }),
-    fault("stream_timeout", |it| {
-        it.ending_with(
+    fault("stream_timeout", |context| {
+        context.ending_with_exception(
             "modelTimeoutException",
             "Model has timed out in processing the request. Try your request again.",
         )
     }),
-    fault("stream_internal", |it| {
-        it.ending_with(
+    fault("stream_internal", |context| {
+        context.ending_with_exception(
             "internalServerException",
             "The system encountered an unexpected error during processing. Try your request again.",
         )
     }),
-    fault("stream_validation", |it| {
-        it.ending_with("validationException", "Output blocked by content filtering policy")
+    fault("stream_validation", |context| {
+        context.ending_with_exception(
+            "validationException",
+            "Output blocked by content filtering policy",
+        )
     }),
-    fault("stream_unavailable", |it| {
-        it.ending_with("serviceUnavailableException", "Bedrock is unable to process your request.")
+    fault("stream_unavailable", |context| {
+        context.ending_with_exception(
+            "serviceUnavailableException",
+            "Bedrock is unable to process your request.",
+        )
     }),
-    fault("stream_error", |it| {
-        it.then(frame(&frames::error("InternalFailure", "An internal error occurred.")))
+    fault("stream_error", |context| {
+        context.ending_with(frame(&frames::error("InternalFailure", "An internal error occurred.")))
     }),
-    // The rest of the stream follows, for who does not check.
-    fault("stream_bad_crc", |it| {
-        it.with_frame(|mut bytes| {
+    // The rest of the stream follows, to catch a client that ignores the CRC.
+    fault("stream_bad_crc", |context| {
+        context.with_changed_frame(|mut bytes| {
             if let Some(last) = bytes.last_mut() {
                 *last ^= 1;
             }
             Step::Bytes(bytes, 1)
         })
     }),
-    // Who trusts the length before the CRC waits for 4 GB. The rest of the stream follows.
-    fault("stream_bad_prelude", |it| {
-        it.with_frame(|mut bytes| {
+    // A client that trusts the length before it has checked the CRC waits for 4 GiB. The rest of
+    // the stream follows.
+    fault("stream_bad_prelude", |context| {
+        context.with_changed_frame(|mut bytes| {
             bytes[..4].copy_from_slice(&0xffff_fff0_u32.to_be_bytes());
             Step::Bytes(bytes, 1)
         })
     }),
-    // The body ends as HTTP says, the frame does not.
-    fault("stream_cut", |it| it.then(it.half_a_frame()?)),
-    fault("stream_hang_up", |it| {
-        let half = it.half_a_frame()?;
-        let steps = it.first()?.into_iter().chain([half, Step::HangUp]);
+    // The HTTP body is complete, and the last frame is truncated.
+    fault("stream_cut", |context| context.ending_with(context.half_frame()?)),
+    fault("stream_hang_up", |context| {
+        let half = context.half_frame()?;
+        let steps = context.steps_before()?.into_iter().chain([half, Step::HangUp]);
         Ok(Stream(Plan::new(steps)))
     }),
-    // Without `message_stop`, and without a word.
-    fault("stream_end", |it| Ok(Stream(Plan::new(it.first()?)))),
-    fault("stream_stall", |it| it.then(Step::Stall)),
-    // `fault:stream_not_frames:WHAT`: `html` if not told, `json` (the reply of an invoke), or
-    // `mislabelled` (HTML that calls itself a stream).
-    fault("stream_not_frames", |it| match it.arguments.first() {
-        None | Some(&"html") => Ok(Answer(html(StatusCode::OK, "Welcome"))),
-        Some(&"json") => Ok(Answer(json_response(StatusCode::OK, &it.reply.json()))),
+    // The body ends without `message_stop` and without an error.
+    fault("stream_end", |context| Ok(Stream(Plan::new(context.steps_before()?)))),
+    fault("stream_stall", |context| context.ending_with(Step::Stall)),
+    // `fault:stream_not_frames:KIND`: `html` (the default), `json` (the response of `InvokeModel`),
+    // or `mislabelled` (HTML with the content type of a stream).
+    fault("stream_not_frames", |context| match context.arguments.first() {
+        None | Some(&"html") => Ok(Respond(html(StatusCode::OK, "Welcome"))),
+        Some(&"json") => Ok(Respond(json_response(StatusCode::OK, &context.reply.json()))),
         Some(&"mislabelled") => {
             let mut response = html(StatusCode::OK, "Welcome");
             let content_type = HeaderValue::from_static(EVENT_STREAM);
             response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-            Ok(Answer(response))
+            Ok(Respond(response))
         }
-        Some(_) => Err(it.takes("html, json or mislabelled")),
+        Some(_) => Err(context.unexpected(0, "html, json or mislabelled")),
     }),
     fault("stream_empty", |_| Ok(Stream(Plan::new([])))),
-    // A good frame but for its size, and a good stream around it, for who does not mind.
-    fault("stream_huge_frame", |it| {
-        let huge = frame(&chunk_padded(&json!({ "type": "ping" }), HUGE));
-        let mut steps = it.good();
-        steps.insert(it.frames()?.min(steps.len()), huge);
+    // A frame that is valid except for its size, in a valid stream.
+    fault("stream_huge_frame", |context| {
+        let huge = frame(&chunk_padded(&json!({ "type": "ping" }), HUGE_PADDING));
+        let mut steps = context.complete_stream();
+        steps.insert(context.frames()?.min(steps.len()), huge);
         Ok(Stream(Plan::new(steps)))
     }),
-    fault("stream_thinking", |it| Ok(Stream(Plan::new(thinking(it.reply))))),
-    fault("stream_split", |it| {
-        let steps = it.good().into_iter().flat_map(|step| {
+    fault("stream_thinking", |context| Ok(Stream(Plan::new(thinking(context.reply))))),
+    fault("stream_split", |context| {
+        let steps = context.complete_stream().into_iter().flat_map(|step| {
             let bytes = encoded(&step);
             let last = bytes.len() - 1;
             bytes
@@ -164,118 +175,124 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
         });
         Ok(Stream(Plan::new(steps)))
     }),
-    fault("stream_glued", |it| {
-        let steps = it.good();
+    fault("stream_glued", |context| {
+        let steps = context.complete_stream();
         let bytes: Vec<u8> = steps.iter().flat_map(encoded).collect();
         Ok(Stream(Plan::new([Step::Bytes(bytes, steps.len() as u64)])))
     }),
-    fault("stream_utf8", |it| Ok(Stream(Plan::new(utf8(it.reply))))),
+    fault("stream_utf8", |context| Ok(Stream(Plan::new(utf8(context.reply))))),
 ];
 
-const fn fault(name: &'static str, act: fn(&Asking) -> Result<StreamAct, AwsError>) -> StreamFault {
-    StreamFault { name, act }
+const fn fault(
+    name: &'static str,
+    run: fn(&StreamContext) -> Result<StreamOutcome, AwsError>,
+) -> StreamFault {
+    StreamFault { name, run }
 }
 
-impl Asked {
-    /// The fault that a stream's prompt asks for, if it asks for one.
+impl RequestedFault {
+    /// Finds the fault of a stream that a prompt demands, if any.
     ///
     /// # Errors
     ///
-    /// 400 `ValidationException` with the names, if a stream has none of that name.
-    pub fn by(prompt: &str) -> Result<Option<Self>, AwsError> {
-        let Some(words) = words(prompt) else {
+    /// 400 `ValidationException` that lists the names, if there is no fault of that name.
+    pub fn from_prompt(prompt: &str) -> Result<Option<Self>, AwsError> {
+        let Some(directive) = directive(prompt) else {
             return Ok(None);
         };
-        let name = words.split(':').next().unwrap_or_default();
-        let either = || FAULTS.iter().filter(|fault| fault.streams);
-        if let Some(fault) = either().find(|fault| fault.name == name) {
-            return Ok(Some(Self::Either(fault)));
+        let name = directive.split(':').next().unwrap_or_default();
+        let shared = || FAULTS.iter().filter(|fault| fault.streams);
+        if let Some(fault) = shared().find(|fault| fault.name == name) {
+            return Ok(Some(Self::Shared(fault)));
         }
         if let Some(fault) = STREAM_FAULTS.iter().find(|fault| fault.name == name) {
-            return Ok(Some(Self::Stream(fault)));
+            return Ok(Some(Self::StreamOnly(fault)));
         }
-        let names = either().map(|fault| fault.name);
+        let names = shared().map(|fault| fault.name);
         let names = names.chain(STREAM_FAULTS.iter().map(|fault| fault.name));
-        Err(super::unknown(name, names))
+        Err(super::unknown_fault(name, names))
     }
 
-    /// Its name.
+    /// Returns the name of the fault.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Either(fault) => fault.name,
-            Self::Stream(fault) => fault.name,
+            Self::Shared(fault) => fault.name,
+            Self::StreamOnly(fault) => fault.name,
         }
     }
 }
 
 impl StreamFault {
-    /// What comes of it.
+    /// Runs the fault.
     ///
     /// # Errors
     ///
-    /// 400 `ValidationException`, if its argument is not what it takes.
-    pub fn act(&self, prompt: &str, reply: &Reply) -> Result<StreamAct, AwsError> {
-        let arguments = words(prompt).unwrap_or_default().split(':').skip(1).collect();
-        (self.act)(&Asking { name: self.name, arguments, reply })
+    /// 400 `ValidationException`, if the prompt has an argument that the fault does not accept.
+    pub fn run(&self, prompt: &str, reply: &Reply) -> Result<StreamOutcome, AwsError> {
+        let arguments = directive(prompt).unwrap_or_default().split(':').skip(1).collect();
+        (self.run)(&StreamContext { name: self.name, arguments, reply })
     }
 }
 
-impl Asking<'_> {
-    fn number(&self, index: usize, default: u64, what: &str) -> Result<u64, AwsError> {
+impl StreamContext<'_> {
+    fn number(&self, index: usize, default: u64, expected: &str) -> Result<u64, AwsError> {
         let argument = self.arguments.get(index);
-        argument.map_or(Ok(default), |text| text.parse()).map_err(|_| self.takes(what))
+        let number = argument.map_or(Ok(default), |text| text.parse());
+        number.map_err(|_| self.unexpected(index, expected))
     }
 
-    fn takes(&self, what: &str) -> AwsError {
-        AwsError::validation(format!("fault:{} takes {what}.", self.name))
+    fn unexpected(&self, index: usize, expected: &str) -> AwsError {
+        let argument = self.arguments.get(index).copied().unwrap_or_default();
+        super::unexpected_argument(self.name, expected, argument)
     }
 
-    /// The N of most.
+    /// Returns the number of frames before the fault.
     fn frames(&self) -> Result<usize, AwsError> {
         let frames = self.number(0, DEFAULT_FRAMES as u64, "a number of frames")?;
         Ok(usize::try_from(frames).unwrap_or(usize::MAX))
     }
 
-    fn good(&self) -> Vec<Step> {
-        good(&self.reply.json())
+    fn complete_stream(&self) -> Vec<Step> {
+        complete_stream(&self.reply.json())
     }
 
-    /// The good frames.
-    fn first(&self) -> Result<Vec<Step>, AwsError> {
-        let mut steps = self.good();
+    /// Returns the steps before the fault.
+    fn steps_before(&self) -> Result<Vec<Step>, AwsError> {
+        let mut steps = self.complete_stream();
         steps.truncate(self.frames()?);
         Ok(steps)
     }
 
-    /// The good frames, and this.
-    fn then(&self, step: Step) -> Result<StreamAct, AwsError> {
-        let mut steps = self.first()?;
+    /// Creates a stream that ends with this step.
+    fn ending_with(&self, step: Step) -> Result<StreamOutcome, AwsError> {
+        let mut steps = self.steps_before()?;
         steps.push(step);
         Ok(Stream(Plan::new(steps)))
     }
 
-    fn ending_with(&self, kind: &str, message: &str) -> Result<StreamAct, AwsError> {
-        self.then(frame(&frames::exception(kind, message)))
+    fn ending_with_exception(&self, kind: &str, message: &str) -> Result<StreamOutcome, AwsError> {
+        self.ending_with(frame(&frames::exception(kind, message)))
     }
 
-    /// The whole stream, with the frame after the good ones changed.
-    fn with_frame(&self, change: fn(Vec<u8>) -> Step) -> Result<StreamAct, AwsError> {
-        let mut steps = self.good();
+    /// Creates a complete stream in which one frame is changed.
+    fn with_changed_frame(&self, change: fn(Vec<u8>) -> Step) -> Result<StreamOutcome, AwsError> {
+        let mut steps = self.complete_stream();
         let at = self.frames()?.min(steps.len() - 1);
         steps[at] = change(encoded(&steps[at]));
         Ok(Stream(Plan::new(steps)))
     }
 
-    fn half_a_frame(&self) -> Result<Step, AwsError> {
-        let steps = self.good();
+    /// Returns the first half of the next frame.
+    fn half_frame(&self) -> Result<Step, AwsError> {
+        let steps = self.complete_stream();
         let mut bytes = encoded(&steps[self.frames()?.min(steps.len() - 1)]);
         bytes.truncate(bytes.len() / 2);
         Ok(Step::Bytes(bytes, 0))
     }
 }
 
-/// A good stream of a complete reply.
-pub(crate) fn good(message: &Value) -> Vec<Step> {
+/// Returns the steps that stream a complete reply.
+pub(crate) fn complete_stream(message: &Value) -> Vec<Step> {
     events(message).into_iter().map(Step::Event).collect()
 }
 
@@ -291,8 +308,9 @@ fn encoded(step: &Step) -> Vec<u8> {
     }
 }
 
-/// Everything that Claude may stream beside text, and what it does not stream yet, before the reply's
-/// text. The unknown ones hold a `text` that is not for the reader.
+/// Returns a stream with all kinds of content other than text, and with kinds that Claude does not
+/// have yet, before the text of the reply. The unknown kinds have a `text` that is not part of the
+/// reply.
 fn thinking(reply: &Reply) -> Vec<Step> {
     let mut message = reply.json();
     let text = message["content"].take();
@@ -305,7 +323,7 @@ fn thinking(reply: &Reply) -> Vec<Step> {
     let unknown_block = content.len() - 1;
     content.extend(text.as_array().cloned().unwrap_or_default());
     message["content"] = json!(content);
-    let mut steps = good(&message);
+    let mut steps = complete_stream(&message);
 
     let is_stop_of_unknown = |step: &Step| {
         matches!(step, Step::Event(event)
@@ -318,23 +336,23 @@ fn thinking(reply: &Reply) -> Vec<Step> {
         "index": unknown_block,
         "delta": { "type": "text_delta", "text": "not text: an event" },
     });
-    let inside = chunk(&text_delta(unknown_block, "not text: a frame")).payload;
+    let payload = chunk(&text_delta(unknown_block, "not text: a frame")).payload;
     let unknown = [
         Step::Event(block_delta(unknown_block, unknown_delta)),
         Step::Event(unknown_event),
-        frame(&frames::event("aside", inside)),
+        frame(&frames::event("aside", payload)),
     ];
     steps.splice(at..at, unknown);
     steps
 }
 
-/// [`UTF8_TEXT`] in place of the reply's, every other delta with its characters escaped: one outside
-/// the Basic Multilingual Plane is then a surrogate pair. A delta cannot hold half a character.
+/// Returns a stream of [`UTF8_TEXT`]. In every other delta the characters are escaped, so that
+/// those outside the Basic Multilingual Plane are surrogate pairs.
 fn utf8(reply: &Reply) -> Vec<Step> {
     let mut message = reply.json();
     message["content"] = json!([{ "type": "text", "text": UTF8_TEXT }]);
     message["usage"]["output_tokens"] = json!(tokens(UTF8_TEXT).len());
-    let mut steps = good(&message);
+    let mut steps = complete_stream(&message);
     for step in steps.iter_mut().step_by(2) {
         if let Step::Event(event) = step
             && event["type"] == "content_block_delta"
@@ -345,7 +363,8 @@ fn utf8(reply: &Reply) -> Vec<Step> {
     steps
 }
 
-/// JSON with every character that is not ASCII as `\uXXXX`, one for each UTF-16 code unit.
+/// Escapes every character of a JSON text that is not ASCII as `\uXXXX`, one for each UTF-16 code
+/// unit.
 fn escaped(json: &str) -> String {
     let mut text = String::new();
     for character in json.chars() {

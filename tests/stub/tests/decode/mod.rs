@@ -1,5 +1,5 @@
-//! The decoder of these tests: the aws-smithy-eventstream crate, which shares nothing with the
-//! encoder under test.
+//! The decoder of these tests. It is that of the aws-smithy-eventstream crate, which shares no code
+//! with the encoder under test.
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
@@ -10,17 +10,17 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::{Buf, Bytes};
 use serde_json::Value;
 
-/// What could be made of some bytes.
+/// The decoded part of some bytes.
 #[derive(Debug)]
 pub struct Decoded {
     pub frames: Vec<Message>,
-    /// How many bytes come after the last whole frame.
+    /// The number of bytes after the last complete frame.
     pub left: usize,
-    /// Why it did not go on.
+    /// The error of the decoder.
     pub error: Option<String>,
 }
 
-/// Decodes until the end, or a mistake.
+/// Decodes until the end or an error.
 pub fn decode(bytes: &[u8]) -> Decoded {
     let mut buffer = Bytes::copy_from_slice(bytes);
     let mut decoder = MessageFrameDecoder::new();
@@ -40,20 +40,20 @@ pub fn decode(bytes: &[u8]) -> Decoded {
 }
 
 impl Decoded {
-    /// The events of a stream that is good to its end, [`event`] of each.
+    /// Returns the [`event`] of each frame of a valid stream.
     pub fn events(&self) -> Vec<Value> {
         assert_eq!((self.left, &self.error), (0, &None));
         self.frames.iter().map(event).collect()
     }
 }
 
-/// A header that is text.
+/// Returns the value of a header that is a string.
 pub fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
     let header = message.headers().iter().find(|header| header.name().as_str() == name)?;
-    Some(header.value().as_string().expect("a text").as_str())
+    Some(header.value().as_string().expect("a string").as_str())
 }
 
-/// The JSON in a `chunk`; of another frame, its payload.
+/// Returns the JSON in a `chunk`, or the payload of another frame.
 pub fn event(message: &Message) -> Value {
     let payload: Value = serde_json::from_slice(message.payload()).expect("JSON");
     if header(message, ":event-type") != Some("chunk") {
@@ -63,7 +63,7 @@ pub fn event(message: &Message) -> Value {
     serde_json::from_slice(&bytes).expect("JSON in the chunk")
 }
 
-/// The deltas' text, joined.
+/// Concatenates the text of the deltas.
 pub fn text(events: &[Value]) -> String {
     let deltas = events.iter().filter(|event| event["type"] == "content_block_delta");
     deltas
@@ -72,7 +72,7 @@ pub fn text(events: &[Value]) -> String {
         .collect()
 }
 
-/// The types of the events, one after another the same only once.
+/// Returns the types of the events, without consecutive repetitions.
 pub fn types(events: &[Value]) -> Vec<&str> {
     let mut types: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
     types.dedup();

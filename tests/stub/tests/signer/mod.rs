@@ -1,5 +1,5 @@
-//! The client of these tests: signs with the aws-sigv4 crate, which shares nothing with the check
-//! under test.
+//! The client of these tests. It signs with the aws-sigv4 crate, which shares no code with the
+//! verification under test.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ pub const MODEL_TARGET: &str = "/model/apac.anthropic.claude-sonnet-4-20250514-v
 pub const STREAM_TARGET: &str =
     "/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke-with-response-stream";
 
-/// A request to be signed. A case changes what it is about.
+/// A request to be signed. A test changes the fields that it is about.
 pub struct Call {
     pub key: AccessKey,
     pub region: &'static str,
@@ -27,7 +27,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// What a default stand-in accepts.
+    /// Creates a request that a stand-in with default settings accepts.
     pub fn new(body: impl Into<String>) -> Self {
         Self {
             key: AccessKey::example(),
@@ -85,7 +85,8 @@ impl Call {
     }
 }
 
-/// A Claude request with one user message.
+/// Returns the body of a Claude request with one user message.
+#[allow(dead_code, reason = "not every test file sends one message only")]
 pub fn claude(prompt: &str) -> String {
     serde_json::json!({
         "anthropic_version": "bedrock-2023-05-31",

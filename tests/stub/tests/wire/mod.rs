@@ -1,4 +1,5 @@
-//! HTTP/1.1 over a bare socket, so that a test sees what is really sent, cut-off answers too.
+//! HTTP/1.1 over a plain socket, so that a test sees the bytes on the wire, truncated responses
+//! too.
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
@@ -10,14 +11,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// An answer as it came. Empty if the connection closed without one.
+/// A response as it was received. It is empty if the connection closed without one.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     pub head: String,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub fn status(&self) -> u16 {
         let status = self.head.split(' ').nth(1).expect("a status line");
         status.parse().unwrap()
@@ -47,12 +48,12 @@ impl Answer {
 #[derive(Debug, Default)]
 pub struct Chunks {
     pub chunks: Vec<Vec<u8>>,
-    /// Whether the chunk of length 0 came.
+    /// Whether the chunk of length 0 was received.
     pub ended: bool,
 }
 
-impl Answer {
-    /// What came of a chunked body, perhaps not all of it. Half a chunk counts as one.
+impl HttpResponse {
+    /// Parses a chunked body, which may be truncated. A partial chunk counts as a chunk.
     pub fn chunks(&self) -> Chunks {
         assert_eq!(self.header("transfer-encoding"), Some("chunked"), "{}", self.head);
         let mut chunks = Chunks::default();
@@ -73,23 +74,23 @@ impl Answer {
     }
 }
 
-/// Sends a request on a connection of its own, and reads until the other side closes it, is silent
-/// for long, or has sent more than any test wants.
-pub async fn exchange(url: &str, request: &Received) -> Answer {
+/// Sends a request on a new connection. Reads until the server closes it, sends nothing for a
+/// second, or has sent 32 MiB.
+pub async fn exchange(url: &str, request: &Received) -> HttpResponse {
     let address = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     send(&mut stream, request).await;
-    let mut answer = Vec::new();
-    while answer.len() < 32 << 20 {
-        match timeout(Duration::from_secs(1), stream.read_buf(&mut answer)).await {
+    let mut response = Vec::new();
+    while response.len() < 32 << 20 {
+        match timeout(Duration::from_secs(1), stream.read_buf(&mut response)).await {
             Ok(Ok(1..)) => {}
             _ => break,
         }
     }
-    split(&answer)
+    split(&response)
 }
 
-/// Sends a request that asks for the connection to be closed after the answer.
+/// Sends a request with `connection: close`.
 pub async fn send(stream: &mut TcpStream, request: &Received) {
     let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
     for (name, value) in &request.headers {
@@ -102,9 +103,9 @@ pub async fn send(stream: &mut TcpStream, request: &Received) {
     stream.write_all(&bytes).await.unwrap();
 }
 
-/// Head and body of what was read so far.
-pub fn split(answer: &[u8]) -> Answer {
-    let end_of_head = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let (head, body) = answer.split_at(end_of_head.map_or(answer.len(), |end| end + 4));
-    Answer { head: String::from_utf8_lossy(head).into_owned(), body: body.to_vec() }
+/// Splits a response, which may be incomplete, into head and body.
+pub fn split(response: &[u8]) -> HttpResponse {
+    let end_of_head = response.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, body) = response.split_at(end_of_head.map_or(response.len(), |end| end + 4));
+    HttpResponse { head: String::from_utf8_lossy(head).into_owned(), body: body.to_vec() }
 }

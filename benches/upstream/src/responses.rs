@@ -1,4 +1,4 @@
-//! The answers, encoded once.
+//! The responses, which are encoded once.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,22 +9,23 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
-/// Of a stream, the frames of Claude's beginning and end included.
+/// The number of frames of a stream, those before and after the text included.
 const FRAMES: usize = 300;
 
-/// What a stream that is held has sent.
-const HELD_FRAMES: usize = 20;
+/// The number of frames of a stream that stalls.
+const STALLED_FRAMES: usize = 20;
 
-/// What a server's buffer makes of frames that come faster than it writes.
+/// The size of a write in a batched stream, as of a server whose buffer fills faster than it
+/// writes.
 const BATCH_BYTES: usize = 16 << 10;
 
-pub struct Answers {
-    whole: Bytes,
+pub struct Responses {
+    invoke: Bytes,
     frames: Vec<Bytes>,
     batches: Vec<Bytes>,
 }
 
-impl Answers {
+impl Responses {
     pub fn new() -> Self {
         let message = |text: &str, tokens: usize| {
             json!({
@@ -49,12 +50,13 @@ impl Answers {
             .collect();
         assert_eq!(frames.len(), FRAMES);
         let batches = frames.concat().chunks(BATCH_BYTES).map(Bytes::copy_from_slice).collect();
-        Self { whole: message(&words(80), 80).to_string().into(), frames, batches }
+        Self { invoke: message(&words(80), 80).to_string().into(), frames, batches }
     }
 
-    /// InvokeModel's.
-    pub fn whole(&self) -> Response<Answer> {
-        let mut response = response(200, "application/json", Answer::once(self.whole.clone()));
+    /// The response of `InvokeModel`.
+    pub fn invoke(&self) -> Response<ResponseBody> {
+        let mut response =
+            response(200, "application/json", ResponseBody::once(self.invoke.clone()));
         for (name, value) in [
             ("x-amzn-bedrock-input-token-count", "14"),
             ("x-amzn-bedrock-output-token-count", "80"),
@@ -65,23 +67,24 @@ impl Answers {
         response
     }
 
-    /// A stream, a write for each frame.
-    pub fn frames(&'static self) -> Response<Answer> {
-        event_stream(Answer::stream(&self.frames, false))
+    /// A stream with one write for each frame.
+    pub fn frames(&'static self) -> Response<ResponseBody> {
+        event_stream(ResponseBody::stream(&self.frames, false))
     }
 
-    /// The same stream in a few large writes.
-    pub fn batched(&'static self) -> Response<Answer> {
-        event_stream(Answer::stream(&self.batches, false))
+    /// The same stream in writes of [`BATCH_BYTES`].
+    pub fn batched(&'static self) -> Response<ResponseBody> {
+        event_stream(ResponseBody::stream(&self.batches, false))
     }
 
-    /// The beginning of the stream. The rest never comes.
-    pub fn held(&'static self) -> Response<Answer> {
-        event_stream(Answer::stream(&self.frames[..HELD_FRAMES], true))
+    /// The beginning of the stream, which then stalls.
+    pub fn stalled(&'static self) -> Response<ResponseBody> {
+        event_stream(ResponseBody::stream(&self.frames[..STALLED_FRAMES], true))
     }
 
-    pub fn throttled(&self) -> Response<Answer> {
-        let body = Answer::once(Bytes::from_static(br#"{"message":"Too many requests."}"#));
+    /// A `ThrottlingException`.
+    pub fn throttled(&self) -> Response<ResponseBody> {
+        let body = ResponseBody::once(Bytes::from_static(br#"{"message":"Too many requests."}"#));
         let mut response = response(429, "application/json", body);
         let kind = "ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/";
         for (name, value) in [("x-amzn-errortype", kind), ("retry-after", "2")] {
@@ -91,11 +94,11 @@ impl Answers {
     }
 }
 
-fn event_stream(body: Answer) -> Response<Answer> {
+fn event_stream(body: ResponseBody) -> Response<ResponseBody> {
     response(200, "application/vnd.amazon.eventstream", body)
 }
 
-fn response(status: u16, content_type: &str, body: Answer) -> Response<Answer> {
+fn response(status: u16, content_type: &str, body: ResponseBody) -> Response<ResponseBody> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
     for (name, value) in [
@@ -107,23 +110,23 @@ fn response(status: u16, content_type: &str, body: Answer) -> Response<Answer> {
     response
 }
 
-/// A body.
-pub enum Answer {
+/// The body of a response.
+pub enum ResponseBody {
     Once(Option<Bytes>),
-    Stream { pieces: std::slice::Iter<'static, Bytes>, is_held: bool, is_flushed: bool },
+    Stream { chunks: std::slice::Iter<'static, Bytes>, stalls: bool, is_flushed: bool },
 }
 
-impl Answer {
+impl ResponseBody {
     fn once(bytes: Bytes) -> Self {
         Self::Once(Some(bytes))
     }
 
-    fn stream(pieces: &'static [Bytes], is_held: bool) -> Self {
-        Self::Stream { pieces: pieces.iter(), is_held, is_flushed: true }
+    fn stream(chunks: &'static [Bytes], stalls: bool) -> Self {
+        Self::Stream { chunks: chunks.iter(), stalls, is_flushed: true }
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -131,23 +134,23 @@ impl Body for Answer {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let piece = match self.get_mut() {
+        let chunk = match self.get_mut() {
             Self::Once(bytes) => bytes.take(),
-            Self::Stream { pieces, is_held, is_flushed } => {
-                // hyper writes what it has when the body has nothing for it.
+            Self::Stream { chunks, stalls, is_flushed } => {
+                // hyper flushes its buffer when the body is pending.
                 *is_flushed = !*is_flushed;
                 if *is_flushed {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                let piece = pieces.next().cloned();
-                if piece.is_none() && *is_held {
+                let chunk = chunks.next().cloned();
+                if chunk.is_none() && *stalls {
                     return Poll::Pending;
                 }
-                piece
+                chunk
             }
         };
-        Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))))
+        Poll::Ready(chunk.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn size_hint(&self) -> SizeHint {

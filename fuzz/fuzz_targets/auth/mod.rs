@@ -1,4 +1,5 @@
-//! The gate from outside: a Host that has keys for JWTs, and takes every signature for right.
+//! Authentication, tested through the handler: a host that serves an issuer's keys, and accepts
+//! every signature of a JWT.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,14 +14,15 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 pub const NOW: u64 = 1_767_323_045;
+#[allow(dead_code, reason = "the target sigv4 does not use it")]
 pub const ISSUER: &str = "https://issuer.example";
 
 const JWKS: &str = r#"{"keys":[
     {"kty":"EC","crv":"P-256","kid":"1","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}"#;
 
-struct Place;
+struct AcceptingHost;
 
-impl Host for Place {
+impl Host for AcceptingHost {
     type Body = Bytes;
 
     fn now(&self) -> SystemTime {
@@ -32,7 +34,7 @@ impl Host for Place {
     }
 
     async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
-        panic!("nobody else fetches");
+        panic!("no other task fetches the keys");
     }
 
     async fn send(
@@ -40,8 +42,8 @@ impl Host for Place {
         request: Request<Bytes>,
         _: Duration,
     ) -> Result<Response<Bytes>, TransportError> {
-        let is_issuers = request.uri().host() == Some("issuer.example");
-        Ok(Response::new(Bytes::from_static(if is_issuers { JWKS.as_bytes() } else { b"{}" })))
+        let is_for_issuer = request.uri().host() == Some("issuer.example");
+        Ok(Response::new(Bytes::from_static(if is_for_issuer { JWKS.as_bytes() } else { b"{}" })))
     }
 
     async fn verify(&self, _: &VerifyingKey, _: &[u8], _: &[u8]) -> Result<bool, VerifyError> {
@@ -61,13 +63,14 @@ pub fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
     })
 }
 
-/// The record of a request. Nobody gets to step 4 without a caller.
-pub fn ask(event: Event<Bytes>, config: &Result<Config, ConfigError>) -> Record {
-    let mut answer = pin!(lambda_handler(event, config, &Place));
+/// Runs the handler and returns its log record. Checks that a request without a caller gets 401 or
+/// 413.
+pub fn handle(event: Event<Bytes>, config: &Result<Config, ConfigError>) -> Record {
+    let mut future = pin!(lambda_handler(event, config, &AcceptingHost));
     let Poll::Ready((envelope, record)) =
-        answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     else {
-        panic!("nothing here waits");
+        panic!("the handler waits, and nothing wakes it");
     };
     assert_eq!(record.caller.is_some(), ![401, 413].contains(&envelope.status_code));
     record
