@@ -1,7 +1,7 @@
 // npm run dev [-- wrangler's options]
 //
 // Sets up, starts the Bedrock stand-in when .dev.vars points there, runs the Worker under
-// `wrangler dev`, and prints a curl line that works. When it ends, all that it started ends.
+// `wrangler dev`, and prints a curl line that works. When it ends, everything it started ends.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
@@ -9,70 +9,12 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { end, isEnding, say, start, track } from "./children.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 
-const say = (line) => console.error(`bedrock-edge: ${line}`);
-
-// --- Ending -------------------------------------------------------------------------------------
-
-const running = new Set();
-let ending = false;
-
-/** Ends everything, then this process: with an exit code, or by the signal that it got. */
-async function end(how) {
-  if (ending) return new Promise(() => {}); // never: whoever waits has nothing left to do
-  ending = true;
-  for (const child of running) child.stop();
-  await Promise.all([...running].map((child) => child.exited));
-  if (typeof how === "number") process.exit(how);
-  process.removeAllListeners(how);
-  // By the signal, so that npm does the same in its turn instead of reporting an error.
-  process.kill(process.pid, how);
-}
-
-async function fail(line) {
-  say(line);
-  await end(1);
-}
-
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => end(signal));
-
-// npm passes on neither SIGHUP nor its own death.
-const npm = process.ppid;
-setInterval(() => process.ppid !== npm && end("SIGHUP"), 250).unref();
-
-// A closed pipe (`npm run dev | head`) must not end this process before its children.
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
-
-function track(child, stop) {
-  child.stop = stop;
-  child.exited = new Promise((resolve) => {
-    child.on("error", (error) => (say(error.message), resolve(1)));
-    child.on("exit", (code) => resolve(code ?? 1));
-  }).then((code) => (running.delete(child), code));
-  running.add(child);
-  return child;
-}
-
-/** Runs a command that ends with this process, and all that the command starts. */
-function start(command, ...args) {
-  const child = spawn(process.execPath, ["scripts/exit-with-parent.mjs", command, ...args], {
-    stdio: ["inherit", "inherit", "inherit", "ipc"],
-    env,
-    // Ctrl-C reaches this process, and this process ends the child.
-    detached: true,
-  });
-  return track(child, () => child.connected && child.disconnect());
-}
-
-async function run(command, ...args) {
-  const code = await start(command, ...args).exited;
-  if (ending || code !== 0) await end(code);
-}
-
-// --- What was asked for -------------------------------------------------------------------------
+// --- Options and variables ----------------------------------------------------------------------
 
 const args = process.argv.slice(2);
 const { values: options } = parseArgs({
@@ -89,22 +31,25 @@ const port = Number(options.port);
 
 const env = {
   ...process.env,
-  // wrangler runs on the Node.js in there, which the setup may only now have installed.
+  // wrangler runs on the Node.js that is installed there.
   PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH}`,
   WRANGLER_SEND_METRICS: "false",
-  // With the banner goes the check for updates, and without `Request.cf` from Cloudflare a start
-  // needs no network.
+  // Without the check for updates, which comes with the banner, and without fetching `Request.cf`
+  // from Cloudflare, a start needs no network.
   WRANGLER_HIDE_BANNER: "true",
   CLOUDFLARE_CF_FETCH_ENABLED: "false",
 };
 
-/** The variables that wrangler will read, from the same files. */
+/** Reads the variables as wrangler will, from the same files. */
 function readDevVars() {
   const ofStage = `.dev.vars.${options.env}`;
   const files = options["env-file"] ?? [existsSync(ofStage) ? ofStage : ".dev.vars"];
   const vars = {};
-  for (const file of files.filter((file) => existsSync(file))) {
-    for (const line of readFileSync(file, "utf8").split("\n")) {
+  for (const file of files) {
+    // The set-up copies the example.
+    const source = file === ".dev.vars" && !existsSync(file) ? ".dev.vars.example" : file;
+    if (!existsSync(source)) continue;
+    for (const line of readFileSync(source, "utf8").split("\n")) {
       const match = /^\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#]*))/.exec(line);
       if (match) vars[match[1]] = match[2] ?? match[3] ?? match[4].trim();
     }
@@ -112,7 +57,7 @@ function readDevVars() {
   return { vars, file: files.at(-1) };
 }
 
-/** The stand-in's port, if the Bedrock endpoint is on this machine. */
+/** Returns the stand-in's port, if the Bedrock endpoint is on this machine. */
 function standInPort(endpoint) {
   const [, port] = /^http:\/\/(?:127\.0\.0\.1|localhost):(\d+)(?:\/|$)/.exec(endpoint) ?? [];
   return port && Number(port);
@@ -147,7 +92,7 @@ const ACCEPTED = [
 ];
 
 async function startStandIn(port, vars) {
-  // It accepts what .dev.vars says, not the shell.
+  // It accepts the credentials in .dev.vars, not the shell's.
   const stubEnv = { ...env };
   for (const name of ACCEPTED) {
     delete stubEnv[name];
@@ -165,59 +110,60 @@ async function startStandIn(port, vars) {
     child.stdin.end();
     setTimeout(() => child.kill("SIGKILL"), 2000).unref();
   });
-  child.exited.then((code) => !ending && fail(`the Bedrock stand-in ended (exit code ${code})`));
+  child.exited.then((code) => isEnding() || end(1, `the Bedrock stand-in ended (exit code ${code})`));
   while (!(await accepts(port, "127.0.0.1"))) await sleep(50);
 }
 
 // --- The Worker ---------------------------------------------------------------------------------
 
 async function untilHealthy(url) {
-  let told;
+  let reported;
   for (;;) {
     try {
       const response = await fetch(`${url}healthz`, { signal: AbortSignal.timeout(5000) });
       const body = await response.text();
       if (response.status === 200) return;
-      const problem = `GET /healthz answers ${response.status} ${body}`;
-      if (problem !== told) say((told = problem));
+      const problem = `GET /healthz expected status 200, got ${response.status} ${body}`;
+      if (problem !== reported) say((reported = problem));
       await sleep(1800); // wrangler logs each attempt
     } catch {
-      // not listening yet, or wrangler shows a build error and waits for a change
+      // The Worker does not listen yet, or wrangler shows a build error and waits for a change.
     }
     await sleep(200);
   }
 }
-
-await run("scripts/setup");
 
 const { vars, file } = readDevVars();
 const endpoint = vars.AWS_ENDPOINT_URL_BEDROCK_RUNTIME;
 const bedrockPort = standInPort(endpoint);
 
 if (!(await isFree(port, options.ip))) {
-  await fail(`port ${port} is in use: stop what listens there, or choose another: npm run dev -- --port ${port + 1}`);
+  await end(1, `port ${port} is in use: stop the program that uses it, or choose another port: npm run dev -- --port ${port + 1}`);
 }
+if (bedrockPort && (bedrockPort === port || !(await isFree(bedrockPort, "127.0.0.1")))) {
+  await end(1, `port ${bedrockPort} is in use: stop the program that uses it, or change the endpoint in ${file}`);
+}
+
+const parts = bedrockPort ? ["worker", "stand-in"] : ["worker"];
+const code = await start("scripts/setup", parts, env).exited;
+if (code !== 0) await end(code);
+
 if (bedrockPort) {
-  if (bedrockPort === port || !(await isFree(bedrockPort, "127.0.0.1"))) {
-    await fail(`port ${bedrockPort} is in use: stop what listens there, or change the endpoint in ${file}`);
-  }
-  say("building the Bedrock stand-in (up to 1 minute the first time)");
-  await run("cargo", "build", "--quiet", "-p", "bedrock-stub");
   await startStandIn(bedrockPort, vars);
   say(`Bedrock is the stand-in; ${file} says how to use AWS`);
 } else {
   say(`Bedrock is ${endpoint || "AWS"}, with the credentials in ${file}`);
 }
 
-if (vars.AUTH !== "open") say(`callers need a credential: ${file} does not say AUTH=open`);
-say("building the Worker (up to 2 minutes the first time)");
+if (vars.AUTH !== "open") say(`callers need a credential: ${file} does not set AUTH=open`);
+say("building and starting the Worker (about 15 seconds, longer after a change)");
 const given = (...names) => args.some((arg) => names.includes(arg.split("=")[0]));
 const defaults = [
   ...(given("--env", "-e") ? [] : ["--env", options.env]),
   ...(given("--ip") ? [] : ["--ip", options.ip]),
   ...(given("--port") ? [] : ["--port", options.port]),
 ];
-start("wrangler", "dev", ...defaults, ...args).exited.then(end);
+start("wrangler", ["dev", ...defaults, ...args], env).exited.then((code) => end(code));
 
 const host = ["0.0.0.0", "*", "::"].includes(options.ip) ? "127.0.0.1" : options.ip;
 const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}/`;

@@ -1,8 +1,8 @@
 // node exit-with-parent.mjs COMMAND ARGUMENTS...
 //
-// Runs the command in a process group of its own, and ends the whole group when the parent goes,
-// however it goes: the IPC channel that the parent opens closes even when the parent is killed.
-// wrangler alone would leave itself and its workerd processes behind.
+// Runs the command in a process group of its own, and ends the group when the parent process ends. The
+// IPC channel that the parent opens closes even if the parent is killed. Otherwise wrangler and its
+// workerd processes would outlive the parent.
 import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -13,7 +13,7 @@ function signalGroup(signal) {
   try {
     return process.kill(-child.pid, signal);
   } catch {
-    return false; // nobody is left
+    return false; // The group is empty.
   }
 }
 
@@ -31,7 +31,7 @@ child.on("error", (error) => {
   process.exit(1);
 });
 child.on("exit", async (code) => {
-  // What it started may need a moment longer.
+  // Its descendants may take a moment longer.
   signalGroup("SIGTERM");
   for (let i = 0; i < 20 && signalGroup(0); i++) await sleep(50);
   signalGroup("SIGKILL");

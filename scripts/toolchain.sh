@@ -1,38 +1,46 @@
-# Sourced by the other scripts: the pinned tools, where they are, and which Rust builds wasm32.
+# Sourced by the other scripts: the tools' versions and places, and which Rust builds wasm32.
 # shellcheck shell=bash
 
+# The version of the crate `worker` in Cargo.lock.
 WORKER_BUILD_VERSION=0.8.7
-# worker-build 0.8.7 wants exactly this wasm-bindgen; Cargo.lock has to hold the same.
-WASM_BINDGEN_VERSION=0.2.129
 
 WASM_TARGET=wasm32-unknown-unknown
-# The rustup name of the toolchain that scripts/setup makes where rustup cannot add the target.
+# The rustup name of the toolchain that scripts/install makes where rustup cannot add the target.
 WASM_TOOLCHAIN=bedrock-edge-wasm
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/bedrock-edge
 WORKER_BUILD_DIR=$CACHE/worker-build-$WORKER_BUILD_VERSION
-WASM_BINDGEN_DIR=$CACHE/wasm-bindgen-cli-$WASM_BINDGEN_VERSION
+WASM_BINDGEN_DIR=$CACHE/wasm-bindgen-$(cat scripts/wasm-bindgen/{Cargo.*,src/main.rs} | cksum | cut -d ' ' -f 1)
 
-# node_modules/.bin has the Node.js that wrangler wants; outside an npm script it is not on PATH.
-export PATH="$PWD/node_modules/.bin:$WORKER_BUILD_DIR/bin:$PATH"
+# node_modules/.bin has the Node.js that wrangler needs; outside an npm script it is not on PATH.
+export PATH="$PWD/node_modules/.bin:$PATH"
 
-# worker-build would fetch these three from the web.
+# worker-build would download these three.
 export WASM_BINDGEN_BIN=$WASM_BINDGEN_DIR/bin/wasm-bindgen
 export ESBUILD_BIN=$PWD/node_modules/.bin/esbuild
 export WASM_OPT_BIN=$PWD/node_modules/.bin/wasm-opt
+
+# What compile_worker makes.
+WORKER_WASM=${CARGO_TARGET_DIR:-target}/$WASM_TARGET/release/bedrock_edge.wasm
+
+# Compiles the Worker with its exports.
+compile_worker() {
+  # worker-build sets this variable: without it, its dependencies would be compiled twice.
+  WASM_BINDGEN_USE_JS_SYS=1 for_wasm cargo build --quiet --lib --release --target "$WASM_TARGET" --features entry
+}
 
 # has_wasm32 [+TOOLCHAIN]
 has_wasm32() {
   [ -d "$(rustc "$@" --print target-libdir --target "$WASM_TARGET" 2>/dev/null)" ]
 }
 
-# for_wasm COMMAND...: runs it with the default toolchain, or with the linked one when only that
-# one has the target. Native builds and lints stay with the default.
+# for_wasm COMMAND...: runs it with the default toolchain, or with the linked one when only that has
+# the target. Native builds and lints use the default.
 #
-# With SIMD, which every workerd has: SHA-256 takes two thirds of the time, and the wasm is smaller.
-# Without the builder's home in what a panic says.
+# With SIMD, which every workerd has: SHA-256 takes a third less time, and the wasm is smaller.
+# Without the name of the builder's home directory in panic messages.
 for_wasm() {
   local flags=(-C target-feature=+simd128 "--remap-path-prefix=$HOME=~")
   local -x CARGO_ENCODED_RUSTFLAGS
@@ -40,10 +48,22 @@ for_wasm() {
   if has_wasm32; then
     "$@"
   else
-    # It has no cargo of its own, and rustup would say each time that it takes another's.
+    # It has no cargo of its own, and rustup would warn each time that it uses another toolchain's.
     RUSTUP_TOOLCHAIN=$WASM_TOOLCHAIN RUSTUP_LOG=warn "$@"
   fi
 }
 
 say() { echo "bedrock-edge: $*" >&2; }
 die() { say "$*"; exit 1; }
+
+# need COMMAND ADVICE
+need() { command -v "$1" >/dev/null || die "$1 is missing: $2"; }
+
+# step TEXT DURATION COMMAND...: says what the command does and about how long, and when it is done.
+step() {
+  local text=$1 start=$SECONDS
+  say "$text (about $2)"
+  shift 2
+  "$@"
+  say "$text: done in $((SECONDS - start)) s"
+}

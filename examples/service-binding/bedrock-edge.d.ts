@@ -1,49 +1,49 @@
-// The types of a service binding to bedrock-edge. `stream` decides which of the two is returned.
+// The types of a service binding to bedrock-edge.
 
-/** The fields of a request's body. */
+/** The fields of a request. */
 export interface Fields {
-  /** Not blank. By default a greeting. */
+  /** The prompt, not blank. The default is "Hello, how can I help you?". */
   prompt?: string;
-  /** 1 to `MAX_TOKENS`, which is also the default. */
+  /** The limit of generated tokens, from 1 to `MAX_TOKENS`, which is the default. */
   max_tokens?: number;
-  /** 0 to 1. By default `TEMPERATURE`. */
+  /** The temperature, from 0 to 1. The default is `TEMPERATURE`. */
   temperature?: number;
   /** The system prompt, not blank. */
   system?: string;
-  /** Texts that end the answer, not blank. */
+  /** Texts that end the reply, not blank. */
   stop_sequences?: string[];
-  /** `BEDROCK_MODEL_ID`, which is also the default, or one of `ALLOWED_MODELS`. */
+  /** `BEDROCK_MODEL_ID`, which is the default, or one of `ALLOWED_MODELS`. */
   model?: string;
 }
 
-/** An answer. */
+/** A reply of the model. */
 export interface Generated {
   input_prompt: string;
   generated_text: string;
-  /** Such as `end_turn` or `max_tokens`. */
+  /** Why the model stopped, such as `end_turn` or `max_tokens`. */
   stop_reason: string | null;
-  /** What the call is billed by. */
+  /** The numbers of tokens that the call is billed for. */
   usage: { input_tokens: number | null; output_tokens: number | null };
-  /** As in bedrock-edge's log. */
+  /** The id of the request in bedrock-edge's log. */
   request_id: string;
 }
 
-/** What `generate` throws. To a caller with a compatibility date before 2026 only the message
- * arrives, with the code in front of it. */
+/** The error that `generate` throws. A caller with a compatibility date before 2026 gets only a message,
+ * which begins with the code. */
 export interface BedrockError extends Error {
-  /** A word of `x-error-code`, such as `throttled`. */
+  /** An error code as in `x-error-code`, such as `throttled`. */
   code: string;
-  /** What HTTP would have answered. */
+  /** The status of the same response over HTTP. */
   status: number;
   request_id: string;
 }
 
 /** The binding. */
 export interface Bedrock {
-  /** As over HTTP, with the authentication that bedrock-edge asks for there. */
+  /** Sends an HTTP request, which needs the same credential as one from outside. */
   fetch(input: Request | URL | string, init?: RequestInit): Promise<Response>;
-  /** The answer in Server-Sent Events: `start`, `delta`s, then `done` or `error`. */
+  /** Returns the reply as Server-Sent Events: `start`, `delta`s, then `done` or `error`. */
   generate(fields: Fields & { stream: true }): Promise<ReadableStream<Uint8Array>>;
-  /** The answer. */
+  /** Returns the whole reply. */
   generate(fields: Fields & { stream?: false }): Promise<Generated>;
 }

@@ -1,8 +1,8 @@
-//! A Worker with routes, bindings and authentication of its own, and bedrock-edge in three routes:
+//! A Worker with routes, bindings and authentication of its own that uses bedrock-edge in three routes:
 //!
-//! - `/ai…` is bedrock-edge as it is: `POST /ai`, `/ai/ws`, `/ai/usage`, `/ai/healthz`;
-//! - `POST /haiku` calls its core, with a prompt and an answer of this Worker's;
-//! - `POST /chat` calls another operation of Bedrock, and only signs with it.
+//! - `/ai…` is all of bedrock-edge: `POST /ai`, `/ai/ws`, `/ai/usage` and `/ai/healthz`;
+//! - `POST /haiku` calls its core with a prompt and a response format of this Worker;
+//! - `POST /chat` calls another operation of Bedrock, and uses only the signature.
 
 use bedrock_edge::worker::{Ledger, WorkerHost, config, handle, log};
 use bedrock_edge::{Authentication, Body, Deadline, Host, Record, Scope, Token};
@@ -10,7 +10,7 @@ use bedrock_edge::{invoke_bedrock, sign};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use worker::{Context, DurableObject, Env, Request, Response, Result, RouteContext, Router, State};
-// `durable_object` writes code that names wasm_bindgen.
+// The code that `durable_object` generates names wasm_bindgen.
 use worker::{durable_object, event, wasm_bindgen};
 
 #[event(fetch)]
@@ -19,7 +19,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         return Response::error("who are you?", 401);
     }
     Router::new()
-        // BASE_PATH in wrangler.toml says the same.
+        // The same path as BASE_PATH in wrangler.toml.
         .on_async("/ai", ai)
         .on_async("/ai/*path", ai)
         .post_async("/haiku", haiku)
@@ -28,21 +28,21 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         .await
 }
 
-/// This Worker's own authentication.
+/// Checks this Worker's own token.
 fn is_known(request: &Request, env: &Env) -> Result<bool> {
     let expected = format!("Token {}", env.secret("APP_TOKEN")?);
     let given = request.headers().get("authorization")?.unwrap_or_default();
-    // Every byte is compared, so that the time tells nothing of the first that differs.
+    // Compares every byte, so that the time does not reveal the first one that differs.
     let differ = given.bytes().zip(expected.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
     Ok(differ == 0 && given.len() == expected.len())
 }
 
-/// All of bedrock-edge.
+/// Forwards a request to bedrock-edge.
 async fn ai(request: Request, context: RouteContext<()>) -> Result<Response> {
     handle(request, &context.env).await
 }
 
-/// Where bedrock-edge counts tokens. The class is this Worker's, and so is its name.
+/// The Durable Object in which bedrock-edge counts tokens. This Worker chooses its name.
 #[durable_object(fetch)]
 pub struct HaikuLedger(Ledger);
 
@@ -67,7 +67,7 @@ struct Haiku {
     is_new: bool,
 }
 
-/// The core, called directly.
+/// Writes a haiku with the core of bedrock-edge, or returns the stored one.
 async fn haiku(mut request: Request, context: RouteContext<()>) -> Result<Response> {
     let Ok(config) = config(&context.env) else { return Response::error("misconfigured", 500) };
     let Ok(Subject { subject }) = request.json().await else {
@@ -100,11 +100,12 @@ struct Turn {
     text: String,
 }
 
-/// Converse, which bedrock-edge does not know, signed with its configuration.
+/// Calls Bedrock's Converse, which bedrock-edge does not implement, with its signature and
+/// configuration.
 async fn chat(mut request: Request, context: RouteContext<()>) -> Result<Response> {
     let Ok(config) = config(&context.env) else { return Response::error("misconfigured", 500) };
     let Authentication::SigV4(credentials) = &config.authentication else {
-        return Response::error("this route wants an access key", 500);
+        return Response::error("this route needs an access key", 500);
     };
     let Ok(turns) = request.json::<Vec<Turn>>().await else {
         return Response::error("the body must be [{\"role\": \"user\", \"text\": \"…\"}, …]", 400);
@@ -130,6 +131,9 @@ async fn chat(mut request: Request, context: RouteContext<()>) -> Result<Respons
     let body: Value = serde_json::from_slice(&body)?;
     match body.pointer("/output/message/content/0/text") {
         Some(text) => Response::from_json(&json!({ "role": "assistant", "text": text })),
-        None => Response::error(format!("Bedrock answered {}", head.status), 502),
+        None => Response::error(
+            format!("expected a text from Bedrock, got status {}", head.status),
+            502,
+        ),
     }
 }

@@ -1,4 +1,4 @@
-//! A native process as the place that the function runs in.
+//! The host platform of a native process, for bedrock-edge.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,19 +8,19 @@ use http::{Request, Response};
 use reqwest::redirect::Policy;
 use tokio::time::timeout;
 
-/// One for all invocations, whose connections it keeps.
+/// The host of all invocations. It keeps connections between them.
 pub struct Native {
     client: reqwest::Client,
 }
 
-#[allow(clippy::disallowed_methods)] // The function itself takes the time from here.
+#[allow(clippy::disallowed_methods)] // bedrock-edge itself gets the time from here.
 pub fn now() -> SystemTime {
     SystemTime::now()
 }
 
 impl Native {
     pub fn new() -> Result<Self, reqwest::Error> {
-        // It fails only where there is one already.
+        // Fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self { client: reqwest::Client::builder().redirect(Policy::none()).build()? })
     }
@@ -60,7 +60,7 @@ impl Host for Native {
     }
 }
 
-/// An answer's body, on its way.
+/// The body of a response that is being received.
 pub struct NativeBody(reqwest::Response);
 
 impl Body for NativeBody {
@@ -86,7 +86,8 @@ impl BodyStream for NativeBody {
     }
 }
 
-/// With the causes, since reqwest prints only the outermost. Its URL is Bedrock's, without secrets.
+/// Describes an error with its causes, because reqwest prints only the outermost. The URL in it is that
+/// of Bedrock, without secrets.
 fn failed(error: reqwest::Error) -> TransportError {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

@@ -1,6 +1,6 @@
-//! The function as an AWS Lambda: the events of Lambda in, its JSON out.
+//! bedrock-edge as the handler of an AWS Lambda: takes Lambda's events and returns its JSON.
 //!
-//! `template.yaml` deploys it. On your machine:
+//! `template.yaml` deploys it. To run it on your machine:
 //!
 //! ```console
 //! $ cargo lambda watch
@@ -25,17 +25,17 @@ type Chunks = BoxStream<'static, Result<Vec<u8>, Error>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    // Read once, as Lambda sets it once: the credentials of the role are good for as long as Lambda
-    // keeps this process.
+    // Lambda sets the variables once for a process, and keeps a process no longer than the role's
+    // credentials are valid.
     let config: &_ = Box::leak(Box::new(Config::from_vars(|name| std::env::var(name).ok())));
-    // As the Function URL's in template.yaml.
+    // template.yaml sets it to the InvokeMode of the Function URL.
     let streams = std::env::var("INVOKE_MODE").is_ok_and(|mode| mode == "RESPONSE_STREAM");
     let host: &_ = Box::leak(Box::new(Native::new()?));
 
     lambda_runtime::run(service_fn(move |call: LambdaEvent<Box<RawValue>>| async move {
         let event = call.payload.get().as_bytes();
         Ok::<_, Error>(if streams && is_from_function_url(event) {
-            FunctionResponse::StreamingResponse(in_pieces(event, config, host).await?)
+            FunctionResponse::StreamingResponse(streaming_response(event, config, host).await?)
         } else {
             let (envelope, record) = lambda_handler(Event::from_lambda(event), config, host).await;
             log(&record, config);
@@ -45,9 +45,9 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-/// The answer for a Function URL that streams: of these Lambda takes no JSON but a prelude and the
-/// body, whether it comes in one piece or in many.
-async fn in_pieces(
+/// Responds to a Function URL that streams. Lambda then expects a prelude and the chunks of the body in
+/// the place of JSON, even for a body of one chunk.
+async fn streaming_response(
     event: &[u8],
     config: &'static Result<Config, ConfigError>,
     host: &'static Native,
@@ -68,7 +68,7 @@ async fn in_pieces(
                 if !event.is_last() {
                     return Some((Ok(chunk), Some(streaming)));
                 }
-                // Nothing is to be settled: a Lambda has no ledger.
+                // Ignores the settlement, because a Lambda has no ledger.
                 let (record, _) = streaming.generation.finish(host::now());
                 log(&record, config);
                 Some((Ok(chunk), None))
@@ -89,7 +89,7 @@ fn prelude(envelope: &Envelope) -> Result<MetadataPrelude, Error> {
     })
 }
 
-/// Function URLs send events of format 2.0. In template.yaml nothing else does.
+/// Whether an event has the format 2.0, which in template.yaml only the Function URL sends.
 fn is_from_function_url(event: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct ProxyEvent {
@@ -104,7 +104,7 @@ fn is_from_function_url(event: &[u8]) -> bool {
     serde_json::from_slice::<ProxyEvent>(event).is_ok()
 }
 
-/// A line on standard output is one in CloudWatch.
+/// Writes the record to standard output, which Lambda sends to CloudWatch.
 fn log(record: &Record, config: &Result<Config, ConfigError>) {
     if let Some(line) = record.line(config.as_ref().ok()) {
         println!("{line}");

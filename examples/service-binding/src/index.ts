@@ -3,7 +3,7 @@ import type { Bedrock, BedrockError } from "../bedrock-edge";
 
 interface Env {
   BEDROCK: Bedrock;
-  /** A secret: an API token of bedrock-edge's, for `fetch`. */
+  /** An API token of bedrock-edge, for `fetch`. It is a secret. */
   BEDROCK_TOKEN: string;
 }
 
@@ -11,7 +11,7 @@ export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const prompt = await request.text();
     switch (new URL(request.url).pathname) {
-      // As over HTTP, with a credential as everybody's. The host of the URL does not matter.
+      // An HTTP request, with the credential that any client needs. The host in the URL is ignored.
       case "/fetch":
         return env.BEDROCK.fetch("https://bedrock-edge/", {
           method: "POST",
@@ -22,7 +22,7 @@ export default {
           body: JSON.stringify({ prompt }),
         });
 
-      // A method call: no URL, no status, no parsing.
+      // A method call, which needs neither a credential nor parsing.
       case "/call":
         try {
           const { generated_text, usage } = await env.BEDROCK.generate({ prompt, max_tokens: 50 });
@@ -32,7 +32,7 @@ export default {
           return Response.json({ code, message }, { status: code === "throttled" ? 503 : 502 });
         }
 
-      // The same in pieces, passed on as they come.
+      // A streamed reply, whose events are forwarded as they arrive.
       case "/stream":
         return new Response(await env.BEDROCK.generate({ prompt, stream: true }), {
           headers: { "content-type": "text/event-stream; charset=utf-8" },

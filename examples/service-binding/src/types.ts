@@ -1,4 +1,4 @@
-// What the types allow, and what not: `npm run check` fails where this is not so.
+// A test of the types: `npm run check` fails if they reject a valid call or accept an invalid one.
 import type { Bedrock, Generated } from "../bedrock-edge";
 
 export async function check(bedrock: Bedrock): Promise<void> {
@@ -6,10 +6,10 @@ export async function check(bedrock: Bedrock): Promise<void> {
   whole.usage.input_tokens satisfies number | null;
   const events: ReadableStream<Uint8Array> = await bedrock.generate({ stream: true });
   events.cancel();
-  // @ts-expect-error: a stream has no text
+  // @ts-expect-error: a stream has no `generated_text`
   events.generated_text;
-  // @ts-expect-error: a prompt is a text
+  // @ts-expect-error: a prompt is a string
   await bedrock.generate({ prompt: 5 });
-  // @ts-expect-error: there is no such field
+  // @ts-expect-error: `messages` is not a field
   await bedrock.generate({ prompt: "hi", messages: [] });
 }
