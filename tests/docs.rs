@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use bedrock_edge_tests::root;
+use reqwest::StatusCode;
 
 const README_WORDS: usize = 1000;
 
@@ -108,10 +109,11 @@ fn a_path_is_a_code_span_that_begins_with_a_folder_of_the_repository() {
 }
 
 #[test]
-fn the_reference_lists_exactly_the_error_codes_of_the_source() {
+fn the_reference_lists_exactly_the_error_codes_of_the_source_with_status_and_retryability() {
     let codes = error_codes(&read("src/error.rs"));
-    assert!(codes.len() > 20 && codes.contains("throttled"), "{codes:?}");
-    let documented = first_codes(&section(&read("docs/reference.md"), "Error codes"));
+    assert!(codes.len() > 20 && codes.contains("throttled 500 yes"), "{codes:?}");
+    let rows = rows(&section(&read("docs/reference.md"), "Error codes"));
+    let documented = rows.iter().map(|cells| cells[..3].join(" ")).collect();
     assert_eq!(differences(&documented, &codes), [""; 0]);
 }
 
@@ -123,41 +125,70 @@ fn an_entry_that_only_the_reference_or_only_the_source_has_is_found() {
 }
 
 #[test]
-fn an_error_code_is_a_word_in_snake_case_and_no_message() {
+fn an_error_code_is_a_row_of_the_table_in_the_source() {
     let source = r#"
-        /// `told_in_a_comment`, or "told_in_quotes".
-        Throttled => ("throttled", 500, "TooManyRequestsException"),
-        NoText => ("no_text", 500, "ServiceException", "the message"),
-        #[cfg(test)]
-        mod tests { const TEST: &str = "of_a_test"; }
-    "#;
-    assert_eq!(error_codes(source), set(&["throttled", "no_text"]));
+macro_rules! codes { ($code:ident "in_the_macro" OK PERMANENT "Exception";) => {}; }
+codes! {
+    /// Not "in_a_comment" OK PERMANENT "Exception";
+    Throttled "throttled" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    NotFound "not_found" NOT_FOUND PERMANENT "InvalidRequestContentException";
+}
+Behind "behind" OK PERMANENT "Exception";
+"#;
+    assert_eq!(error_codes(source), set(&["throttled 500 yes", "not_found 404 no"]));
 }
 
 #[test]
-fn the_reference_lists_exactly_the_response_headers_of_the_source() {
+fn the_reference_lists_exactly_the_response_headers_of_the_source_with_their_exposure() {
     let headers = response_headers(&read("src/headers.rs"));
-    assert!(headers.len() > 10 && headers.contains("x-error-code"), "{headers:?}");
-    let documented = first_codes(&section(&read("docs/reference.md"), "Response headers"));
-    assert_eq!(differences(&documented, &headers), [""; 0]);
+    assert!(headers.len() > 10 && headers.contains("x-error-code yes"), "{headers:?}");
+    let rows = rows(&section(&read("docs/reference.md"), "Response headers"));
+    // The browser itself exposes what pages may read always.
+    let documented = rows.iter().map(|cells| cells[..2].join(" ").replace(" always", " no"));
+    assert_eq!(differences(&documented.collect(), &headers), [""; 0]);
 }
 
 #[test]
-fn a_response_header_is_a_name_or_a_constant_of_the_response_table() {
+fn a_response_header_is_a_row_of_the_table_in_the_source() {
     let source = r#"
-        pub(crate) const REQUEST_HEADERS: &[&str] = &[
-            "x-api-key",
-        ];
-        /// Not "x-comment".
-        pub(crate) const RESPONSE_HEADERS: &[(HeaderName, Exposed)] = &[
-            ("x-error-code", Exposed::Yes),
-            ("Content-Type", Exposed::No),
-            (RETRY_AFTER, Exposed::Yes),
-        ];
-        pub(crate) const OTHERS: &[&str] = &["x-other"];
-    "#;
-    let source = source.replace("\n        ", "\n");
-    assert_eq!(response_headers(&source), set(&["x-error-code", "content-type", "retry-after"]));
+const REQUEST: [(HeaderName, bool); 1] = [
+    ("x-api-key", true),
+];
+/// Not ("x-comment", EXPOSED).
+const RESPONSE: [ResponseHeader; 3] = [
+    ("Content-Type", NOT_EXPOSED),
+    // ("x-comment", EXPOSED),
+    ("x-error-code", EXPOSED),
+];
+const OTHERS: &[(&str, bool)] = &[
+    ("x-other", true),
+];
+"#;
+    assert_eq!(response_headers(source), set(&["content-type no", "x-error-code yes"]));
+}
+
+#[test]
+fn the_reference_lists_exactly_the_models_of_the_source() {
+    let models = models(&read("src/claude/models.rs"));
+    assert!(models.len() > 10, "{models:?}");
+    let rows = rows(&section(&read("docs/reference.md"), "Models"));
+    let documented = rows.iter().map(|cells| cells[..2].join(" ")).collect();
+    assert_eq!(differences(&documented, &models), [""; 0]);
+}
+
+#[test]
+fn a_model_is_a_row_of_the_table_in_the_source() {
+    let source = r#"
+const MODELS: [Model; 2] = [
+    row("claude-opus-5", "claude-opus-5", OF_5),
+    row("claude-opus-4-6", "claude-opus-4-6-v1", &[Prefill]),
+];
+const OTHERS: [Model; 1] = [
+    row("other", "other-v1", &[]),
+];
+"#;
+    let expected = set(&["claude-opus-5 claude-opus-5", "claude-opus-4-6 claude-opus-4-6-v1"]);
+    assert_eq!(models(source), expected);
 }
 
 #[test]
@@ -166,8 +197,8 @@ fn the_reference_lists_every_variable_that_the_configuration_reads() {
     let variables: BTreeSet<String> = sources.iter().flat_map(|it| variables(it)).collect();
     assert!(variables.len() > 10 && variables.contains("MAX_TOKENS"), "{variables:?}");
     let reference = read("docs/reference.md");
-    let mut documented = first_codes(&section(&reference, "Variables"));
-    documented.extend(first_codes(&section(&reference, "Bindings")));
+    let mut documented = names(&rows(&section(&reference, "Variables")));
+    documented.extend(names(&rows(&section(&reference, "Bindings"))));
     let missing: Vec<&String> = variables.difference(&documented).collect();
     assert!(missing.is_empty(), "not in docs/reference.md: {missing:?}");
 
@@ -193,7 +224,7 @@ fn a_variable_is_a_name_in_capitals_that_the_code_has_in_a_string() {
 }
 
 #[test]
-fn an_entry_of_the_reference_is_the_code_in_the_first_cell_of_a_row() {
+fn an_entry_of_the_reference_is_a_row_whose_first_cell_has_code() {
     let text = "\
 # Variables
 
@@ -210,8 +241,10 @@ fn an_entry_of_the_reference_is_the_code_in_the_first_cell_of_a_row() {
 
 | `SIX` | |
 ";
-    assert_eq!(first_codes(&section(text, "Variables")), set(&["ONE", "TWO", "FIVE"]));
-    assert_eq!(first_codes(&section(text, "Absent")), set(&[]));
+    let rows = rows(&section(text, "Variables"));
+    assert_eq!(rows, [["ONE, TWO", "not THREE"], ["FIVE", ""]]);
+    assert_eq!(names(&rows), set(&["ONE", "TWO", "FIVE"]));
+    assert_eq!(section(text, "Absent"), "");
 }
 
 // --- Documents ----------------------------------------------------------------------------------
@@ -289,10 +322,16 @@ fn section(text: &str, heading: &str) -> String {
     lines.take_while(|line| !is_end(line)).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Returns the code spans in the first cells of the rows of tables.
-fn first_codes(text: &str) -> BTreeSet<String> {
-    let cells = text.lines().filter_map(|line| line.strip_prefix('|')?.split('|').next());
-    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+/// Returns the cells of the rows of tables whose first cell has code, without the backticks.
+fn rows(text: &str) -> Vec<Vec<String>> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
+    let rows = rows.filter(|row| row.trim_start().starts_with('`'));
+    rows.map(|row| row.split('|').map(|cell| cell.trim().replace('`', "")).collect()).collect()
+}
+
+/// Returns the names in the first cells of rows, which are separated by commas.
+fn names(rows: &[Vec<String>]) -> BTreeSet<String> {
+    rows.iter().flat_map(|cells| cells[0].split(", ")).map(str::to_owned).collect()
 }
 
 /// Compares the entries of the reference with those of the source.
@@ -429,45 +468,50 @@ fn sources_below(path: &str) -> Vec<String> {
     sources
 }
 
-/// Returns the strings in snake case. In src/error.rs only codes are written so.
+/// Returns the rows of the table of error codes: name, status, and whether the code is retryable.
 fn error_codes(source: &str) -> BTreeSet<String> {
-    let is_code = |text: &String| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-    };
-    strings(source).into_iter().filter(is_code).collect()
+    let table = between(source, "\ncodes! {\n", "\n}");
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter_map(|row| {
+        let [_, name, status, retry, _] = *row else { return None };
+        let name = name.strip_prefix('"')?.strip_suffix('"')?;
+        let is_retryable = if retry == "TRANSIENT" { "yes" } else { "no" };
+        Some(format!("{name} {} {is_retryable}", status_of(status)?))
+    })
+    .collect()
 }
 
-/// Returns the names in the table of response headers, which is the constant whose name begins with
-/// `RESPONSE`. A name is a string, or a constant such as `RETRY_AFTER`.
+/// Returns the number of a constant of `StatusCode`.
+fn status_of(constant: &str) -> Option<u16> {
+    (100..600).find(|number| {
+        let reason = StatusCode::from_u16(*number).ok().and_then(|it| it.canonical_reason());
+        reason.is_some_and(|reason| reason.to_uppercase().replace(' ', "_") == constant)
+    })
+}
+
+/// Returns the rows of the table of response headers: name, and whether pages may read it.
 fn response_headers(source: &str) -> BTreeSet<String> {
-    let mut lines = source
-        .lines()
-        .skip_while(|line| !(line.contains("const RESPONSE") || line.contains("static RESPONSE")));
-    let Some(first) = lines.next() else { return BTreeSet::new() };
-    // The type before it can hold capitals.
-    let first = first.split_once('=').map_or("", |(_, value)| value);
-    let is_end = |line: &&str| ["];", "}", "};", ");"].contains(line);
-    let table: Vec<&str> =
-        std::iter::once(first).chain(lines.take_while(|line| !is_end(line))).collect();
-    let table = table.join("\n");
-
-    let is_name = |text: &String| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    let mut names: BTreeSet<String> =
-        strings(&table).iter().filter(|it| is_name(it)).map(|it| it.to_lowercase()).collect();
-    let code: String = table.lines().flat_map(|line| [without_comment(line), "\n"]).collect();
-    let words = code.split(|it: char| !it.is_ascii_alphanumeric() && it != '_');
-    let is_constant = |word: &&str| {
-        word.len() > 2
-            && word.bytes().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_')
-    };
-    names.extend(words.filter(is_constant).map(|word| word.to_lowercase().replace('_', "-")));
-    names
+    let table = between(source, "\nconst RESPONSE: ", "\n];");
+    let rows = table.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split_once("\", "));
+    rows.map(|(name, exposed)| {
+        let is_exposed = if exposed.starts_with("EXPOSED") { "yes" } else { "no" };
+        format!("{} {is_exposed}", name.to_lowercase())
+    })
+    .collect()
 }
 
-fn without_comment(line: &str) -> &str {
-    line.split_once("//").map_or(line, |(code, _)| code)
+/// Returns the rows of the table of models: name and id.
+fn models(source: &str) -> BTreeSet<String> {
+    let table = between(source, "\nconst MODELS: ", "\n];");
+    let rows = table.lines().filter_map(|line| line.trim().strip_prefix("row("));
+    let texts = rows.map(strings).filter(|texts| texts.len() >= 2);
+    texts.map(|texts| texts[..2].join(" ")).collect()
+}
+
+/// Returns the text between two others, or nothing.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let text = text.split_once(start).map_or("", |(_, rest)| rest);
+    text.split_once(end).map_or("", |(table, _)| table)
 }
 
 /// Returns the strings in capitals. In src/config only variables are written so.
