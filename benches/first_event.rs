@@ -13,24 +13,12 @@ use bedrock_stub::{Settings, Stub};
 use serde_json::json;
 use tokio::time::Instant;
 
-// Modules of the tests, of which this benchmark uses only a part.
+// Only a part of the harness is used here.
 #[allow(dead_code)]
-#[path = "../tests/worker/client.rs"]
-mod client;
-#[allow(dead_code)]
-#[path = "../tests/worker/events.rs"]
-mod events;
-#[allow(dead_code)]
-#[path = "../tests/worker/fixture.rs"]
-mod fixture;
-#[allow(dead_code)]
-#[path = "../tests/worker/sse.rs"]
-mod sse;
-#[allow(dead_code)]
-#[path = "../tests/worker/workerd.rs"]
-mod workerd;
+#[path = "../tests/worker/support/mod.rs"]
+mod support;
 
-use fixture::Fixture;
+use support::fixture::Fixture;
 
 const STREAMS: usize = 100;
 const PACE: Duration = Duration::from_millis(50);
@@ -47,17 +35,17 @@ const FRAMES: usize = 7;
 #[tokio::main]
 async fn main() {
     let settings = Settings { record: false, frame_delay: PACE, ..Settings::default() };
-    let fixture = Fixture::with_stub(json!({}), settings).await;
+    let fixture = Fixture::with_stub_settings(json!({}), settings).await;
     let body = json!({ "prompt": "the first event", "max_tokens": 1, "stream": true });
     // The first stream of an isolate includes the isolate's start.
-    fixture.worker.stream_of(&body).await.story("to warm up").await;
+    fixture.worker.stream_with_body(&body).await.reply("to warm up").await;
 
     let log = FrameLog::start(fixture.stub);
     let mut times = [(); EVENTS.len()].map(|()| Vec::with_capacity(STREAMS));
     for _ in 0..STREAMS {
         let before = log.len();
         let mut arrived = Vec::with_capacity(EVENTS.len());
-        let mut response = fixture.worker.stream_of(&body).await;
+        let mut response = fixture.worker.stream_with_body(&body).await;
         while let Some(event) = response.next().await {
             arrived.push((event.name, Instant::now()));
         }

@@ -4,7 +4,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
-const LIMIT = 250 * 1024;
+const LIMIT = 400 * 1024;
 
 if (!existsSync("build/index.js")) {
   console.error("bedrock-edge: expected build/index.js, got none: run 'npm run build'");

@@ -1,19 +1,19 @@
-//! When a request must be over.
+//! The deadline of a request.
 
 use std::time::{Duration, SystemTime};
 
-/// The end of the time that a request may take, all its calls and waits included.
+/// The time at which a request must have ended, with all its calls and waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(SystemTime);
 
 impl Deadline {
-    /// So long after the request's beginning.
+    /// Sets the deadline to `within` after the start of the request.
     pub fn new(started: SystemTime, within: Duration) -> Self {
-        // What no clock can tell never comes; the settings allow an hour.
+        // `SystemTime` overflows only far beyond the longest configurable time, an hour.
         Self(started.checked_add(within).unwrap_or(started))
     }
 
-    /// What is left of it: nothing, when it is over.
+    /// Returns the time that is left: zero after the deadline.
     pub fn left(self, now: SystemTime) -> Duration {
         self.0.duration_since(now).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
-//! What can go wrong, told twice: in plain words to the caller, in full to the log.
+//! Failures, described twice: in plain words for the caller, in full for the log.
 //!
-//! Out of scope: how Bedrock's errors are told apart ([`invoke`](crate::invoke)).
+//! Out of scope: how AWS's errors map to these codes ([`aws::errors`](crate::aws)).
 
 use std::fmt;
 use std::time::Duration;
@@ -8,164 +8,127 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 
-use crate::log::{Redacted, Token};
+use crate::headers::check_response;
+use crate::host::{ReadError, TransportError};
+use crate::identifier::milliseconds;
+use crate::redact::Redacted;
 
-/// Why a request was not answered with a generated text.
+/// A request that was not answered with generated text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// What went wrong, as the `x-error-code` header says it.
+    /// The code, which is the value of the `x-error-code` header.
     pub code: Code,
-    /// For the caller: what to change if it is the caller's fault, and nothing of ours if not.
+    /// The message for the caller: what to change if the caller is at fault, and no detail of ours if not.
     pub message: String,
-    /// For the log. Never for the caller.
+    /// The cause, for the log only.
     pub cause: Option<Redacted>,
-    /// The `allow` header of [`Code::MethodNotAllowed`].
-    pub allow: Option<&'static str>,
-    /// The `retry-after` header, in seconds: Bedrock's, or our own.
-    pub retry_after: Option<Token>,
-    /// The `x-ratelimit-limit-tokens` and `x-ratelimit-remaining-tokens` headers of
-    /// [`Code::BudgetExceeded`].
-    pub tokens: Option<TokensLeft>,
+    /// The headers that only this error has, such as `retry-after`, in seconds.
+    pub headers: Vec<(&'static str, String)>,
 }
 
-/// Of a limit that a request would exceed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokensLeft {
-    /// The limit.
-    pub limit: u64,
-    /// What is left of it, without what requests in flight have reserved.
-    pub remaining: u64,
-}
+const PERMANENT: bool = false;
+const TRANSIENT: bool = true;
 
-/// What went wrong, in one word: the value of `x-error-code`. The words are stable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Code {
-    /// `invalid_request`, 400: the body, or a field of it, is not as it must be.
-    InvalidRequest,
-    /// `unauthorized`, 401: the request does not prove who it is from. The log says why not.
-    Unauthorized,
-    /// `forbidden`, 403: it does, and who that is may not do this.
-    Forbidden,
-    /// `model_not_allowed`, 403: `model` is neither the configured one nor in `ALLOWED_MODELS`.
-    ModelNotAllowed,
-    /// `not_found`, 404: there is nothing at this path.
-    NotFound,
-    /// `method_not_allowed`, 405: `allow` lists the methods of the path.
-    MethodNotAllowed,
-    /// `payload_too_large`, 413: the body is longer than `MAX_BODY_BYTES`.
-    PayloadTooLarge,
-    /// `unsupported_media_type`, 415: the body is declared to be something else than JSON.
-    UnsupportedMediaType,
-    /// `request_timeout`, 408: the body did not arrive in time.
-    RequestTimeout,
-    /// `upgrade_required`, 426: the path is a WebSocket's, and the request did not ask for one.
-    UpgradeRequired,
-    /// `rate_limited`, 429: too many requests of this caller, or from this address.
-    RateLimited,
-    /// `too_many_in_flight`, 429: as many requests of this caller are in flight as may be.
-    TooManyInFlight,
-    /// `budget_exceeded`, 429: the request may use more tokens than the caller has left.
-    BudgetExceeded,
-    /// `misconfigured`, 500: a variable is missing or wrong. The log names it.
-    Misconfigured,
-    /// `issuer_unavailable`, 503: the keys of the JWTs' issuer could not be fetched.
-    IssuerUnavailable,
-    /// `internal`, 500: a fault of this program.
-    Internal,
-    /// `throttled`, 500: Bedrock takes no more for now.
-    Throttled,
-    /// `timeout`, 500: the model took too long, or all that was tried together.
-    Timeout,
-    /// `unavailable`, 500: Bedrock could not be reached, or failed.
-    Unavailable,
-    /// `access_denied`, 500: Bedrock refused the credentials, the signature or the model.
-    AccessDenied,
-    /// `model_not_found`, 500: there is no such model in this region.
-    ModelNotFound,
-    /// `rejected`, 500: Bedrock refused the payload.
-    Rejected,
-    /// `model_error`, 500: the model failed.
-    ModelError,
-    /// `invalid_response`, 500: Bedrock's answer could not be read.
-    InvalidResponse,
-    /// `truncated`, 500: Bedrock's answer broke off.
-    Truncated,
-    /// `limits_unavailable`, 503: what the caller may use could not be looked up.
-    LimitsUnavailable,
-}
-
-impl Code {
-    /// The value of `x-error-code`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidRequest => "invalid_request",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::ModelNotAllowed => "model_not_allowed",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::PayloadTooLarge => "payload_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::RequestTimeout => "request_timeout",
-            Self::UpgradeRequired => "upgrade_required",
-            Self::RateLimited => "rate_limited",
-            Self::TooManyInFlight => "too_many_in_flight",
-            Self::BudgetExceeded => "budget_exceeded",
-            Self::Misconfigured => "misconfigured",
-            Self::IssuerUnavailable => "issuer_unavailable",
-            Self::Internal => "internal",
-            Self::Throttled => "throttled",
-            Self::Timeout => "timeout",
-            Self::Unavailable => "unavailable",
-            Self::AccessDenied => "access_denied",
-            Self::ModelNotFound => "model_not_found",
-            Self::Rejected => "rejected",
-            Self::ModelError => "model_error",
-            Self::InvalidResponse => "invalid_response",
-            Self::Truncated => "truncated",
-            Self::LimitsUnavailable => "limits_unavailable",
+/// Defines [`Code`] and its properties from one table.
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $code:ident $name:literal $status:ident $retry:ident $lambda:literal;)+) => {
+        /// The reason for a failure: the value of `x-error-code`. The names are stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[doc = $doc])+ $code,)+
         }
-    }
 
-    /// Whether the same request may succeed at another time.
-    pub fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::RequestTimeout
-                | Self::RateLimited
-                | Self::TooManyInFlight
-                | Self::BudgetExceeded
-                | Self::IssuerUnavailable
-                | Self::LimitsUnavailable
-                | Self::Throttled
-                | Self::Timeout
-                | Self::Unavailable
-                | Self::ModelError
-                | Self::Truncated
-        )
-    }
+        impl Code {
+            /// Every code, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$code,)+];
 
-    /// The status of the answer. All that is not the caller's fault is 500, as in the article, but
-    /// where the caller is only asked to wait: 503.
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::InvalidRequest => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::ModelNotAllowed => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::RateLimited | Self::TooManyInFlight | Self::BudgetExceeded => {
-                StatusCode::TOO_MANY_REQUESTS
+            /// Returns the value of `x-error-code`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$code => $name,)+ }
             }
-            Self::IssuerUnavailable | Self::LimitsUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
+
+            /// Returns the status of the response.
+            ///
+            /// As in the Lambda, every failure that is not the caller's is 500, except that the caller is asked
+            /// to wait with 503.
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$code => StatusCode::$status,)+ }
+            }
+
+            /// Reports whether the same request may succeed at another time.
+            pub fn is_retryable(self) -> bool {
+                match self { $(Self::$code => $retry,)+ }
+            }
+
+            /// Returns the name of the exception with which Lambda's Invoke API reports it.
+            ///
+            /// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors>
+            pub(crate) fn lambda_exception(self) -> &'static str {
+                match self { $(Self::$code => $lambda,)+ }
+            }
         }
-    }
+    };
+}
+
+#[rustfmt::skip]
+codes! {
+    /// The body, or a field of it, is invalid. The message names the field.
+    InvalidRequest "invalid_request" BAD_REQUEST PERMANENT "InvalidRequestContentException";
+    /// The request does not prove who the caller is. The log has the reason.
+    Unauthorized "unauthorized" UNAUTHORIZED PERMANENT "AccessDeniedException";
+    /// The caller is known and may not do this.
+    Forbidden "forbidden" FORBIDDEN PERMANENT "AccessDeniedException";
+    /// `model` is neither the configured model nor in `ALLOWED_MODELS`.
+    ModelNotAllowed "model_not_allowed" FORBIDDEN PERMANENT "AccessDeniedException";
+    /// The path has no route.
+    NotFound "not_found" NOT_FOUND PERMANENT "InvalidRequestContentException";
+    /// The route does not accept the method. The `allow` header lists those that it accepts.
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED PERMANENT "InvalidRequestContentException";
+    /// The body is longer than `MAX_BODY_BYTES`.
+    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE PERMANENT "RequestTooLargeException";
+    /// The body is declared to be something other than JSON.
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE PERMANENT "InvalidRequestContentException";
+    /// The body did not arrive in time.
+    RequestTimeout "request_timeout" REQUEST_TIMEOUT TRANSIENT "InvalidRequestContentException";
+    /// The path is a WebSocket's, and the request did not ask for one.
+    UpgradeRequired "upgrade_required" UPGRADE_REQUIRED PERMANENT "InvalidRequestContentException";
+    /// The caller, or an address, sent too many requests.
+    RateLimited "rate_limited" TOO_MANY_REQUESTS TRANSIENT "TooManyRequestsException";
+    /// The caller has `MAX_IN_FLIGHT` requests in flight.
+    TooManyInFlight "too_many_in_flight" TOO_MANY_REQUESTS TRANSIENT "TooManyRequestsException";
+    /// The request may use more tokens than the caller has left.
+    BudgetExceeded "budget_exceeded" TOO_MANY_REQUESTS TRANSIENT "TooManyRequestsException";
+    /// A variable is missing or wrong. The log names it.
+    Misconfigured "misconfigured" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    /// The keys of the JWT issuer could not be fetched.
+    IssuerUnavailable "issuer_unavailable" SERVICE_UNAVAILABLE TRANSIENT "ServiceException";
+    /// This program has a fault.
+    Internal "internal" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    /// Bedrock throttles the account or the model.
+    Throttled "throttled" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    /// The model, or all attempts together, took too long.
+    Timeout "timeout" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    /// Bedrock could not be reached, or failed.
+    Unavailable "unavailable" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    /// Bedrock refused the credentials, the signature or access to the model.
+    AccessDenied "access_denied" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    /// The model does not exist in the region.
+    ModelNotFound "model_not_found" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    /// Bedrock refused the payload.
+    Rejected "rejected" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    /// The model failed.
+    ModelError "model_error" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    /// The reply ended at `max_tokens` before it had any text.
+    NoText "no_text" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    /// The model refused to reply.
+    Refusal "refusal" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    /// Bedrock's response could not be read.
+    InvalidResponse "invalid_response" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    /// Bedrock's response ended early.
+    Truncated "truncated" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    /// The caller's limits could not be looked up.
+    LimitsUnavailable "limits_unavailable" SERVICE_UNAVAILABLE TRANSIENT "ServiceException";
 }
 
 impl Serialize for Code {
@@ -175,31 +138,52 @@ impl Serialize for Code {
 }
 
 impl Error {
-    /// The caller's fault, which needs no more than its message.
+    /// Makes an error that needs no more than its message.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            cause: None,
-            allow: None,
-            retry_after: None,
-            tokens: None,
-        }
+        Self { code, message: message.into(), cause: None, headers: Vec::new() }
     }
 
-    /// The operator's fault, which is for the log.
+    /// Makes an error of the caller's request.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidRequest, message)
+    }
+
+    /// Makes an error of the configuration, with a cause for the operator.
     pub(crate) fn misconfigured(cause: impl Into<Redacted>) -> Self {
         Self::new(Code::Misconfigured, "Internal server error").because(cause)
     }
 
+    /// Describes why the body of a request, of `limit` bytes at most, could not be read.
+    pub(crate) fn unreadable(error: ReadError, limit: usize) -> Self {
+        match error {
+            ReadError::TooLong => {
+                let message = format!("the body must have {limit} bytes at most");
+                Self::new(Code::PayloadTooLarge, message)
+            }
+            ReadError::Malformed(message) => Self::invalid(message),
+            ReadError::Transport(TransportError::TimedOut) => {
+                Self::new(Code::RequestTimeout, "the body did not arrive in time")
+            }
+            ReadError::Transport(_) => Self::invalid("the body ended early"),
+        }
+    }
+
+    /// Adds the cause for the log.
     pub(crate) fn because(mut self, cause: impl Into<Redacted>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    pub(crate) fn retry_after(mut self, time: Duration) -> Self {
-        self.retry_after = Some(Token::seconds(time));
+    /// Adds a header.
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        check_response(name);
+        self.headers.push((name, value.to_string()));
         self
+    }
+
+    /// Adds `retry-after` in whole seconds, rounded up.
+    pub(crate) fn retry_after(self, time: Duration) -> Self {
+        self.with("retry-after", milliseconds(time).div_ceil(1000))
     }
 }
 

@@ -4,44 +4,43 @@
 )]
 #![deny(missing_docs)]
 
-//! The AWS Lambda function that calls Claude on Amazon Bedrock, at the edge.
+//! Claude on Amazon Bedrock at the edge.
 //!
-//! A prompt comes in, one SigV4-signed `InvokeModel` call goes out, and a JSON envelope goes back.
-//! The same function runs as a Cloudflare Worker, as a Lambda, and in a route of another Worker:
-//! all that it needs from the place it runs in is a [`Host`].
+//! It began as the Lambda function of a well-known article and is still that function: a prompt comes in, one SigV4-signed `InvokeModel` call goes out, and a JSON envelope goes back. The same function runs as a
+//! Cloudflare Worker, as a Lambda, and in a route of another Worker: all it needs of the platform is a [`Host`].
 //!
-//! # The life of a request
+//! # Layers
 //!
-//! The modules are in the order in which a request passes through them.
+//! Each module imports only from modules above it in this list; a test checks that.
 //!
-//! 1. [`config`]: the settings are read from variables, once, and validated together.
-//! 2. [`event`]: an HTTP request, or one of the three shapes of Lambda's JSON, becomes an [`Event`].
-//! 3. [`handler`]: [`lambda_handler`] takes the event through the rest.
-//! 4. [`gate`]: who calls is known, or the answer is 401 and the body is never read.
-//! 5. [`limits`]: the request is counted, and what it may use is reserved.
-//! 6. [`request`]: the event's body becomes a validated [`Request`], or an answer of 4xx.
-//! 7. [`model`]: [`build_payload`] puts it into Claude's JSON.
-//! 8. [`mod@sign`]: [`sign_post`] adds a Signature Version 4, by a stored key or by temporary
-//!    [`credentials`].
-//! 9. [`invoke`]: [`invoke_bedrock`] sends it through the [`host`] and reads the reply.
-//! 10. `retry`: what fails and may not fail again is sent again, here or in another region.
-//! 11. [`stream`]: where the answer comes in pieces ([`streaming_handler`]), frames become events.
-//! 12. [`envelope`]: [`build_response`] wraps the answer, or the plain words of an [`Error`].
-//! 13. [`log`]: a [`Record`] of all this is returned beside it, for one line in the log.
+//! - `json`, `redact`, `identifier`, `deadline`, `date` and the like know nothing of the project.
+//! - [`host`]: the capabilities of the platform, and the incoming request.
+//! - `headers`: the header tables.
+//! - `single_flight`: one fetch for concurrent requests.
+//! - `error`: [`Error`] and the table of its [`Code`]s.
+//! - `aws`: Signature Version 4, temporary credentials, event streams, the table of AWS's errors.
+//! - `claude`: the inner [`Request`] and [`Reply`], stream events, the table of [`Model`]s.
+//! - `config`: the settings, [`Config`], which never change after the start.
+//! - `auth`: API tokens, JWTs, SigV4 signatures, CORS.
+//! - `log`: the [`Record`] of a request.
+//! - [`limits`]: requests, requests in flight, tokens.
+//! - [`bedrock`]: one call, with retries and fallback regions.
+//! - `api`: the interfaces: the Lambda's, its events, Lambda's Invoke API, WebSockets, RPC.
+//! - `server`: the table of routes, the pipeline, and [`Isolate`], which outlives a request.
+//! - `worker`: the Cloudflare host.
 //!
 //! # Example
 //!
 //! ```
 //! use std::time::{Duration, SystemTime, UNIX_EPOCH};
-//! use bedrock_edge::{Config, Event, Host, TransportError, lambda_handler};
+//! use bedrock_edge::host::{Host, Http, Runtime, TransportError};
+//! use bedrock_edge::{IncomingRequest, Isolate, lambda_handler};
 //! use bytes::Bytes;
 //!
-//! /// A Host that has one answer to everything.
+//! /// A platform with one response to every request.
 //! struct Scripted;
 //!
-//! impl Host for Scripted {
-//!     type Body = Bytes;
-//!
+//! impl Runtime for Scripted {
 //!     fn now(&self) -> SystemTime {
 //!         UNIX_EPOCH + Duration::from_secs(1_767_323_045)
 //!     }
@@ -53,6 +52,10 @@
 //!     async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
 //!         Ok(())
 //!     }
+//! }
+//!
+//! impl Http for Scripted {
+//!     type Body = Bytes;
 //!
 //!     async fn send(
 //!         &self,
@@ -65,16 +68,18 @@
 //!     }
 //! }
 //!
+//! impl Host for Scripted {}
+//!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! let config = Config::from_vars(|name| match name {
+//! let isolate = Isolate::from_vars(|name| match name {
 //!     "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
 //!     "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
-//!     // Whoever calls this function is known already.
+//!     // The callers of this function are known already.
 //!     "AUTH" => Some("open".to_owned()),
 //!     _ => None,
 //! });
-//! let event = Event::from_lambda(r#"{"prompt": "お元気ですか"}"#.as_bytes());
-//! let (envelope, record) = lambda_handler(event, &config, &Scripted).await;
+//! let event = IncomingRequest::from_lambda(r#"{"prompt": "お元気ですか"}"#.as_bytes());
+//! let (envelope, record) = lambda_handler(event, &isolate, &Scripted).await;
 //!
 //! assert_eq!(envelope.status_code, 200);
 //! assert_eq!(
@@ -87,52 +92,60 @@
 //!
 //! # Features
 //!
-//! - none: the core. It builds for any target, and pulls in no JavaScript.
-//! - `worker`: the Host of Cloudflare Workers, [`worker::handle`](crate::worker).
-//! - `entry`: the Worker itself, which exports `fetch`. A Worker with its own takes `worker` only.
+//! - none: the core. It builds for any target and needs no JavaScript.
+//! - `worker`: the Cloudflare host, [`worker::handle`](crate::worker).
+//! - `entry`: the Worker itself, which exports `fetch`. A Worker with its own `fetch` uses `worker` only.
 
-pub mod config;
-pub mod credentials;
+mod api;
+mod auth;
+mod aws;
+pub mod bedrock;
+mod claude;
+mod config;
 mod date;
 mod deadline;
-pub mod envelope;
-pub mod error;
-pub mod event;
-pub mod gate;
-pub mod handler;
-mod header;
+mod error;
+#[cfg(any(feature = "workerd", test))]
+mod executor;
+mod headers;
+mod hex;
 pub mod host;
-pub mod invocation;
-pub mod invoke;
+mod identifier;
 mod json;
 pub mod limits;
 mod lock;
-pub mod log;
-pub mod model;
-mod rarely;
-pub mod request;
-mod retry;
-pub mod sign;
-pub mod stream;
-mod upstream;
+mod log;
+mod outlined;
+mod percent;
+mod redact;
+mod secret;
+mod server;
+mod single_flight;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "workerd")]
 pub mod worker;
 
-pub use config::{Authentication, Config, ConfigError, Endpoint, Secret};
-pub use credentials::AssumeRole;
-pub use deadline::Deadline;
-pub use envelope::{Envelope, build_response};
-pub use error::{Code, Error, TokensLeft};
-pub use event::{Event, LambdaBody, Route};
-pub use gate::{Access, Caller, Session, VerifyingKey};
-pub use handler::{
-    Answer, Upgrade, lambda_handler, socket_handler, streaming_handler, upgrade_handler,
+pub use api::{Envelope, LambdaBody, StreamEvent, build_response, parse_request};
+pub use auth::{Caller, Session};
+pub use aws::{
+    AssumeRoleError, Credentials, FrameError, Frames, Message, RoleSettings, Scope, SignError,
+    SigningCache, TemporaryCredentials, read_assume_role, sign, sign_post,
 };
-pub use host::{Body, BodyStream, Host, LimitError, ReadError, TransportError, VerifyError};
-pub use invoke::{invoke_bedrock, invoke_bedrock_with_response_stream};
-pub use limits::{Address, Limits, Settlement};
-pub use log::{Level, Record, Redacted, Token};
-pub use model::{Payload, Reply, Usage, build_payload};
-pub use request::Request;
-pub use sign::{Credentials, Scope, SignError, sign, sign_post};
-pub use stream::{StreamEvent, Streaming};
+pub use bedrock::{Bedrock, invoke_bedrock, invoke_bedrock_with_response_stream};
+pub use claude::{
+    Conversation, Feature, InvalidReply, Messages, Model, Payload, Reply, Request, Usage,
+    build_payload,
+};
+pub use config::{Access, Authentication, Budget, Config, ConfigError, Endpoint, Level, Limits};
+pub use deadline::Deadline;
+pub use error::{Code, Error};
+pub use host::{Body, BodyStream, Host, Http, IncomingRequest, Runtime};
+pub use identifier::Identifier;
+pub use log::Record;
+pub use redact::Redacted;
+pub use secret::Secret;
+pub use server::{
+    Accepted, Generation, Handled, Isolate, Streaming, WebSocket, handle, lambda_handler,
+    socket_handler,
+};

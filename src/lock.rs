@@ -1,10 +1,10 @@
-//! A lock that does not panic.
+//! A mutex guard without a panic.
 //!
-//! Out of scope: waiting. None is held while something is awaited.
+//! Out of scope: waiting. No lock is held across an `await`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Nothing is left half done by who panics, which nobody does.
+/// Locks a mutex and ignores poisoning: no critical section can panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,18 @@
 // The types of a service binding to bedrock-edge.
 
+/** A message of a conversation. */
+export interface Message {
+  role: "user" | "assistant";
+  /** A text that is not blank, or several. */
+  content: string | { type: "text"; text: string }[];
+}
+
 /** The fields of a request. */
 export interface Fields {
   /** The prompt, not blank. The default is "Hello, how can I help you?". */
   prompt?: string;
+  /** A conversation in place of `prompt`, which begins with the user. */
+  messages?: Message[];
   /** The limit of generated tokens, from 1 to `MAX_TOKENS`, which is the default. */
   max_tokens?: number;
   /** The temperature, from 0 to 1. The default is `TEMPERATURE`. */

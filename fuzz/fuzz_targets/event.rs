@@ -4,7 +4,7 @@
 
 mod common;
 
-use bedrock_edge::Event;
+use bedrock_edge::IncomingRequest;
 use bytes::Bytes;
 use common::{FixedHost, check, run};
 use http::Response;
@@ -14,7 +14,8 @@ fuzz_target!(|bytes: &[u8]| {
     let response = |_: &[u8]| {
         Response::new(Bytes::from_static(br#"{"content": [{"type": "text", "text": "a"}]}"#))
     };
-    let (envelope, record) = run(Event::from_lambda(bytes), &FixedHost(response, Vec::new()));
+    let (envelope, record) =
+        run(IncomingRequest::from_lambda(bytes), &FixedHost(response, Vec::new()));
     check(&envelope, &record);
     // Bedrock always succeeds, so every failure is the caller's error.
     assert!(envelope.status_code < 500, "{envelope:?}");

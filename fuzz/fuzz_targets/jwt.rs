@@ -5,21 +5,22 @@
 
 mod auth;
 
-use auth::{ISSUER, NOW, config, handle};
+use auth::{ISSUER, NOW, handle, isolate};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bedrock_edge::Event;
+use bedrock_edge::IncomingRequest;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {
-    let config = config(&[("JWT_ISSUER", ISSUER), ("JWT_AUDIENCE", "us")]);
+    let isolate = isolate(&[("JWT_ISSUER", ISSUER), ("JWT_AUDIENCE", "us")]);
     let caller = |token: &[u8]| {
         let value = HeaderValue::from_bytes(&[b"Bearer ", token].concat()).ok()?;
         let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
-        handle(Event::from_http(Method::POST, "/", headers, Bytes::new()), &config).caller
+        handle(IncomingRequest::from_http(Method::POST, "/", headers, Bytes::new()), &isolate)
+            .caller
     };
     caller(bytes);
 

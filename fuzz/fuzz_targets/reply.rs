@@ -5,7 +5,7 @@
 
 mod common;
 
-use bedrock_edge::{Event, Reply};
+use bedrock_edge::{IncomingRequest, Reply};
 use bytes::Bytes;
 use common::{FixedHost, check, run};
 use http::{HeaderName, HeaderValue, Response};
@@ -19,7 +19,7 @@ const HEADERS: [&str; 5] =
 
 fuzz_target!(|bytes: &[u8]| {
     let host = FixedHost(response, bytes.to_vec());
-    let (envelope, record) = run(Event::from_lambda(br#"{"prompt": "a"}"#), &host);
+    let (envelope, record) = run(IncomingRequest::from_lambda(br#"{"prompt": "a"}"#), &host);
     check(&envelope, &record);
     let response = response(bytes);
     let is_reply = response.status() == 200 && Reply::parse(response.body()).is_ok();

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use bedrock_edge::{Code, Config, Request, build_payload};
+use bedrock_edge::{Code, Config, build_payload, parse_request};
 use libfuzzer_sys::fuzz_target;
 
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
@@ -18,7 +18,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    let request = match Request::parse(bytes, &CONFIG) {
+    let request = match parse_request(bytes, &CONFIG) {
         Ok(request) => request,
         Err(error) => {
             assert_eq!(error.code, Code::InvalidRequest);
@@ -26,12 +26,17 @@ fuzz_target!(|bytes: &[u8]| {
             return;
         }
     };
-    assert!(!request.prompt.trim().is_empty());
+    assert!(!request.prompt().trim().is_empty());
+    assert!(request.texts().all(|text| !text.trim().is_empty()));
     assert!((1..=CONFIG.max_tokens).contains(&request.max_tokens));
     assert!(request.temperature.is_none_or(|it| (0.0..=1.0).contains(&it)));
-    let payload = serde_json::to_string(&build_payload(&request)).unwrap();
+    let payload = build_payload(&request, CONFIG.temperature).to_json().unwrap();
     let payload: serde_json::Value = serde_json::from_str(&payload).unwrap();
-    assert_eq!(payload["messages"][0]["content"], *request.prompt);
+    assert_eq!(payload["messages"][0]["role"], "user");
+    let last = payload["messages"].as_array().unwrap().iter().rfind(|it| it["role"] == "user");
+    let content = &last.unwrap()["content"];
+    let text = content.as_str().or_else(|| content.as_array()?.last()?["text"].as_str());
+    assert_eq!(text, Some(request.prompt()));
     assert_eq!(payload["max_tokens"], request.max_tokens);
     assert_eq!(payload.get("system").and_then(|it| it.as_str()), request.system.as_deref());
     // The owned copy is equal.

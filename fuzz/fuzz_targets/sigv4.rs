@@ -7,8 +7,8 @@ mod auth;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use auth::{NOW, config, handle};
-use bedrock_edge::{Credentials, Event, Scope, sign};
+use auth::{NOW, handle, isolate};
+use bedrock_edge::{Credentials, IncomingRequest, Scope, sign};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use libfuzzer_sys::fuzz_target;
@@ -19,7 +19,7 @@ const SECRET: &str = "edgeXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1";
 
 fuzz_target!(|input: (&str, Vec<(&str, &str)>, &[u8])| {
     let (text, headers, body) = input;
-    let config = config(&[("CLIENT_KEYS", &format!("{ID}:{SECRET}"))]);
+    let isolate = isolate(&[("CLIENT_KEYS", &format!("{ID}:{SECRET}"))]);
     let headers: HeaderMap = headers
         .into_iter()
         .filter_map(|(name, value)| {
@@ -38,9 +38,13 @@ fuzz_target!(|input: (&str, Vec<(&str, &str)>, &[u8])| {
     ] {
         let Ok(value) = HeaderValue::from_str(&format!("{prefix}{text}")) else { continue };
         forged.insert("authorization", value);
-        let event =
-            Event::from_http(Method::POST, "/", forged.clone(), Bytes::copy_from_slice(body));
-        assert!(handle(event, &config).caller.is_none());
+        let event = IncomingRequest::from_http(
+            Method::POST,
+            "/",
+            forged.clone(),
+            Bytes::copy_from_slice(body),
+        );
+        assert!(handle(event, &isolate).caller.is_none());
     }
 
     // aws-sigv4 canonicalizes these targets differently: it normalizes the path, decodes + to a
@@ -86,8 +90,12 @@ fuzz_target!(|input: (&str, Vec<(&str, &str)>, &[u8])| {
     }
     request.headers_mut().insert("host", HeaderValue::from_static("worker"));
     let (head, body) = request.into_parts();
-    let handle =
-        |body| handle(Event::from_http(Method::POST, &target, head.headers.clone(), body), &config);
+    let handle = |body| {
+        handle(
+            IncomingRequest::from_http(Method::POST, &target, head.headers.clone(), body),
+            &isolate,
+        )
+    };
     let is_presigned = target.to_ascii_lowercase().contains("x-amz-");
     let record = handle(body.clone());
     assert!(is_presigned || record.caller.is_some(), "{record:?}");

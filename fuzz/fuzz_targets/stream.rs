@@ -5,7 +5,7 @@
 
 use std::iter::from_fn;
 
-use bedrock_edge::stream::{Decoder, Step};
+use bedrock_edge::bedrock::{Decoder, Step};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -5,14 +5,13 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use bedrock_edge::credentials::read_answer;
-use bedrock_edge::{Scope, sign};
+use bedrock_edge::{Scope, read_assume_role, sign};
 use http::StatusCode;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     for status in [StatusCode::OK, StatusCode::FORBIDDEN] {
-        let parsed = read_answer(status, bytes, None);
+        let parsed = read_assume_role(status, bytes, None);
         assert!(status == StatusCode::OK || parsed.is_err());
         if let Ok(parsed) = parsed {
             assert!(parsed.expires >= UNIX_EPOCH);
@@ -38,7 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
         let text = text.trim();
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    let parsed = read_answer(StatusCode::OK, xml.as_bytes(), None);
+    let parsed = read_assume_role(StatusCode::OK, xml.as_bytes(), None);
     assert_eq!(parsed.is_ok(), is_valid(id) && is_valid(secret) && is_valid(token), "{xml}");
     let Ok(parsed) = parsed else { return };
     assert_eq!(parsed.expires, UNIX_EPOCH + Duration::from_secs(1_767_323_045));

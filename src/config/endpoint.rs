@@ -1,15 +1,20 @@
-//! Where a model is: a region, and the URIs of its operations there, which are AWS's own or another
-//! endpoint's.
+//! Models and regions, and the URIs of their operations.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 use percent_encoding::utf8_percent_encode;
 
-use crate::sign::RESERVED;
-use crate::upstream::Breaker;
+use super::variables::{Variables, entries};
+use crate::claude::{Feature, Model};
+use crate::percent::RESERVED;
 
-/// A model in a region. The URIs are made here, because they are the same for every request.
+const BEDROCK_ENDPOINT: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
+
+/// The placeholder for the region in an endpoint.
+const REGION: &str = "{region}";
+
+/// A model in a region. The URIs are made once, because they are the same for every request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Endpoint {
@@ -17,20 +22,22 @@ pub struct Endpoint {
     pub region: String,
     /// A model id, an inference profile's id, or an ARN.
     pub model_id: String,
-    /// Where InvokeModel is, with the model id percent-encoded once.
+    /// The model's row in the table, by the name before `=` or by the id. `None`: the model is unknown.
+    pub model: Option<&'static Model>,
+    /// The URI of InvokeModel, with the model id percent-encoded once.
     pub invoke_uri: Uri,
-    /// Where InvokeModelWithResponseStream is.
+    /// The URI of InvokeModelWithResponseStream.
     pub stream_uri: Uri,
-    pub(crate) breaker: Breaker,
 }
 
 impl Endpoint {
-    /// `base` is a URL without a `/` at its end; without one it is AWS's own for the region.
-    pub(crate) fn new(
+    /// Makes the URIs below `base`, a URL without a `/` at its end. Without one they are AWS's own.
+    fn new(
         base: Option<&str>,
         region: String,
-        model_id: String,
+        model: NamedModel,
     ) -> Result<Self, http::uri::InvalidUri> {
+        let NamedModel { id: model_id, model } = model;
         let own;
         let base = match base {
             Some(base) => base,
@@ -39,23 +46,139 @@ impl Endpoint {
                 &own
             }
         };
-        // A model id has `:`, and an ARN `/`: they must not stay.
-        let model = format!("{base}/model/{}", utf8_percent_encode(&model_id, RESERVED));
+        // A model id contains `:`, and an ARN `/`.
+        let uri = format!("{base}/model/{}", utf8_percent_encode(&model_id, RESERVED));
         Ok(Self {
             region,
             model_id,
-            invoke_uri: format!("{model}/invoke").parse()?,
-            stream_uri: format!("{model}/invoke-with-response-stream").parse()?,
-            breaker: Breaker::default(),
+            model,
+            invoke_uri: format!("{uri}/invoke").parse()?,
+            stream_uri: format!("{uri}/invoke-with-response-stream").parse()?,
         })
+    }
+
+    /// Reports whether a caller's `model` means this one: by its id, or by its public name.
+    pub(crate) fn is_named(&self, model: &str) -> bool {
+        self.model_id == model || self.model.is_some_and(|known| known.name == model)
+    }
+
+    /// Reports whether the model is known to refuse a feature.
+    pub(crate) fn refuses(&self, feature: Feature) -> bool {
+        self.model.is_some_and(|model| model.refuses(feature))
     }
 }
 
-/// An endpoint in place of AWS's own, as a URL without a `/` at its end.
+/// A model id, and the model that it stands for.
+pub(super) struct NamedModel {
+    id: String,
+    model: Option<&'static Model>,
+}
+
+impl<F: Fn(&str) -> Option<String>> Variables<F> {
+    /// Reads the URL of the endpoints. One for several regions must contain the placeholder, because a signature
+    /// for one region is invalid in every other. Returns `Some(None)` if the endpoints are AWS's own.
+    pub(super) fn endpoint_url(&mut self, has_fallbacks: bool) -> Option<Option<String>> {
+        let url = self.non_empty(BEDROCK_ENDPOINT);
+        if has_fallbacks && url.as_ref().is_some_and(|url| !url.contains(REGION)) {
+            let problem = "must have {region} in it, since there are other regions";
+            self.problem(BEDROCK_ENDPOINT, problem);
+            return None;
+        }
+        // Checked even if another variable is wrong, so that every problem is found.
+        let checked = url.as_ref().map(|url| url.replace(REGION, "region"));
+        self.parse_optional(BEDROCK_ENDPOINT, checked, parse_endpoint)?;
+        Some(url)
+    }
+
+    /// Makes the endpoint of a model in a region.
+    pub(super) fn endpoint(
+        &mut self,
+        url: Option<&str>,
+        region: String,
+        model: NamedModel,
+    ) -> Option<Endpoint> {
+        let url = url.map(|url| url.replace(REGION, &region));
+        let base = self.parse_optional(BEDROCK_ENDPOINT, url, parse_endpoint)?;
+        Endpoint::new(base.as_deref(), region, model)
+            .map_err(|error| self.problem("the endpoint", &format!("is not a URL: {error}")))
+            .ok()
+    }
+}
+
+/// Parses the name of a region, which becomes a label of a host name.
+pub(super) fn parse_region(text: &str) -> Result<String, &'static str> {
+    let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if text.bytes().all(is_label) && !text.starts_with('-') && !text.ends_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("must be the name of a region, such as ap-northeast-1")
+    }
+}
+
+const UNKNOWN_NAME: &str = "has a name before its = that is not in the table of models: \
+                            expected one such as claude-sonnet-5-5";
+
+/// Parses `id` or `name=id`.
+pub(super) fn parse_model(text: &str) -> Result<NamedModel, &'static str> {
+    match text.split_once('=') {
+        None => parse_model_id(text).map(|id| NamedModel { model: Model::by_id(&id), id }),
+        Some((name, id)) => {
+            let model = Model::by_name(name.trim()).ok_or(UNKNOWN_NAME)?;
+            Ok(NamedModel { id: parse_model_id(id.trim())?, model: Some(model) })
+        }
+    }
+}
+
+/// Parses a list of models.
+pub(super) fn parse_models(text: &str) -> Result<Vec<NamedModel>, &'static str> {
+    let models = entries(text).map(parse_model).collect::<Result<_, _>>();
+    models.map_err(|problem| match problem {
+        UNKNOWN_NAME => problem,
+        _ => "must be a list of model ids, inference profiles' ids and ARNs",
+    })
+}
+
+fn parse_model_id(text: &str) -> Result<String, &'static str> {
+    let is_arn = text.starts_with("arn:");
+    // InvokeModel's pattern for modelId: these characters, `/` in ARNs only, 2048 of them.
+    let is_allowed = |byte: u8| {
+        byte.is_ascii_alphanumeric() || b"-._:".contains(&byte) || (is_arn && byte == b'/')
+    };
+    // The URL parser removes a segment of dots from a path.
+    if text.is_empty()
+        || text.len() > 2048
+        || !text.bytes().all(is_allowed)
+        || [".", ".."].contains(&text)
+    {
+        return Err("must be a model id, an inference profile's id or an ARN");
+    }
+    // arn:partition:service:region:account:resource. Region and account may be empty.
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    if is_arn && !matches!(*fields, [_, a, b, _, _, c] if ![a, b, c].contains(&"")) {
+        return Err("must be a whole ARN: arn:partition:service:region:account:resource");
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses `region=model, region=model`. The prefix of an inference profile fits one region only, so each region
+/// has its own model.
+pub(super) fn parse_fallbacks(text: &str) -> Result<Vec<(String, NamedModel)>, &'static str> {
+    let pair = |pair: &str| {
+        let (region, model_id) = pair.split_once('=').unwrap_or_default();
+        match (parse_region(region.trim()), parse_model(model_id.trim())) {
+            (Ok(region), Ok(model)) if !region.is_empty() => Ok((region, model)),
+            _ => Err("must be regions with a model each: \
+                     us-east-1=us.anthropic.…,eu-west-1=eu.anthropic.…"),
+        }
+    };
+    text.split(',').map(pair).collect()
+}
+
+/// Parses the URL of an endpoint in place of AWS's own. The result has no `/` at its end.
 ///
-/// The signature covers the host and the path that go over the wire, and `fetch` takes them
-/// through WHATWG's URL parser. So this takes only what that parser leaves as it is, or what it
-/// changes in a known way: the case of the host, a default port.
+/// A signature covers the host and the path that go over the wire, and `fetch` passes them through WHATWG's URL
+/// parser. So this accepts only what that parser leaves as it is or changes in a known way: the case of the host,
+/// a default port.
 pub(super) fn parse_endpoint(text: &str) -> Result<String, &'static str> {
     const NOT_A_URL: &str = "must be an http or https URL with no user, query or fragment";
     const NOT_A_PATH: &str =
@@ -74,7 +197,7 @@ pub(super) fn parse_endpoint(text: &str) -> Result<String, &'static str> {
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => {
             let number: u16 = port.parse().map_err(|_| NOT_A_URL)?;
-            // Not `+80` or `080`.
+            // `parse` also accepts `+80` and `080`.
             if number.to_string() != port {
                 return Err(NOT_A_URL);
             }
@@ -100,13 +223,13 @@ pub(super) fn parse_endpoint(text: &str) -> Result<String, &'static str> {
     Ok(format!("{scheme}://{host}{port}/{path}"))
 }
 
-/// Whether it is the same in every spelling.
+/// Reports whether a path has only one spelling.
 pub(super) fn is_plain_path(path: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     path.bytes().all(is_allowed) && path.split('/').all(|part| !["", ".", ".."].contains(&part))
 }
 
-/// The host as a URL has it.
+/// Parses a host into the form that a URL parser gives it.
 fn parse_host(text: &str) -> Option<String> {
     if let Some(address) = text.strip_prefix('[') {
         let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
@@ -115,7 +238,7 @@ fn parse_host(text: &str) -> Option<String> {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
-    // WHATWG takes a host that ends in a number for an IPv4 address.
+    // WHATWG's parser takes a host that ends in a number for an IPv4 address.
     let last = text.rsplit('.').next()?;
     let is_address = last.starts_with(|c: char| c.is_ascii_digit());
     let is_host =
@@ -123,7 +246,8 @@ fn parse_host(text: &str) -> Option<String> {
     is_host.then(|| text.to_ascii_lowercase())
 }
 
-pub(crate) fn is_loopback(host: &str) -> bool {
+/// Reports whether a host is this machine's.
+pub(super) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }

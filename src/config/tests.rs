@@ -1,4 +1,5 @@
 use super::*;
+use crate::secret::Secret;
 
 const ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -10,13 +11,13 @@ fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
     })
 }
 
-/// With a key, which every case needs and few are about.
+/// Reads variables with a key, which every case needs.
 fn with_keys(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
     config(&[vars, &KEYS].concat())
 }
 
 #[test]
-fn defaults() {
+fn the_defaults_are_those_of_the_lambda() {
     let config = with_keys(&[]).unwrap();
     assert_eq!(config.endpoint.region, "ap-northeast-1");
     assert_eq!(config.endpoint.model_id, "apac.anthropic.claude-sonnet-4-20250514-v1:0");
@@ -33,7 +34,7 @@ fn defaults() {
 }
 
 #[test]
-fn what_is_set_is_taken() {
+fn every_valid_value_is_taken() {
     let max = "m".repeat(2048);
     let cases: &[(&str, &str, &str, &str)] = &[
         ("region", "BEDROCK_REGION", "us-east-1", r#"region: "us-east-1""#),
@@ -70,7 +71,7 @@ fn what_is_set_is_taken() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn every_wrong_value_is_named_with_what_it_must_be() {
     const REGION: &str = "must be the name of a region, such as ap-northeast-1";
     const MODEL: &str = "must be a model id, an inference profile's id or an ARN";
     const ARN: &str = "must be a whole ARN: arn:partition:service:region:account:resource";
@@ -106,7 +107,7 @@ fn what_is_wrong_is_named() {
         ("a slash outside an ARN", "BEDROCK_MODEL_ID", "model/x", MODEL),
         ("not ASCII", "BEDROCK_MODEL_ID", "モデル", MODEL),
         ("too long", "BEDROCK_MODEL_ID", &too_long, MODEL),
-        // WHATWG's URL parser takes both out of the path: the request would go to another one.
+        // WHATWG's URL parser resolves both: the request would go to another path.
         ("a dot segment", "BEDROCK_MODEL_ID", ".", MODEL),
         ("a double dot segment", "BEDROCK_MODEL_ID", "..", MODEL),
         ("an ARN's start", "BEDROCK_MODEL_ID", "arn:", ARN),
@@ -227,7 +228,7 @@ fn all_problems_are_reported_in_order() {
     assert_eq!(error.to_string(), problems.join("; "));
 }
 
-/// A secret may have been put under the wrong name.
+/// A secret may have been set under the wrong name.
 #[test]
 fn no_problem_repeats_the_value() {
     for variable in [
@@ -253,7 +254,7 @@ fn no_problem_repeats_the_value() {
 }
 
 #[test]
-fn credentials() {
+fn each_set_of_credentials_is_complete_or_its_problems_are_named() {
     const API_KEY: (&str, &str) = ("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key");
     const NO_ID: &str = "AWS_ACCESS_KEY_ID is not set";
     const NO_SECRET: &str = "AWS_SECRET_ACCESS_KEY is not set";
@@ -337,7 +338,7 @@ fn model_ids_are_percent_encoded_once() {
 }
 
 #[test]
-fn endpoints() {
+fn an_endpoint_is_normalized_as_the_url_parser_does() {
     for (name, endpoint, expected) in [
         ("https", "https://example.com", "https://example.com"),
         ("a trailing slash", "https://example.com/", "https://example.com"),
@@ -367,7 +368,7 @@ fn endpoints() {
 }
 
 #[test]
-fn regions_and_their_endpoints() {
+fn each_region_has_its_own_endpoint_and_model() {
     const FALLBACKS: (&str, &str) =
         ("BEDROCK_FALLBACK_REGIONS", "us-east-1=us.m:0, eu-west-1=eu.m");
     for (name, endpoint, expected) in [
@@ -417,7 +418,7 @@ fn regions_and_their_endpoints() {
 }
 
 #[test]
-fn allowed_models() {
+fn only_the_default_and_the_allowed_models_are_found() {
     const PROBLEM: &str =
         "ALLOWED_MODELS must be a list of model ids, inference profiles' ids and ARNs";
     type Models<'a> = Result<&'a [&'a str], &'a str>;
@@ -480,11 +481,11 @@ fn secrets_are_not_printed() {
 }
 
 #[test]
-fn a_path_below_the_base_path() {
+fn only_paths_below_the_base_path_have_a_route() {
     let cases = [
         ("", "/", "/"),
         ("", "/healthz", "/healthz"),
-        // Of a request that has none, such as `OPTIONS *`.
+        // `OPTIONS *` has no path.
         ("", "", ""),
         ("/ai", "/ai", "/"),
         ("/ai", "/ai/", "/"),
@@ -498,5 +499,63 @@ fn a_path_below_the_base_path() {
     for (base, path, expected) in cases {
         let config = with_keys(&[("BASE_PATH", base)]).unwrap();
         assert_eq!(config.path_below(path), expected, "{path} below {base:?}");
+    }
+}
+
+#[test]
+fn a_name_before_the_id_says_which_model_it_is() {
+    const ARN: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1";
+    let (default, fallback) =
+        (format!("claude-sonnet-5-5={ARN}"), format!("us-east-1=claude-opus-5={ARN}"));
+    let config = with_keys(&[
+        ("BEDROCK_MODEL_ID", &default),
+        ("ALLOWED_MODELS", "claude-haiku-4-5=us.m, us.anthropic.claude-opus-4-8"),
+        ("BEDROCK_FALLBACK_REGIONS", &fallback),
+    ])
+    .unwrap();
+    let name = |endpoint: &Endpoint| endpoint.model.map(|model| model.name);
+    assert_eq!(config.endpoint.model_id, ARN);
+    assert_eq!(name(&config.endpoint), Some("claude-sonnet-5-5"));
+    assert_eq!(config.allowed_models[0].model_id, "us.m");
+    assert_eq!(name(&config.fallbacks[0]), Some("claude-opus-5"));
+    let find = |name| config.find_model(Some(name)).map(|it| &*it.model_id);
+    assert_eq!(find("claude-sonnet-5-5"), Some(ARN));
+    assert_eq!(find("claude-haiku-4-5"), Some("us.m"));
+    assert_eq!(find("claude-opus-4-8"), Some("us.anthropic.claude-opus-4-8"));
+    assert_eq!(find("claude-opus-5"), None);
+
+    const UNKNOWN: &str = "has a name before its = that is not in the table of models: \
+                           expected one such as claude-sonnet-5-5";
+    for variable in ["BEDROCK_MODEL_ID", "ALLOWED_MODELS"] {
+        for value in ["claude-sonnet-9=us.m", "=us.m", "us.m=claude-sonnet-5-5"] {
+            let error = with_keys(&[(variable, value)]).unwrap_err();
+            assert_eq!(error.problems, [format!("{variable} {UNKNOWN}")], "{value}");
+        }
+    }
+    let error = with_keys(&[("BEDROCK_MODEL_ID", "claude-sonnet-5-5=")]).unwrap_err();
+    let problem = "BEDROCK_MODEL_ID must be a model id, an inference profile's id or an ARN";
+    assert_eq!(error.problems, [problem]);
+}
+
+#[test]
+fn few_tokens_for_a_model_that_always_thinks_are_a_warning() {
+    let warning = "MAX_TOKENS is 1023, and claude-sonnet-5-5 always thinks before it replies, which counts: \
+                   replies may have no text. Set MAX_TOKENS to 1024 or more";
+    for (variable, value, tokens, expected) in [
+        ("BEDROCK_MODEL_ID", "us.anthropic.claude-sonnet-5-5", "1023", vec![warning]),
+        ("BEDROCK_MODEL_ID", "us.anthropic.claude-sonnet-5-5", "1024", vec![]),
+        ("BEDROCK_MODEL_ID", "claude-sonnet-5-5=us.m", "1023", vec![warning]),
+        ("ALLOWED_MODELS", "us.m, us.anthropic.claude-sonnet-5-5", "1023", vec![warning]),
+        (
+            "BEDROCK_FALLBACK_REGIONS",
+            "us-east-1=us.anthropic.claude-sonnet-5-5",
+            "1023",
+            vec![warning],
+        ),
+        ("BEDROCK_MODEL_ID", "us.anthropic.claude-haiku-5-5", "1023", vec![]),
+        ("BEDROCK_MODEL_ID", "us.m", "1", vec![]),
+    ] {
+        let config = with_keys(&[(variable, value), ("MAX_TOKENS", tokens)]).unwrap();
+        assert_eq!(config.warnings, expected, "{variable}={value} {tokens}");
     }
 }

@@ -1,46 +1,46 @@
-//! The account of one caller: tokens used today and this month, and what is reserved.
+//! The ledger of one account: the tokens used today and this month, and what is reserved.
 //!
-//! Pure: time comes in as a number. One message is one step, so whoever keeps a ledger must take
-//! messages one after the other, and store what has become of it before the reply goes out.
+//! It is pure: time comes in as a number. One message is one step, so the store must apply messages one after the other
+//! and save the ledger before the reply leaves.
 //!
-//! A reservation counts for the day and the month in which it was made, and so does its settlement,
-//! whenever that comes: so neither side of a midnight is overrun.
+//! A reservation counts for the day and the month in which it was made, and so does its settlement, whenever it comes:
+//! no day's limit is exceeded around midnight.
 //!
-//! Out of scope: storage, how many tokens a request may use, and the forms of all this as text
-//! ([`json`]).
+//! Ledgers, messages and replies are JSON, because a Worker and its Durable Object can be of different versions.
+//! Unknown members are ignored.
+//!
+//! Out of scope: storage, and how many tokens a request may use.
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
-use super::{Budget, MOST_IN_FLIGHT};
-
-mod json;
+use crate::config::{Budget, MOST_IN_FLIGHT};
 
 const DAY: u64 = 86_400;
 
-/// How long a reservation that has expired is remembered: a settlement that comes after all is
-/// still counted.
+/// How long an expired reservation is remembered: a settlement that comes late is still counted.
 const REMEMBERED: u64 = DAY;
 
-/// As many open reservations, and as many expired ones.
+/// The most reservations that are stored: half of them open, half expired.
 const MOST_LEASES: u64 = 2 * MOST_IN_FLIGHT;
 
-/// See the module.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The ledger of one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Ledger {
-    /// Which day this is, counted from the epoch in UTC.
+    /// The day of the last message, counted from the epoch in UTC.
     day: u64,
-    /// Settled tokens of this day.
+    /// The settled tokens of this day.
     today: u64,
-    /// Settled tokens of this month.
+    /// The settled tokens of this month.
     this_month: u64,
-    /// In the order in which they were made.
+    /// The reservations, in the order in which they were made.
     leases: Vec<Lease>,
 }
 
 /// A reservation. Times are in seconds since the epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 struct Lease {
     id: String,
     made: u64,
@@ -48,45 +48,46 @@ struct Lease {
     tokens: u64,
 }
 
-/// What a ledger is told.
+/// A message to a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Reserves for one request, if the budget allows it. To do it again with the same id does
-    /// nothing.
+    /// Reserves tokens for one request, if the budget allows it. Repeating it with the same id has no effect.
     Reserve {
-        /// Random.
+        /// The id of the reservation, which is random.
         id: String,
         /// The most that the request may use.
         tokens: u64,
-        /// Seconds until it is given back, if it is not settled before.
+        /// The seconds after which it expires unless it is settled before.
         lease: u64,
-        /// What must not be exceeded.
+        /// The limits.
         budget: Budget,
     },
-    /// Replaces a reservation by what was used. To do it again does nothing.
+    /// Replaces a reservation by the tokens that were used. Repeating it has no effect.
     Settle {
-        /// The reservation's.
+        /// The id of the reservation.
         id: String,
-        /// What was used.
+        /// The tokens that were used.
         tokens: u64,
     },
-    /// Asks for the numbers.
+    /// Reads the numbers.
     Usage,
 }
 
-/// What a ledger says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The reply of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Reply {
-    /// What became of the message.
+    /// The result of the message.
     pub verdict: Verdict,
     /// The numbers after it.
+    #[serde(flatten)]
     pub standing: Standing,
 }
 
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The result of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It was done.
+    /// Done.
     Done,
     /// Not reserved: as many requests are in flight as may be.
     TooManyInFlight,
@@ -97,7 +98,7 @@ pub enum Verdict {
 }
 
 /// The numbers of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Standing {
     /// Requests in flight.
     pub in_flight: u64,
@@ -108,32 +109,32 @@ pub struct Standing {
 }
 
 /// The tokens of a day or a month.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Period {
-    /// Settled.
+    /// Settled tokens.
     pub used: u64,
-    /// Reserved by requests in flight.
+    /// Tokens reserved by requests in flight.
     pub reserved: u64,
-    /// When the next begins, in seconds since the epoch.
+    /// When the next period begins, in seconds since the epoch.
     pub ends: u64,
 }
 
 impl Ledger {
-    /// Takes a message, as text, to a ledger as it is stored, which is nothing at first. Returns
-    /// what is to be stored, if that is not what is there, and the reply. `now` is in seconds since
-    /// the epoch. `None`: one of the texts is not what this function makes.
+    /// Applies a message to a stored ledger. Both are JSON, and a new account has nothing stored. Returns the ledger to
+    /// be stored, if it has changed, and the reply. `now` is in seconds since the epoch. Returns `None` if one of the
+    /// texts was not made by this crate.
     pub fn exchange(
         stored: Option<&str>,
         message: &str,
         now: u64,
     ) -> Option<(Option<String>, String)> {
-        let mut ledger = stored.map_or(Some(Self::default()), Self::parse)?;
+        let mut ledger = stored.map_or(Some(Self::default()), from_json)?;
         let reply = ledger.take(&Message::parse(message)?, now);
-        let after = ledger.to_json();
-        Some(((stored != Some(&after)).then_some(after), reply.to_json()))
+        let after = to_json(&ledger);
+        Some(((stored != Some(&after)).then_some(after), to_json(&reply)))
     }
 
-    /// One step.
+    /// Applies a message.
     pub fn take(&mut self, message: &Message, now: u64) -> Reply {
         self.turn(now);
         let verdict = match message {
@@ -149,7 +150,7 @@ impl Ledger {
         Reply { verdict, standing: self.standing(now) }
     }
 
-    /// Turns the page where a new day has begun. Back it is never turned, should the clock be.
+    /// Starts a new day or month. Never returns to an earlier one, even if the clock does.
     fn turn(&mut self, now: u64) {
         self.leases.retain(|lease| lease.expires.saturating_add(REMEMBERED) > now);
         let day = now / DAY;
@@ -191,7 +192,7 @@ impl Ledger {
     }
 
     fn settle(&mut self, id: &str, tokens: u64) {
-        // What is not there was settled before.
+        // A reservation that is not there was settled before.
         let Some(at) = self.leases.iter().position(|lease| lease.id == id) else { return };
         let day = self.leases.remove(at).made / DAY;
         if day == self.day {
@@ -228,12 +229,76 @@ impl Ledger {
     }
 }
 
-/// The days of the month that a day is in.
+/// Returns the days of the month that contains a day.
 fn month_of(day: u64) -> Range<u64> {
     let seconds = i64::try_from(day.saturating_mul(DAY)).unwrap_or(i64::MAX);
     let date = OffsetDateTime::from_unix_timestamp(seconds).map_or(Date::MAX, OffsetDateTime::date);
     let first = day.saturating_sub(u64::from(date.day() - 1));
     first..first + u64::from(date.month().length(date.year()))
+}
+
+/// The JSON of a [`Message`]. It is flat because a header carries it.
+#[derive(Default, Deserialize, Serialize)]
+struct WireMessage {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reserve: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settle: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease: Option<u64>,
+    #[serde(flatten)]
+    budget: Budget,
+}
+
+impl Message {
+    /// Writes the message as JSON in ASCII, which a header can carry.
+    pub fn to_json(&self) -> String {
+        let wire = match self.clone() {
+            Self::Reserve { id, tokens, lease, budget } => WireMessage {
+                reserve: Some(id),
+                tokens: Some(tokens),
+                lease: Some(lease),
+                budget,
+                ..WireMessage::default()
+            },
+            Self::Settle { id, tokens } => {
+                WireMessage { settle: Some(id), tokens: Some(tokens), ..WireMessage::default() }
+            }
+            Self::Usage => WireMessage { usage: Some(true), ..WireMessage::default() },
+        };
+        to_json(&wire)
+    }
+
+    fn parse(json: &str) -> Option<Self> {
+        let WireMessage { reserve, settle, usage, tokens, lease, budget } = from_json(json)?;
+        Some(match (reserve, settle, usage) {
+            (Some(id), ..) => Self::Reserve { id, tokens: tokens?, lease: lease?, budget },
+            (_, Some(id), _) => Self::Settle { id, tokens: tokens? },
+            (.., Some(_)) => Self::Usage,
+            _ => return None,
+        })
+    }
+}
+
+impl Reply {
+    /// Parses the reply of a ledger.
+    pub fn parse(json: &str) -> Option<Self> {
+        from_json(json)
+    }
+}
+
+/// Writes JSON. Strings and numbers always serialize.
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Parses JSON from bytes: that reader is in the upload already, the one for `str` is not.
+fn from_json<T: for<'de> Deserialize<'de>>(json: &str) -> Option<T> {
+    serde_json::from_slice(json.as_bytes()).ok()
 }
 
 #[cfg(test)]

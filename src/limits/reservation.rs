@@ -1,63 +1,80 @@
-//! What one call reserves, and what it is settled on.
+//! What a call reserves, and what it is settled on.
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::account::{account, exchange};
+use super::failure::SOON;
 use super::ledger::{Message, Reply, Standing, Verdict};
-use super::{Budget, SOON, account, unenforced};
-use crate::config::Config;
-use crate::error::{Code, Error, TokensLeft};
-use crate::gate::Caller;
-use crate::host::{Host, LimitError};
-use crate::log::{Record, Token};
-use crate::model::Usage;
-use crate::rarely::rarely;
-use crate::request::Request;
+use crate::auth::Caller;
+use crate::claude::{Request, Usage};
+use crate::config::{Budget, Config};
+use crate::error::{Code, Error};
+use crate::host::{Host, LedgerStore};
+use crate::identifier::Identifier;
+use crate::log::Record;
+use crate::outlined::outlined;
 
-/// What a message is wrapped in when the model reads it. Claude counts about ten for an empty
-/// conversation, and some more for a system prompt.
-const TOKENS_OF_THE_FORM: u64 = 32;
+/// The tokens in which the model reads a message wrapped. Claude counts about ten for an empty conversation, and
+/// some more for a system prompt.
+const TOKENS_OF_A_REQUEST: u64 = 32;
 
-/// What a call may use at most, in a ledger.
+/// The tokens around each further message of a conversation. Claude counts about four.
+const TOKENS_OF_A_MESSAGE: u64 = 8;
+
+/// What a call may use at most, reserved in a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     account: String,
     id: String,
-    /// At least as many as the prompt has.
+    /// At least the number of tokens of the input.
     input: u64,
     /// `max_tokens`.
     output: u64,
-    /// What calls before the last one may have used.
+    /// What earlier calls, which failed, may have used.
     lost: u64,
 }
 
-/// What was used of a reservation: a message to a ledger that is still to be sent, with
-/// [`Host::settle`]. Without it the reservation is given back when it expires, and nothing is
+/// What was used of a reservation: a message to a ledger, to be sent with
+/// [`LedgerStore::settle`](crate::host::LedgerStore::settle). Without it the reservation expires and nothing is
 /// counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Settlement {
-    /// Whose ledger.
+    /// The account whose ledger gets it.
     pub account: String,
-    /// A [`Message`], as text.
+    /// A [`Message`] as JSON.
     pub message: String,
 }
 
+impl Settlement {
+    /// Sends the settlement, if the platform keeps ledgers. Returns the failure, for the log.
+    pub async fn send<H: Host>(self, host: &H) -> Result<(), String> {
+        match host.ledgers() {
+            Some(ledgers) => ledgers
+                .settle(&self.account, self.message)
+                .await
+                .map_err(|error| format!("the tokens used are not in the ledger: {error}")),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Reservation {
-    fn new(request: &Request<'_>, account: &str, id: &Token) -> Self {
-        let texts = std::iter::once(&*request.prompt).chain(request.system.as_deref());
-        // A tokenizer that works on bytes makes no more tokens than there are bytes, whatever the
-        // language. Most make far fewer, but what is reserved too much is given back in a moment.
-        let bytes: u64 = texts.map(|text| text.len() as u64).sum();
+    fn new(request: &Request<'_>, account: &str, id: &Identifier) -> Self {
+        // A tokenizer that works on bytes makes no more tokens than there are bytes, whatever the language. Most make
+        // far fewer, and what was reserved too much is given back soon.
+        let bytes: u64 = request.texts().map(|text| text.len() as u64).sum();
+        let further_messages = request.messages.len().saturating_sub(1) as u64;
         Self {
             account: account.to_owned(),
             id: id.as_str().to_owned(),
-            input: bytes + TOKENS_OF_THE_FORM,
+            input: bytes + TOKENS_OF_A_REQUEST + TOKENS_OF_A_MESSAGE * further_messages,
             output: request.max_tokens.into(),
             lost: 0,
         }
     }
 
-    /// Of a call that Bedrock bills: what it does not tell counts as reserved.
+    /// Settles a call that Bedrock bills. What Bedrock does not report counts as reserved.
     pub(crate) fn used(self, usage: Usage) -> Settlement {
         let cached = usage
             .cache_read_input_tokens
@@ -68,19 +85,19 @@ impl Reservation {
         self.settled_on(input.saturating_add(output))
     }
 
-    /// Of a stream that ended early. What has arrived of the answer has no more tokens than bytes.
+    /// Settles a stream that ended early. The `received` bytes of text are no fewer than its tokens.
     pub(crate) fn used_in_part(self, usage: Usage, received: usize) -> Settlement {
         let received = (received as u64).min(self.output);
         let output_tokens = Some(usage.output_tokens.unwrap_or(0).max(received));
         self.used(Usage { output_tokens, ..usage })
     }
 
-    /// Of a call that Bedrock refused.
+    /// Settles a call that Bedrock refused.
     fn unused(self) -> Settlement {
         self.settled_on(0)
     }
 
-    /// With so many calls before the last one, which failed and may be billed all the same.
+    /// Adds so many earlier calls, which failed and may be billed all the same.
     pub(crate) fn after(mut self, calls: u32) -> Self {
         self.lost = (self.input + self.output).saturating_mul(calls.into());
         self
@@ -93,11 +110,11 @@ impl Reservation {
     }
 }
 
-/// Reserves what a request may use, or nothing where no limit is set.
+/// Reserves what a request may use, or nothing if no limit is set.
 ///
 /// # Errors
 ///
-/// [`Code::TooManyInFlight`], [`Code::BudgetExceeded`], and where the ledger is not to be had.
+/// [`Code::TooManyInFlight`] and [`Code::BudgetExceeded`], and if the ledger cannot be reached.
 pub(crate) async fn reserve<H: Host>(
     request: &Request<'_>,
     caller: Option<&Caller>,
@@ -105,7 +122,7 @@ pub(crate) async fn reserve<H: Host>(
     host: &H,
 ) -> Result<Option<Reservation>, Error> {
     match config.limits.budget {
-        Some(budget) => rarely(reserve_of(budget, request, caller, config, host)).await.map(Some),
+        Some(budget) => outlined(reserve_of(budget, request, caller, config, host)).await.map(Some),
         None => Ok(None),
     }
 }
@@ -117,15 +134,16 @@ async fn reserve_of<H: Host>(
     config: &Config,
     host: &H,
 ) -> Result<Reservation, Error> {
-    let reservation = Reservation::new(request, account(caller), &Token::random(host.random()));
+    let id = Identifier::random(host.random());
+    let reservation = Reservation::new(request, account(caller), &id);
     let tokens = reservation.input + reservation.output;
     let lease = config.limits.lease.as_secs();
     let message = Message::Reserve { id: reservation.id.clone(), tokens, lease, budget };
-    let Reply { verdict, standing } = match ask(&reservation.account, &message, host).await {
+    let Reply { verdict, standing } = match exchange(&reservation.account, &message, host).await {
         Ok(reply) => reply,
         Err(error) => {
             // It may have been made all the same.
-            let _ = host.settle(reservation.unused()).await;
+            let _ = reservation.unused().send(host).await;
             return Err(error);
         }
     };
@@ -142,49 +160,37 @@ async fn reserve_of<H: Host>(
     let remaining = limit.saturating_sub(period.used).saturating_sub(period.reserved);
     let message =
         format!("the request may use {tokens} tokens, and {remaining} of {limit} are left {name}");
-    let mut error = Error::new(Code::BudgetExceeded, message);
-    error.tokens = Some(TokensLeft { limit, remaining });
+    let error = Error::new(Code::BudgetExceeded, message)
+        .with("x-ratelimit-limit-tokens", limit)
+        .with("x-ratelimit-remaining-tokens", remaining);
     Err(if tokens > limit {
-        // At no time.
+        // It never fits.
         error
     } else if period.used.saturating_add(tokens) > limit {
         let now = host.now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         error.retry_after(Duration::from_secs(period.ends.saturating_sub(now)))
     } else {
-        // As soon as what is in flight has used less than it has reserved.
+        // It fits once requests in flight have used less than they reserved.
         error.retry_after(SOON)
     })
 }
 
-/// Settles a call whose end the record tells.
+/// Settles a call that has ended as the record says.
 pub(crate) async fn settle<H: Host>(
     reservation: Option<Reservation>,
     record: &mut Record,
     host: &H,
 ) {
     if let Some(reservation) = reservation {
-        rarely(settle_it(reservation, record, host)).await;
+        outlined(settle_reservation(reservation, record, host)).await;
     }
 }
 
-async fn settle_it<H: Host>(reservation: Reservation, record: &mut Record, host: &H) {
+async fn settle_reservation<H: Host>(reservation: Reservation, record: &mut Record, host: &H) {
     let reservation = reservation.after(record.billed_before);
     let settlement =
         if record.is_billed { reservation.used(record.usage()) } else { reservation.unused() };
-    if let Err(error) = host.settle(settlement).await {
-        let cause = format!("the tokens used are not in the ledger: {error}");
+    if let Err(cause) = settlement.send(host).await {
         record.error.get_or_insert_with(|| cause.into());
     }
-}
-
-pub(super) async fn ask<H: Host>(
-    account: &str,
-    message: &Message,
-    host: &H,
-) -> Result<Reply, Error> {
-    let reply = host.ledger(account, message.to_json()).await.and_then(|reply| {
-        let unknown = || LimitError::Unreachable("the reply is not a ledger's".to_owned());
-        Reply::parse(&reply).ok_or_else(unknown)
-    });
-    reply.map_err(|error| unenforced("LEDGER", &error))
 }

@@ -5,25 +5,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use wasm_bindgen::JsValue;
 
+use super::glue;
+use super::http::{milliseconds, transport_error};
 use super::task::settled_bytes;
-use super::{glue, milliseconds, transport_error};
-use crate::event::LambdaBody;
 use crate::host::{Body, BodyStream, ReadError, TransportError};
 
 /// The body of a JavaScript Request or Response.
 pub(crate) struct JsBody {
     message: JsValue,
-    /// Of the body's stream, if it is read in pieces.
+    /// The reader of the body's stream, if it is read in chunks.
     reader: Option<JsValue>,
 }
 
 impl JsBody {
-    pub(crate) fn new(message: JsValue) -> Self {
+    pub(super) fn new(message: JsValue) -> Self {
         Self { message, reader: None }
     }
 
-    /// The stream, for JavaScript to read the rest of.
-    pub(crate) fn take_reader(&mut self) -> Result<JsValue, JsValue> {
+    /// Returns the reader, with which JavaScript reads the rest.
+    pub(super) fn take_reader(&mut self) -> Result<JsValue, JsValue> {
         self.reader.take().map_or_else(|| glue::reader(&self.message), Ok)
     }
 }
@@ -37,38 +37,17 @@ impl Body for JsBody {
     }
 }
 
-/// The body of a request: it comes with it, or in the event that it invokes the function with.
-pub(crate) enum RequestBody {
-    Js(JsBody),
-    Lambda(LambdaBody),
-}
-
-impl From<LambdaBody> for RequestBody {
-    fn from(body: LambdaBody) -> Self {
-        Self::Lambda(body)
-    }
-}
-
-impl Body for RequestBody {
-    async fn read(self, limit: usize, within: Duration) -> Result<Bytes, ReadError> {
-        match self {
-            Self::Js(body) => body.read(limit, within).await,
-            Self::Lambda(body) => body.read(limit, within).await,
-        }
-    }
-}
-
 impl BodyStream for JsBody {
     async fn chunk(&mut self, within: Duration) -> Result<Option<Bytes>, TransportError> {
         let reader = self.take_reader().map_err(|error| transport_error(&error))?;
         let reader = self.reader.insert(reader);
-        let piece = settled_bytes(glue::chunk(reader, milliseconds(within))).await;
-        Ok(piece.map_err(|error| transport_error(&error))?.map(Bytes::from))
+        let chunk = settled_bytes(glue::chunk(reader, milliseconds(within))).await;
+        Ok(chunk.map_err(|error| transport_error(&error))?.map(Bytes::from))
     }
 }
 
 impl Drop for JsBody {
-    /// Without it Bedrock would go on to answer until the garbage is collected.
+    /// Stops the transfer: without it Bedrock would go on until the reader is garbage-collected.
     fn drop(&mut self) {
         if let Some(reader) = &self.reader {
             glue::cancel(reader);

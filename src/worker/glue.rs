@@ -1,4 +1,4 @@
-//! `glue.js` and `streams.js`, as Rust sees them.
+//! Bindings to `glue.js` and `streams.js`.
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
@@ -50,18 +50,8 @@ extern "C" {
     pub fn verify(algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]) -> Promise;
     pub fn admit(key: &str) -> Promise;
 
-    pub fn ledger(account: &str, message: &str) -> Promise;
-
-    #[wasm_bindgen(catch)]
-    pub fn settle(account: &str, message: &str) -> Result<(), JsValue>;
-
-    pub fn message(request: &JsValue) -> String;
-
-    #[wasm_bindgen(catch)]
-    pub fn load(state: &JsValue) -> Result<Option<String>, JsValue>;
-
-    #[wasm_bindgen(catch)]
-    pub fn store(state: &JsValue, ledger: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(js_name = hasBinding)]
+    pub fn has_binding(name: &str) -> bool;
 
     #[wasm_bindgen(catch)]
     pub fn reader(message: &JsValue) -> Result<JsValue, JsValue>;

@@ -1,8 +1,9 @@
-//! The Host for the Workers that this crate is embedded in, whose futures other executors drive.
+//! The platform for Workers that embed this crate, whose futures other executors drive.
 //!
-//! Each operation is a task of its own: it has its own time, and ends when the client leaves.
+//! Each operation is a task of its own: it has its own timer, and ends when the client disconnects.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -12,29 +13,32 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 use super::body::JsBody;
-use super::{Worker, task};
-use crate::gate::VerifyingKey;
-use crate::host::{Body, BodyStream, Host, LimitError, ReadError, TransportError, VerifyError};
-use crate::limits::Settlement;
+use super::platform::Worker;
+use super::task;
+use crate::host::{
+    Body, BodyStream, Host, Http, LedgerStore, LimitError, RateLimiter, ReadError, Runtime,
+    SignatureVerifier, TransportError, VerifyError, VerifyingKey,
+};
 
-/// The Host of Cloudflare Workers, for what one request leads to. Of an answer with status 200 it gives
-/// the headers that the core reads: `content-type`, `date` and `x-amzn-requestid`.
+/// The Cloudflare platform, for what one request leads to. Of a response with status 200 it returns only the headers that
+/// the core reads: `content-type`, `date` and `x-amzn-requestid`.
 ///
-/// A Worker that has routes of its own calls the core with it, for its own prompts and its own
-/// answers:
+/// A Worker with routes of its own uses it to call the core with prompts of its own:
 ///
 /// ```no_run
-/// use bedrock_edge::worker::{WorkerHost, config, log};
-/// use bedrock_edge::{Deadline, Host, Record, Request, Token, invoke_bedrock};
+/// use bedrock_edge::worker::{WorkerHost, isolate, log};
+/// use bedrock_edge::{Identifier, Record, Request, Runtime, invoke_bedrock};
 /// use worker::{Env, Response, Result};
 ///
 /// async fn haiku(request: worker::Request, env: Env) -> Result<Response> {
-///     let Ok(config) = config(&env) else { return Response::error("misconfigured", 500) };
 ///     let host = WorkerHost::new(&request);
-///     let prompt = Request::new("Write a haiku about rain.", config);
-///     let mut record = Record::new(Token::random(host.random()));
-///     let deadline = Deadline::new(host.now(), config.timeout);
-///     let reply = invoke_bedrock(&prompt, config, deadline, &host, &mut record).await;
+///     let Ok(bedrock) = isolate(&env).bedrock(&host) else {
+///         return Response::error("misconfigured", 500);
+///     };
+///     let config = bedrock.config();
+///     let prompt = Request::new("Write a haiku about rain.", config.max_tokens);
+///     let mut record = Record::new(Identifier::random(host.random()));
+///     let reply = invoke_bedrock(&prompt, &bedrock, &mut record).await;
 ///     log(&record, Some(config));
 ///     match reply {
 ///         Ok(reply) => Response::from_json(&[reply.text]),
@@ -45,20 +49,22 @@ use crate::limits::Settlement;
 pub struct WorkerHost(Worker);
 
 impl WorkerHost {
-    /// For a request. When its client leaves, what is under way ends, if the Worker has the
-    /// compatibility flag `enable_request_signal`.
+    /// Makes the platform for a request. When its client disconnects, the operations that are under way end, if the Worker
+    /// has the compatibility flag `enable_request_signal`.
     pub fn new(request: &::worker::Request) -> Self {
         Self(Worker { client: request.inner().into() })
     }
 
-    fn worker(&self) -> Worker {
-        Worker { client: self.0.client.clone() }
+    /// Runs an operation as a task.
+    async fn run<T: 'static, F: Future<Output = T> + 'static>(
+        &self,
+        operation: impl FnOnce(Worker) -> F,
+    ) -> Result<T, TransportError> {
+        run(&self.0.client, operation(self.0.clone())).await
     }
 }
 
-impl Host for WorkerHost {
-    type Body = WorkerBody;
-
+impl Runtime for WorkerHost {
     fn now(&self) -> SystemTime {
         self.0.now()
     }
@@ -68,99 +74,118 @@ impl Host for WorkerHost {
     }
 
     async fn sleep(&self, time: Duration) -> Result<(), TransportError> {
-        let worker = self.worker();
-        apart(&self.0.client, async move { worker.sleep(time).await }).await?
+        self.run(|worker| async move { worker.sleep(time).await }).await?
     }
+}
+
+impl Http for WorkerHost {
+    type Body = WorkerBody;
 
     async fn send(
         &self,
         request: Request<Bytes>,
         within: Duration,
     ) -> Result<Response<WorkerBody>, TransportError> {
-        let worker = self.worker();
-        let answer =
-            apart(&self.0.client, async move { worker.send(request, within).await }).await??;
+        let response =
+            self.run(|worker| async move { worker.send(request, within).await }).await??;
         let client = self.0.client.clone();
-        Ok(answer.map(|body| WorkerBody { client, body: Some(body) }))
+        Ok(response.map(|body| WorkerBody { client, body: Some(body) }))
+    }
+}
+
+impl Host for WorkerHost {
+    fn verifier(&self) -> Option<impl SignatureVerifier> {
+        Some(self)
     }
 
+    fn rate_limiter(&self) -> Option<impl RateLimiter> {
+        self.0.rate_limiter().is_some().then_some(self)
+    }
+
+    fn ledgers(&self) -> Option<impl LedgerStore> {
+        self.0.ledgers().is_some().then_some(self)
+    }
+}
+
+impl SignatureVerifier for WorkerHost {
     async fn verify(
         &self,
         key: &VerifyingKey,
         message: &[u8],
         signature: &[u8],
     ) -> Result<bool, VerifyError> {
-        let (worker, key) = (self.worker(), key.clone());
-        let (message, signature) = (message.to_vec(), signature.to_vec());
-        apart(&self.0.client, async move { worker.verify(&key, &message, &signature).await })
+        let (key, message, signature) = (key.clone(), message.to_vec(), signature.to_vec());
+        self.run(|worker| async move { worker.verify(&key, &message, &signature).await })
             .await
-            .map_err(|error| VerifyError::Key(error.to_string()))?
+            .map_err(|error| VerifyError(error.to_string()))?
     }
+}
 
+impl RateLimiter for WorkerHost {
     async fn admit(&self, key: &str) -> Result<bool, LimitError> {
-        let (worker, key) = (self.worker(), key.to_owned());
-        apart(&self.0.client, async move { worker.admit(&key).await }).await.map_err(unreachable)?
-    }
-
-    async fn ledger(&self, account: &str, message: String) -> Result<String, LimitError> {
-        let (worker, account) = (self.worker(), account.to_owned());
-        apart(&self.0.client, async move { worker.ledger(&account, message).await })
+        let key = key.to_owned();
+        self.run(|worker| async move { worker.admit(&key).await })
             .await
-            .map_err(unreachable)?
-    }
-
-    async fn settle(&self, settlement: Settlement) -> Result<(), LimitError> {
-        self.0.settle(settlement).await
+            .map_err(|error| LimitError(error.to_string()))?
     }
 }
 
-fn unreachable(error: TransportError) -> LimitError {
-    LimitError::Unreachable(error.to_string())
+impl LedgerStore for WorkerHost {
+    async fn exchange(&self, account: &str, message: String) -> Result<String, LimitError> {
+        let account = account.to_owned();
+        self.run(|worker| async move { worker.exchange(&account, message).await })
+            .await
+            .map_err(|error| LimitError(error.to_string()))?
+    }
+
+    async fn settle(&self, account: &str, message: String) -> Result<(), LimitError> {
+        self.0.settle(account, message).await
+    }
 }
 
-/// An answer's body.
+/// The body of a response.
 pub struct WorkerBody {
     client: JsValue,
-    /// Away while it is read.
+    /// `None` while a chunk is read.
     body: Option<JsBody>,
 }
 
 impl Body for WorkerBody {
     async fn read(self, limit: usize, within: Duration) -> Result<Bytes, ReadError> {
-        let body = self.body.ok_or_else(ended)?;
-        apart(&self.client, async move { body.read(limit, within).await }).await?
+        let body = self.body.ok_or_else(given_up)?;
+        run(&self.client, async move { body.read(limit, within).await }).await?
     }
 }
 
 impl BodyStream for WorkerBody {
     async fn chunk(&mut self, within: Duration) -> Result<Option<Bytes>, TransportError> {
-        let mut body = self.body.take().ok_or_else(ended)?;
+        let mut body = self.body.take().ok_or_else(given_up)?;
         let read = async move {
             let chunk = body.chunk(within).await;
             (body, chunk)
         };
-        let (body, chunk) = apart(&self.client, read).await?;
+        let (body, chunk) = run(&self.client, read).await?;
         self.body = Some(body);
         chunk
     }
 }
 
-/// What a future of ours comes to, in a future of somebody else's.
-async fn apart<T: 'static>(
+/// Runs a future as a task, and awaits it in the executor of the embedding Worker.
+async fn run<T: 'static>(
     client: &JsValue,
     future: impl Future<Output = T> + 'static,
 ) -> Result<T, TransportError> {
     let result = Rc::new(Cell::new(None));
     let place = result.clone();
-    let promise = task::promise(client, async move {
+    let task = async move {
         place.set(Some(future.await));
         Ok(JsValue::UNDEFINED)
-    });
-    // It is never rejected.
-    let _ = JsFuture::from(promise).await;
-    result.take().ok_or_else(ended)
+    };
+    // The promise is never rejected.
+    let _ = JsFuture::from(task::promise(client, task, || Ok(JsValue::UNDEFINED))).await;
+    result.take().ok_or_else(given_up)
 }
 
-fn ended() -> TransportError {
+fn given_up() -> TransportError {
     TransportError::Failed("it was given up".to_owned())
 }

@@ -1,18 +1,17 @@
-// The part of streams.rs that is JavaScript: it reads Bedrock's answer, and writes what comes of it to the
-// client, as Server-Sent Events or over a WebSocket.
+// The JavaScript side of streams.rs: reads Bedrock's response and writes the reply to the client, as Server-Sent Events or
+// over a WebSocket.
 
 import { cancel, record, utf8 } from "./glue.js";
 
-// What step() is told. Its answer is a byte that is 1 if the answer is over, and what the client
-// gets.
+// The inputs of step(). Its output is a byte of flags, and what the client gets.
 const CHUNK = 0;
 const END = 1;
 const FAILED = 2;
 const STALLED = 3;
-const LEFT = 4; // the client
+const DISCONNECTED = 4; // the client
 const NOTHING = new Uint8Array();
 
-// The bits of that byte.
+// The flags.
 const IS_OVER = 1;
 const HAS_FRAME = 2;
 
@@ -26,14 +25,11 @@ async function next(reader, step) {
   return result.done ? step(END, NOTHING) : step(CHUNK, result.value);
 }
 
-/**
- * Calls stalled() when no frame came for ms milliseconds, not counted the time in which none is
- * waited for.
- */
+/** Calls stalled() when no frame came for ms milliseconds, without the time in which none is awaited. */
 class Stall {
   #ms;
   #stalled;
-  #since = 0; // 0: none is waited for
+  #since = 0; // 0: no frame is awaited
   #timer;
 
   constructor(ms, stalled) {
@@ -64,15 +60,15 @@ class Stall {
 const IDLE_MS = 15_000;
 const COMMENT = utf8.encode(": keep-alive\n\n");
 
-// What comes within so many milliseconds after something was sent is sent together: few screens show more
-// pictures. To send a piece takes as long as to read a frame does, so 64 quick streams are 1.4 times as fast
-// as with 4 ms, and 1.5 times as with 0.
+// Events that come within so many milliseconds after something was sent are sent together: a screen with 60 Hz shows no
+// difference. Sending a chunk takes as long as reading one, so 64 quick streams are 1.4 times as fast as with 4 ms, and 1.5
+// times as with 0 (`npm run bench`, 2026-11).
 const GATHER_MS = 16;
 
-/** So much of an answer waits for its client, in bytes. */
+/** How many bytes of a reply may wait for its client. */
 const MAX_AHEAD = 16 << 10;
 
-/** An answer in Server-Sent Events. It reads on only while the client takes what there is. */
+/** Makes a response in Server-Sent Events. It reads on only while the client takes what there is. */
 export function events(headers, reader, step, stallMs) {
   let over = false;
   let heard = Date.now();
@@ -80,11 +76,11 @@ export function events(headers, reader, step, stallMs) {
   let stall;
   let waiting = []; // for the client
   let size = 0;
-  let hasBegun = false; // with the event "start", behind which the first text does not wait
+  let hasBegun = false; // with the event "start", after which the first text does not wait
   let sent = 0;
   let gathering; // a timer
-  let pulled = () => {}; // wakes who reads
-  let arrived = () => {}; // wakes who writes
+  let pulled = () => {}; // wakes the reader
+  let arrived = () => {}; // wakes the writer
 
   function end() {
     over = true;
@@ -111,7 +107,7 @@ export function events(headers, reader, step, stallMs) {
   }
   async function read() {
     stall.wait();
-    // What the first piece had in it behind the first frame.
+    // The first step returns what the first chunk had after the first frame.
     for (let out = step(CHUNK, NOTHING); !over; out = await next(reader, step)) {
       if (out[0] & HAS_FRAME) stall.wait();
       add(out);
@@ -124,17 +120,17 @@ export function events(headers, reader, step, stallMs) {
   const body = new ReadableStream(
     {
       start(controller) {
-        // One timer for the whole answer: one for each piece takes as long as the piece.
+        // One timer for the whole reply: one for each chunk would take as long as the chunk.
         const check = () => {
           const idle = Date.now() - heard;
-          // What the client has not taken keeps the connection alive as well.
+          // Data that the client has not taken keeps the connection alive as well.
           if (idle >= IDLE_MS && controller.desiredSize === 0) controller.enqueue(COMMENT);
           timer = setTimeout(check, idle < IDLE_MS ? IDLE_MS - idle : IDLE_MS);
         };
         timer = setTimeout(check, IDLE_MS);
         stall = new Stall(stallMs, () => add(step(STALLED, NOTHING)));
         read().catch((error) => {
-          // A fault of this program, of which the client must not wait for the end.
+          // A fault of this program: the client must not wait forever.
           controller.error(error);
           end();
         });
@@ -149,7 +145,7 @@ export function events(headers, reader, step, stallMs) {
         else pulled();
       },
       cancel() {
-        step(LEFT, NOTHING);
+        step(DISCONNECTED, NOTHING);
         end();
       },
     },
@@ -158,36 +154,36 @@ export function events(headers, reader, step, stallMs) {
   return new Response(body, { headers: record(headers) });
 }
 
-function joined(pieces) {
-  if (pieces.length === 1) return pieces[0];
-  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+function joined(chunks) {
+  if (chunks.length === 1) return chunks[0];
+  const all = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
-  for (const piece of pieces) {
-    all.set(piece, at);
-    at += piece.length;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
   }
   return all;
 }
 
-// More than an honest client has under way, and little enough to keep in memory.
+// More than an honest client sends at once, and few enough to keep in memory.
 const MAX_WAITING = 16;
 
 // https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 const POLICY_VIOLATION = 1008;
 const INTERNAL_ERROR = 1011;
 
-/** A WebSocket that takes prompts, a message each, and answers them one after the other. */
+/** Opens a WebSocket that takes requests, a message each, and replies to them one after the other. */
 export function socket(open, protocol, stallMs) {
   const [client, server] = Object.values(new WebSocketPair());
   server.binaryType = "arraybuffer";
   server.accept();
 
   let gone = false;
-  let leave = () => {}; // what ends the answer that is being sent
+  let leave = () => {}; // ends the reply that is being sent
   let waiting = 0;
   let last = Promise.resolve();
 
-  async function answer(data) {
+  async function reply(data) {
     if (gone) return;
     const client = new AbortController();
     leave = () => client.abort();
@@ -215,7 +211,7 @@ export function socket(open, protocol, stallMs) {
     });
     leave = () => {
       if (over) return;
-      step(LEFT, NOTHING);
+      step(DISCONNECTED, NOTHING);
       end();
     };
     if (gone) return leave();
@@ -239,7 +235,7 @@ export function socket(open, protocol, stallMs) {
     if (waiting === MAX_WAITING) return close(POLICY_VIOLATION, "too many prompts at once");
     waiting += 1;
     last = last
-      .then(() => answer(data))
+      .then(() => reply(data))
       .catch(() => gone || close(INTERNAL_ERROR, "internal error"))
       .finally(() => (waiting -= 1));
   });

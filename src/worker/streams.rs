@@ -1,7 +1,7 @@
-//! Answers in pieces: Server-Sent Events and WebSockets.
+//! Streamed replies: Server-Sent Events and WebSockets.
 //!
-//! JavaScript reads Bedrock's answer and writes the client's; a piece goes through wasm in one
-//! synchronous call, however many frames it has.
+//! JavaScript reads Bedrock's response and writes the client's. A chunk goes through wasm in one synchronous call,
+//! however many frames it has.
 
 use std::rc::Rc;
 
@@ -10,56 +10,62 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 
 use super::body::JsBody;
-use super::{Worker, glue, log, milliseconds, now, task};
-use crate::handler::{Upgrade, socket_handler};
+use super::http::milliseconds;
+use super::platform::{Worker, now};
+use super::serve::{log, log_for};
+use super::{durable, glue, task};
+use crate::api::{RenderError, Socket};
+use crate::error::{Code, Error};
 use crate::host::TransportError;
-use crate::stream::{Generation, StreamEvent, Streaming};
+use crate::identifier::Identifier;
+use crate::log::Record;
+use crate::server::{Generation, Streaming, WebSocket, socket_handler};
 
-type Answer = Streaming<'static, JsBody>;
-
-/// An answer in Server-Sent Events.
-pub(super) fn events(headers: &str, answer: Answer) -> Result<web_sys::Response, JsValue> {
-    let Streaming { mut body, generation } = answer;
+/// Makes a response in Server-Sent Events.
+pub(super) fn events(
+    headers: &str,
+    streaming: Streaming<'static, JsBody>,
+) -> Result<web_sys::Response, JsValue> {
+    let Streaming { mut body, generation } = streaming;
     let stall = milliseconds(generation.config().stall);
-    let step = step(generation, StreamEvent::write_sse);
-    glue::events(headers, &body.take_reader()?, step, stall)
+    glue::events(headers, &body.take_reader()?, step(generation), stall)
 }
 
-/// A WebSocket that takes prompts.
-pub(super) fn socket(upgrade: Upgrade<'static>) -> Result<web_sys::Response, JsValue> {
-    let (config, protocol) = (upgrade.config, upgrade.protocol);
-    let upgrade = Rc::new(upgrade);
-    // A message in, and who waits for its answer; a reader of Bedrock's answer and its step out, or
-    // the only event.
+/// Opens a WebSocket.
+pub(super) fn socket(socket: WebSocket<'static>) -> Result<web_sys::Response, JsValue> {
+    let (config, protocol) = (socket.config(), socket.protocol);
+    let socket = Rc::new(socket);
+    // Takes a message and the client that waits for the reply. Returns the reader of Bedrock's response and its step, or
+    // the only message.
     let open = move |message: Vec<u8>, client: JsValue| -> Promise {
         let worker = Worker { client: client.clone() };
-        let upgrade = upgrade.clone();
-        task::promise(&client, async move {
-            match socket_handler(message.into(), &upgrade, &worker).await {
+        let socket = socket.clone();
+        let opened = async move {
+            match socket_handler(message.into(), &socket, &worker).await {
                 Ok(Streaming { mut body, generation }) => {
-                    let step = step(generation, write_line);
-                    Ok(Array::of2(&body.take_reader()?, &step).into())
+                    Ok(Array::of2(&body.take_reader()?, &step(generation)).into())
                 }
-                Err((event, record)) => {
-                    worker.log(record, Some(config));
-                    Ok(event.to_message().into())
+                Err((message, record)) => {
+                    log_for(&worker, record, socket.isolate());
+                    Ok(message.into())
                 }
             }
-        })
+        };
+        task::promise(&client, opened, internal_error)
     };
     let open = Closure::<dyn FnMut(Vec<u8>, JsValue) -> Promise>::new(open).into_js_value();
     glue::socket(open, protocol.unwrap_or_default(), milliseconds(config.stall))
 }
 
-/// A WebSocket's messages, a line each.
-fn write_line(event: &StreamEvent, out: &mut Vec<u8>) {
-    out.extend_from_slice(event.to_message().as_bytes());
-    out.push(b'\n');
+/// Returns the message for a request whose task can never end.
+fn internal_error() -> Result<JsValue, JsValue> {
+    let error = Error::new(Code::Internal, "Internal server error");
+    Ok(Socket.render_error("", &error, &Record::new(Identifier::random(0))).body.into())
 }
 
-/// The other side of `step` in `streams.js`: takes a piece of Bedrock's answer, gives what of it is
-/// for the client, behind a byte of bits: whether that was the last, and whether a frame has come.
-fn step(generation: Generation<'static>, write: fn(&StreamEvent, &mut Vec<u8>)) -> JsValue {
+/// Makes the `step` of `streams.js`: takes a chunk of Bedrock's response and returns what the client gets, behind a byte of
+/// flags: whether that was the last, and whether a frame has come.
+fn step(generation: Generation<'static>) -> JsValue {
     const CHUNK: u32 = 0;
     const END: u32 = 1;
     const FAILED: u32 = 2;
@@ -79,7 +85,7 @@ fn step(generation: Generation<'static>, write: fn(&StreamEvent, &mut Vec<u8>)) 
                 it.fail(TransportError::Failed(String::from_utf8_lossy(&bytes).into_owned()));
             }
             STALLED => it.fail(TransportError::TimedOut),
-            // The client went away.
+            // The client has disconnected.
             _ => {
                 finish(it);
                 return vec![IS_OVER];
@@ -87,7 +93,7 @@ fn step(generation: Generation<'static>, write: fn(&StreamEvent, &mut Vec<u8>)) 
         }
         let mut out = vec![0];
         while let Some(event) = it.event() {
-            write(&event, &mut out);
+            it.encode(&event, &mut out);
         }
         let has_frame = if it.frames() > frames { HAS_FRAME } else { 0 };
         let is_over = if it.is_over() { IS_OVER } else { 0 };
@@ -106,8 +112,8 @@ fn finish(generation: Generation<'_>) {
     let config = generation.config();
     let (record, settlement) = generation.finish(now());
     if let Some(settlement) = settlement {
-        // Where it fails, the reservation expires.
-        let _ = glue::settle(&settlement.account, &settlement.message);
+        // If it fails, the reservation expires.
+        let _ = durable::settle(&settlement.account, &settlement.message);
     }
     log(&record, Some(config));
 }

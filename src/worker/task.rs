@@ -1,74 +1,69 @@
-//! Futures that JavaScript drives.
+//! Tasks: futures that JavaScript drives.
 //!
-//! `wasm-bindgen-futures` puts two closures and a microtask of its own behind every promise that is
-//! awaited. Here the promise goes to JavaScript, whose own `await` waits for it: one closure for a
-//! whole task, and one call into wasm for a promise.
-//!
-//! Out of scope: futures that wait for anything but [`settled`], and for two things at once.
+//! Out of scope: what a task may await, which [`executor`](crate::executor) checks.
 
-use std::cell::RefCell;
-use std::future::{Future, poll_fn};
-use std::task::{Context, Poll, Waker};
+use std::future::Future;
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 
 use super::glue;
+use crate::executor::{Polled, Slot};
 
 thread_local! {
-    /// The promise that the task which is being polled waits for.
-    static AWAITED: RefCell<Option<Promise>> = const { RefCell::new(None) };
-    /// What it was settled with.
-    static SETTLED: RefCell<Option<Result<Settled, JsValue>>> = const { RefCell::new(None) };
+    static SLOT: Slot<Promise, Result<Settled, JsValue>> = const { Slot::new() };
 }
 
-/// Either is there: bytes, or another value.
+/// The value of a promise. Bytes come apart, without a call for them.
 struct Settled {
     value: JsValue,
     bytes: Option<Vec<u8>>,
 }
 
-/// What a promise is settled with that is not one of bytes: an error that is `undefined` if the client
-/// left before that, `null` if it took too long. To be awaited in a task only.
+/// Awaits a promise whose value is not bytes. Rejects with `undefined` when the client disconnects, with `null` on a
+/// timeout.
 pub(super) async fn settled(promise: Promise) -> Result<JsValue, JsValue> {
     Ok(settle(promise).await?.value)
 }
 
-/// The same for a promise of bytes, an ArrayBuffer or a Uint8Array. None if it is for something else.
+/// Awaits a promise of an ArrayBuffer or a Uint8Array. Returns `None` if its value is something else.
 pub(super) async fn settled_bytes(promise: Promise) -> Result<Option<Vec<u8>>, JsValue> {
     Ok(settle(promise).await?.bytes)
 }
 
 async fn settle(promise: Promise) -> Result<Settled, JsValue> {
-    let mut promise = Some(promise);
-    poll_fn(|_| match promise.take() {
-        Some(promise) => {
-            AWAITED.set(Some(promise));
-            Poll::Pending
-        }
-        None => Poll::Ready(SETTLED.take().unwrap_or(Err(JsValue::UNDEFINED))),
-    })
-    .await
+    Slot::settled(&SLOT, promise).await.unwrap_or(Err(JsValue::UNDEFINED))
 }
 
-/// A value or bytes in, and whether it is an error; a promise to wait for or what the task ends with out.
+/// One step of a task: the value or the bytes of the promise in, and whether it was rejected; the next promise, or the
+/// result of the task, out.
 type Step = dyn FnMut(JsValue, Option<Vec<u8>>, bool) -> Result<JsValue, JsValue>;
 
-/// Makes a task of a future. When the client leaves, what the task waits for fails.
+/// Starts a task. When the client disconnects, the promise that the task awaits is rejected.
+///
+/// `on_fault` makes the result of a task that can never end, which is a fault of this program.
 pub(super) fn promise(
     client: &JsValue,
     future: impl Future<Output = Result<JsValue, JsValue>> + 'static,
+    on_fault: fn() -> Result<JsValue, JsValue>,
 ) -> Promise {
     let mut task = Some(Box::pin(future));
     let step = move |value: JsValue, bytes: Option<Vec<u8>>, is_error: bool| {
         let Some(future) = &mut task else { return Ok(JsValue::UNDEFINED) };
-        SETTLED.set(Some(if is_error { Err(value) } else { Ok(Settled { value, bytes }) }));
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => Ok(AWAITED.take().map_or(JsValue::UNDEFINED, JsValue::from)),
-            Poll::Ready(result) => {
+        let settled = if is_error { Err(value) } else { Ok(Settled { value, bytes }) };
+        match Slot::poll(&SLOT, future.as_mut(), settled) {
+            Polled::Awaits(promise) => Ok(promise.into()),
+            Polled::Done(result) => {
                 task = None;
                 result
+            }
+            Polled::Failed(fault) => {
+                task = None;
+                glue::log(&format!(
+                    r#"{{"level":"error","outcome":"internal","error":"{fault}"}}"#
+                ));
+                on_fault()
             }
         }
     };

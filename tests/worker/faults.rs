@@ -137,6 +137,20 @@ const FAILURES: &[Expected] = &[
         Some(200),
         "the body of 158 bytes is not Claude's JSON: end at 1:158",
     ),
+    failure(
+        "max_tokens_before_text",
+        "Error: the reply ended at max_tokens (100) before it had any text",
+        "no_text",
+        Some(200),
+        "the reply ended at max_tokens before any text",
+    ),
+    failure(
+        "refusal",
+        "Error: the model refused to reply",
+        "refusal",
+        Some(200),
+        "the model refused to reply",
+    ),
     failure("no_text", INVALID, "invalid_response", Some(200), "no block of text"),
     failure("tool_only", INVALID, "invalid_response", Some(200), "no block of text"),
     failure(
@@ -205,7 +219,8 @@ async fn every_failure_of_bedrock_is_an_error_envelope_and_only_transient_failur
         names.extend(retry_after.map(|_| "retry-after"));
         names.extend(expected.upstream_status.map(|_| "x-amzn-requestid"));
         names.extend(["x-bedrock-attempts", "x-bedrock-region"]);
-        if ["no_text", "tool_only"].contains(&case) {
+        if ["max_tokens_before_text", "no_text", "refusal", "tool_only"].contains(&case) {
+            names.push("x-stop-reason");
             // Bedrock bills these tokens although there is no text.
             names.push("x-amzn-bedrock-input-token-count");
             names.push("x-amzn-bedrock-output-token-count");

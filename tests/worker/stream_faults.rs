@@ -275,7 +275,16 @@ async fn every_fault_of_a_stream_is_an_envelope_before_the_first_frame_and_an_er
 #[tokio::test]
 async fn faults_before_the_first_frame_have_the_same_outcome_with_and_without_streaming() {
     // Whether a reply has text is known only at its end, long after the first event.
-    const WITHOUT_TEXT: [&str; 2] = ["no_text", "tool_only"];
+    const WITHOUT_TEXT: [(&str, &str, &str); 4] = [
+        (
+            "max_tokens_before_text",
+            "no_text",
+            "Error: the reply ended at max_tokens (100) before it had any text",
+        ),
+        ("no_text", "invalid_response", INVALID),
+        ("refusal", "refusal", "Error: the model refused to reply"),
+        ("tool_only", "invalid_response", INVALID),
+    ];
 
     let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
     // Concurrently, because retries wait.
@@ -293,15 +302,13 @@ async fn faults_before_the_first_frame_have_the_same_outcome_with_and_without_st
             let stop_reason = json!(buffered.header("x-stop-reason"));
             assert_eq!(reply.last.data["stop_reason"], stop_reason, "{case}: {reply}");
             assert_eq!(response.head.header("x-injected"), None, "{case}: {}", response.head);
-        } else if WITHOUT_TEXT.contains(&case) {
+        } else if let Some((_, code, message)) =
+            WITHOUT_TEXT.iter().find(|(fault, ..)| *fault == case)
+        {
             let reply = response.reply(case).await;
             assert_eq!(reply.text(), "", "{case}: {reply}");
-            reply.assert_error(case, "invalid_response", INVALID, false);
-            assert_eq!(
-                buffered.header("x-error-code"),
-                Some("invalid_response"),
-                "{case}: {buffered}"
-            );
+            reply.assert_error(case, code, message, false);
+            assert_eq!(buffered.header("x-error-code"), Some(*code), "{case}: {buffered}");
         } else {
             let head = &response.head;
             assert_eq!(

@@ -4,13 +4,14 @@
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bedrock_edge::{Credentials, Scope, sign_post};
+use bedrock_edge::{Credentials, Scope, SigningCache, sign_post};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{Request, Uri};
 use sha2::{Digest, Sha256};
 
 struct Signer {
     credentials: Credentials,
+    cache: SigningCache,
     uri: Uri,
     body: Vec<u8>,
     hash: [u8; 32],
@@ -24,6 +25,7 @@ thread_local! {
             "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             None,
         ),
+        cache: SigningCache::default(),
         uri: Uri::from_static(URI),
         body: Vec::new(),
         hash: [0; 32],
@@ -63,7 +65,7 @@ pub extern "C" fn sign(milliseconds: f64, is_hashed: bool) -> usize {
             .body(signer.body.as_slice());
         let Ok(mut request) = request else { return 0 };
         let hash = if is_hashed { signer.hash } else { Sha256::digest(&signer.body).into() };
-        if sign_post(&mut request, &hash, &signer.credentials, scope, now).is_ok()
+        if sign_post(&mut request, &hash, &signer.credentials, scope, now, &signer.cache).is_ok()
             && let Some(value) = request.headers().get(AUTHORIZATION)
         {
             signer.authorization.extend_from_slice(value.as_bytes());

@@ -4,8 +4,8 @@
 //! - `POST /haiku` calls its core with a prompt and a response format of this Worker;
 //! - `POST /chat` calls another operation of Bedrock, and uses only the signature.
 
-use bedrock_edge::worker::{Ledger, WorkerHost, config, handle, log};
-use bedrock_edge::{Authentication, Body, Deadline, Host, Record, Scope, Token};
+use bedrock_edge::worker::{Ledger, WorkerHost, handle, isolate, log};
+use bedrock_edge::{Authentication, Body, Deadline, Http, Identifier, Record, Runtime, Scope};
 use bedrock_edge::{invoke_bedrock, sign};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -69,7 +69,10 @@ struct Haiku {
 
 /// Writes a haiku with the core of bedrock-edge, or returns the stored one.
 async fn haiku(mut request: Request, context: RouteContext<()>) -> Result<Response> {
-    let Ok(config) = config(&context.env) else { return Response::error("misconfigured", 500) };
+    let host = WorkerHost::new(&request);
+    let Ok(bedrock) = isolate(&context.env).bedrock(&host) else {
+        return Response::error("misconfigured", 500);
+    };
     let Ok(Subject { subject }) = request.json().await else {
         return Response::error("the body must be {\"subject\": \"…\"}", 400);
     };
@@ -78,12 +81,12 @@ async fn haiku(mut request: Request, context: RouteContext<()>) -> Result<Respon
         return Response::from_json(&Haiku { haiku, is_new: false });
     }
 
-    let host = WorkerHost::new(&request);
-    let mut prompt = bedrock_edge::Request::new(format!("A haiku about {subject}."), config);
+    let config = bedrock.config();
+    let prompt = format!("A haiku about {subject}.");
+    let mut prompt = bedrock_edge::Request::new(prompt, config.max_tokens);
     prompt.system = Some("You are Bashō.".into());
-    let mut record = Record::new(Token::random(host.random()));
-    let deadline = Deadline::new(host.now(), config.timeout);
-    let reply = invoke_bedrock(&prompt, config, deadline, &host, &mut record).await;
+    let mut record = Record::new(Identifier::random(host.random()));
+    let reply = invoke_bedrock(&prompt, &bedrock, &mut record).await;
     log(&record, Some(config));
     match reply {
         Ok(reply) => {
@@ -103,7 +106,9 @@ struct Turn {
 /// Calls Bedrock's Converse, which bedrock-edge does not implement, with its signature and
 /// configuration.
 async fn chat(mut request: Request, context: RouteContext<()>) -> Result<Response> {
-    let Ok(config) = config(&context.env) else { return Response::error("misconfigured", 500) };
+    let Ok(config) = isolate(&context.env).config() else {
+        return Response::error("misconfigured", 500);
+    };
     let Authentication::SigV4(credentials) = &config.authentication else {
         return Response::error("this route needs an access key", 500);
     };
@@ -124,8 +129,8 @@ async fn chat(mut request: Request, context: RouteContext<()>) -> Result<Respons
     let deadline = Deadline::new(host.now(), config.timeout);
     let scope = Scope { region: &config.endpoint.region, service: "bedrock" };
     sign(&mut call, credentials, scope, host.now()).map_err(|error| error.to_string())?;
-    let answer = host.send(call, deadline.left(host.now())).await;
-    let (head, body) = answer.map_err(|error| error.to_string())?.into_parts();
+    let response = host.send(call, deadline.left(host.now())).await;
+    let (head, body) = response.map_err(|error| error.to_string())?.into_parts();
     let body = body.read(1 << 20, deadline.left(host.now())).await;
     let body = body.map_err(|error| error.to_string())?;
     let body: Value = serde_json::from_slice(&body)?;

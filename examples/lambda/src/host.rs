@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use bedrock_edge::{Body, BodyStream, Host, ReadError, TransportError};
+use bedrock_edge::host::{ReadError, TransportError};
+use bedrock_edge::{Body, BodyStream, Host, Http, Runtime};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use reqwest::redirect::Policy;
@@ -26,9 +27,7 @@ impl Native {
     }
 }
 
-impl Host for Native {
-    type Body = NativeBody;
-
+impl Runtime for Native {
     fn now(&self) -> SystemTime {
         now()
     }
@@ -43,6 +42,10 @@ impl Host for Native {
         tokio::time::sleep(time).await;
         Ok(())
     }
+}
+
+impl Http for Native {
+    type Body = NativeBody;
 
     async fn send(
         &self,
@@ -59,6 +62,9 @@ impl Host for Native {
         response.body(NativeBody(answer)).map_err(|error| TransportError::Failed(error.to_string()))
     }
 }
+
+/// A Lambda is behind a gateway that authenticates and limits, so it needs no further capability.
+impl Host for Native {}
 
 /// The body of a response that is being received.
 pub struct NativeBody(reqwest::Response);

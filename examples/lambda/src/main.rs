@@ -9,8 +9,7 @@
 
 use std::collections::HashMap;
 
-use bedrock_edge::{Answer, Config, ConfigError, Envelope, Event, lambda_handler};
-use bedrock_edge::{Record, streaming_handler};
+use bedrock_edge::{Envelope, Handled, IncomingRequest, Isolate, Record, handle, lambda_handler};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use lambda_runtime::{FunctionResponse, LambdaEvent, MetadataPrelude, StreamResponse, service_fn};
 use serde::Deserialize;
@@ -27,7 +26,8 @@ type Chunks = BoxStream<'static, Result<Vec<u8>, Error>>;
 async fn main() -> Result<(), Error> {
     // Lambda sets the variables once for a process, and keeps a process no longer than the role's
     // credentials are valid.
-    let config: &_ = Box::leak(Box::new(Config::from_vars(|name| std::env::var(name).ok())));
+    let isolate: &_ = Box::leak(Box::new(Isolate::from_vars(|name| std::env::var(name).ok())));
+    isolate.warnings().iter().for_each(|line| println!("{line}"));
     // template.yaml sets it to the InvokeMode of the Function URL.
     let streams = std::env::var("INVOKE_MODE").is_ok_and(|mode| mode == "RESPONSE_STREAM");
     let host: &_ = Box::leak(Box::new(Native::new()?));
@@ -35,10 +35,11 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(move |call: LambdaEvent<Box<RawValue>>| async move {
         let event = call.payload.get().as_bytes();
         Ok::<_, Error>(if streams && is_from_function_url(event) {
-            FunctionResponse::StreamingResponse(streaming_response(event, config, host).await?)
+            FunctionResponse::StreamingResponse(streaming_response(event, isolate, host).await?)
         } else {
-            let (envelope, record) = lambda_handler(Event::from_lambda(event), config, host).await;
-            log(&record, config);
+            let event = IncomingRequest::from_lambda(event);
+            let (envelope, record) = lambda_handler(event, isolate, host).await;
+            log(&record, isolate);
             FunctionResponse::BufferedResponse(envelope)
         })
     }))
@@ -49,31 +50,35 @@ async fn main() -> Result<(), Error> {
 /// the place of JSON, even for a body of one chunk.
 async fn streaming_response(
     event: &[u8],
-    config: &'static Result<Config, ConfigError>,
+    isolate: &'static Isolate,
     host: &'static Native,
 ) -> Result<StreamResponse<Chunks>, Error> {
-    let (envelope, chunks) = match streaming_handler(Event::from_lambda(event), config, host).await
+    let (envelope, chunks) = match handle(IncomingRequest::from_lambda(event), isolate, host).await
     {
-        Answer::Whole(mut envelope, record) => {
-            log(&record, config);
+        Handled::Whole(mut envelope, record) => {
+            log(&record, isolate);
             let body = std::mem::take(&mut envelope.body).into_bytes();
             (envelope, stream::once(async { Ok(body) }).boxed())
         }
-        Answer::Stream(envelope, streaming) => {
+        Handled::Stream(envelope, streaming) => {
             let chunks = stream::unfold(Some(streaming), move |streaming| async move {
                 let mut streaming = streaming?;
                 let event = streaming.next().await?;
                 let mut chunk = Vec::new();
-                event.write_sse(&mut chunk);
+                streaming.generation.encode(&event, &mut chunk);
                 if !event.is_last() {
                     return Some((Ok(chunk), Some(streaming)));
                 }
                 // Ignores the settlement, because a Lambda has no ledger.
                 let (record, _) = streaming.generation.finish(host::now());
-                log(&record, config);
+                log(&record, isolate);
                 Some((Ok(chunk), None))
             });
             (envelope, chunks.boxed())
+        }
+        // Only HTTP requests have these routes, and this is an event.
+        Handled::WebSocket(_) | Handled::Accepted(..) => {
+            return Err("an event has one reply".into());
         }
     };
     Ok(StreamResponse { metadata_prelude: prelude(&envelope)?, stream: chunks })
@@ -105,8 +110,8 @@ fn is_from_function_url(event: &[u8]) -> bool {
 }
 
 /// Writes the record to standard output, which Lambda sends to CloudWatch.
-fn log(record: &Record, config: &Result<Config, ConfigError>) {
-    if let Some(line) = record.line(config.as_ref().ok()) {
+fn log(record: &Record, isolate: &Isolate) {
+    if let Some(line) = record.line(isolate.config().ok()) {
         println!("{line}");
     }
 }

@@ -10,6 +10,7 @@ export async function check(bedrock: Bedrock): Promise<void> {
   events.generated_text;
   // @ts-expect-error: a prompt is a string
   await bedrock.generate({ prompt: 5 });
-  // @ts-expect-error: `messages` is not a field
-  await bedrock.generate({ prompt: "hi", messages: [] });
+  await bedrock.generate({ messages: [{ role: "user", content: "hi" }] });
+  // @ts-expect-error: a role is `user` or `assistant`
+  await bedrock.generate({ messages: [{ role: "system", content: "hi" }] });
 }

@@ -6,10 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bedrock_edge::{
-    Config, ConfigError, Event, Host, Record, TransportError, VerifyError, VerifyingKey,
-    lambda_handler,
-};
+use bedrock_edge::host::{SignatureVerifier, TransportError, VerifyError, VerifyingKey};
+use bedrock_edge::{Host, Http, IncomingRequest, Isolate, Record, Runtime, lambda_handler};
 use bytes::Bytes;
 use http::{Request, Response};
 
@@ -22,9 +20,7 @@ const JWKS: &str = r#"{"keys":[
 
 struct AcceptingHost;
 
-impl Host for AcceptingHost {
-    type Body = Bytes;
-
+impl Runtime for AcceptingHost {
     fn now(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(NOW)
     }
@@ -36,6 +32,10 @@ impl Host for AcceptingHost {
     async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
         panic!("no other task fetches the keys");
     }
+}
+
+impl Http for AcceptingHost {
+    type Body = Bytes;
 
     async fn send(
         &self,
@@ -45,14 +45,22 @@ impl Host for AcceptingHost {
         let is_for_issuer = request.uri().host() == Some("issuer.example");
         Ok(Response::new(Bytes::from_static(if is_for_issuer { JWKS.as_bytes() } else { b"{}" })))
     }
+}
 
+impl Host for AcceptingHost {
+    fn verifier(&self) -> Option<impl SignatureVerifier> {
+        Some(self)
+    }
+}
+
+impl SignatureVerifier for AcceptingHost {
     async fn verify(&self, _: &VerifyingKey, _: &[u8], _: &[u8]) -> Result<bool, VerifyError> {
         Ok(true)
     }
 }
 
-pub fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    Config::from_vars(|name| {
+pub fn isolate(vars: &[(&str, &str)]) -> Isolate {
+    Isolate::from_vars(|name| {
         let set = vars.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         set.or(match name {
             "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE"),
@@ -65,8 +73,8 @@ pub fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
 
 /// Runs the handler and returns its log record. Checks that a request without a caller gets 401 or
 /// 413.
-pub fn handle(event: Event<Bytes>, config: &Result<Config, ConfigError>) -> Record {
-    let mut future = pin!(lambda_handler(event, config, &AcceptingHost));
+pub fn handle(event: IncomingRequest<Bytes>, isolate: &Isolate) -> Record {
+    let mut future = pin!(lambda_handler(event, isolate, &AcceptingHost));
     let Poll::Ready((envelope, record)) =
         future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     else {

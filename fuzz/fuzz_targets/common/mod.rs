@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bedrock_edge::host::TransportError;
 use bedrock_edge::{
-    Body, Config, ConfigError, Envelope, Event, Host, Record, TransportError, lambda_handler,
+    Body, Envelope, Host, Http, IncomingRequest, Isolate, Record, Runtime, lambda_handler,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,9 +15,7 @@ use http::{Request, Response};
 /// A host that responds to every request with the result of a function of some bytes.
 pub struct FixedHost(pub fn(&[u8]) -> Response<Bytes>, pub Vec<u8>);
 
-impl Host for FixedHost {
-    type Body = Bytes;
-
+impl Runtime for FixedHost {
     fn now(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(1_767_323_045)
     }
@@ -28,6 +27,10 @@ impl Host for FixedHost {
     async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
         Ok(())
     }
+}
+
+impl Http for FixedHost {
+    type Body = Bytes;
 
     async fn send(
         &self,
@@ -38,9 +41,11 @@ impl Host for FixedHost {
     }
 }
 
-/// Creates a configuration with AWS's example key and without authentication.
-pub fn config() -> Result<Config, ConfigError> {
-    Config::from_vars(|name| match name {
+impl Host for FixedHost {}
+
+/// Creates an isolate with AWS's example key and without authentication.
+fn isolate() -> Isolate {
+    Isolate::from_vars(|name| match name {
         "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
         "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
         "AUTH" => Some("open".to_owned()),
@@ -50,9 +55,9 @@ pub fn config() -> Result<Config, ConfigError> {
 }
 
 /// Runs the handler to its end. It never waits, because nothing in the host does.
-pub fn run<B: Body>(event: Event<B>, host: &FixedHost) -> (Envelope, Record) {
-    let config = config();
-    let future = pin!(lambda_handler(event, &config, host));
+pub fn run<B: Body>(event: IncomingRequest<B>, host: &FixedHost) -> (Envelope, Record) {
+    let isolate = isolate();
+    let future = pin!(lambda_handler(event, &isolate, host));
     match Future::poll(future, &mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
         Poll::Pending => panic!("the handler waits, and nothing wakes it"),

@@ -6,7 +6,7 @@ use super::*;
 
 const LEASE: u64 = 900;
 
-/// Seconds since the epoch at a time of day in UTC.
+/// Returns a time in UTC as seconds since the epoch.
 fn at(year: i32, month: u8, day: u8, hour: u8, minute: u8, second: u8) -> u64 {
     let date = Date::from_calendar_date(year, Month::try_from(month).unwrap(), day).unwrap();
     let time = Time::from_hms(hour, minute, second).unwrap();
@@ -33,14 +33,14 @@ fn in_flight(requests: u64) -> Budget {
     Budget { max_in_flight: Some(requests), ..Budget::default() }
 }
 
-/// (in flight, used today, reserved today, used this month, reserved this month)
+/// Returns (in flight, used today, reserved today, used this month, reserved this month).
 fn numbers(ledger: &mut Ledger, now: u64) -> (u64, u64, u64, u64, u64) {
     let Standing { in_flight, today, this_month } = ledger.take(&Message::Usage, now).standing;
     (in_flight, today.used, today.reserved, this_month.used, this_month.reserved)
 }
 
 #[test]
-fn what_is_reserved_and_what_is_used_never_exceed_the_budget() {
+fn reserved_and_used_tokens_together_never_exceed_the_budget() {
     let now = at(2026, 1, 2, 3, 4, 5);
     let cases = [
         ("a day", daily(1000), Verdict::DailyTokens, 9),
@@ -62,7 +62,7 @@ fn what_is_reserved_and_what_is_used_never_exceed_the_budget() {
         assert!(done.iter().all(|it| *it == Verdict::Done), "{name}");
         assert!(refused.iter().all(|it| *it == refusal), "{name}: {:?}", &refused[..3]);
 
-        // What is settled on less makes room for as much.
+        // A settlement on fewer tokens makes room for the rest.
         ledger.take(&settle(0, 11), now);
         let all = 111 * (granted as u64 - 1);
         assert_eq!(numbers(&mut ledger, now).1, 11, "{name}");
@@ -79,7 +79,7 @@ fn what_is_reserved_and_what_is_used_never_exceed_the_budget() {
 }
 
 #[test]
-fn a_reservation_that_is_never_settled_is_given_back() {
+fn a_reservation_that_is_never_settled_expires() {
     let now = at(2026, 1, 2, 3, 4, 5);
     let budget = Budget { max_in_flight: Some(1), ..daily(100) };
     let mut ledger = Ledger::default();
@@ -91,13 +91,13 @@ fn a_reservation_that_is_never_settled_is_given_back() {
     assert_eq!(numbers(&mut ledger, now + LEASE), (0, 0, 0, 0, 0));
     assert_eq!(ledger.take(&reserve("next", 100, budget), now + LEASE).verdict, Verdict::Done);
 
-    // It was no crash: what was used counts, also beyond the limit.
+    // A late settlement still counts, also beyond the limit.
     ledger.take(&settle("crashed", 60), now + LEASE + 1);
     assert_eq!(numbers(&mut ledger, now + LEASE + 1), (1, 60, 100, 60, 100));
 }
 
 #[test]
-fn what_is_said_twice_counts_once() {
+fn a_message_that_is_repeated_counts_once() {
     let now = at(2026, 1, 2, 3, 4, 5);
     let mut ledger = Ledger::default();
     for _ in 0..3 {
@@ -110,7 +110,7 @@ fn what_is_said_twice_counts_once() {
     }
     ledger.take(&settle("never reserved", 20), now + 1);
     assert_eq!(numbers(&mut ledger, now + 1), (0, 20, 0, 20, 0));
-    // After its deadline as well.
+    // The same holds after the reservation has expired.
     ledger.take(&reserve("b", 10, daily(60)), now);
     for _ in 0..3 {
         ledger.take(&settle("b", 7), now + LEASE + 60);
@@ -118,9 +118,8 @@ fn what_is_said_twice_counts_once() {
     }
 }
 
-/// A request over the end of a day, settled at the given time: what counts before and after.
 #[test]
-fn the_day_of_a_reservation_is_the_one_that_counts_it() {
+fn a_settlement_counts_for_the_day_of_its_reservation() {
     let before_midnight = at(2026, 1, 2, 23, 59, 59);
     let midnight = before_midnight + 1;
     let budget = Budget { daily_tokens: Some(100), monthly_tokens: Some(150), ..Budget::default() };
@@ -141,7 +140,7 @@ fn the_day_of_a_reservation_is_the_one_that_counts_it() {
 }
 
 #[test]
-fn the_end_of_a_month() {
+fn a_settlement_counts_for_the_month_of_its_reservation() {
     let last = at(2026, 1, 31, 23, 59, 59);
     let first = last + 1;
     let mut ledger = Ledger::default();
@@ -150,13 +149,13 @@ fn the_end_of_a_month() {
     assert_eq!((full.verdict, full.standing.this_month.ends), (Verdict::MonthlyTokens, first));
     assert_eq!(numbers(&mut ledger, first), (1, 0, 0, 0, 0));
     assert_eq!(ledger.take(&reserve("next", 100, monthly(100)), first).verdict, Verdict::Done);
-    // It belongs to January, and January is over.
+    // The reservation belongs to January, which is over.
     ledger.take(&settle("over", 90), first + 1);
     assert_eq!(numbers(&mut ledger, first + 1), (1, 0, 100, 0, 100));
 }
 
 #[test]
-fn when_days_and_months_end() {
+fn the_ends_of_days_and_months_are_those_of_the_calendar() {
     let cases = [
         ("a day", at(2026, 1, 2, 3, 4, 5), at(2026, 1, 3, 0, 0, 0), at(2026, 2, 1, 0, 0, 0)),
         (
@@ -180,7 +179,7 @@ fn when_days_and_months_end() {
         ),
         ("a leap day", at(2028, 2, 29, 12, 0, 0), at(2028, 3, 1, 0, 0, 0), at(2028, 3, 1, 0, 0, 0)),
         (
-            "no leap year",
+            "a year that is not a leap year",
             at(2100, 2, 28, 12, 0, 0),
             at(2100, 3, 1, 0, 0, 0),
             at(2100, 3, 1, 0, 0, 0),
@@ -193,14 +192,13 @@ fn when_days_and_months_end() {
     }
 }
 
-/// The same month and day of another month or year are not the same.
 #[test]
-fn pages_are_turned() {
+fn a_new_day_and_a_new_month_start_at_zero() {
     let cases = [
         ("the next day", at(2026, 1, 3, 0, 0, 0), (0, 0, 0, 40, 0)),
         ("the same day of the next month", at(2026, 2, 2, 3, 4, 5), (0, 0, 0, 0, 0)),
         ("the same day of the next year", at(2027, 1, 2, 3, 4, 5), (0, 0, 0, 0, 0)),
-        // A clock that goes back gives nothing back.
+        // A clock that goes back does not free any tokens.
         ("an hour before, on the day before", at(2026, 1, 1, 23, 4, 5), (0, 40, 0, 40, 0)),
         ("the month before", at(2025, 12, 31, 3, 4, 5), (0, 40, 0, 40, 0)),
     ];
@@ -214,7 +212,7 @@ fn pages_are_turned() {
 }
 
 #[test]
-fn a_ledger_does_not_grow() {
+fn a_ledger_has_a_greatest_size() {
     let begin = at(2026, 1, 2, 3, 4, 5);
     let mut ledger = Ledger::default();
     let mut longest = 0;
@@ -224,13 +222,13 @@ fn a_ledger_does_not_grow() {
         longest = longest.max(ledger.leases.len());
     }
     assert_eq!(longest, 2000);
-    assert!(ledger.to_json().len() < 200_000);
+    assert!(to_json(&ledger).len() < 200_000);
     ledger.take(&Message::Usage, begin + 5000 + LEASE + REMEMBERED);
     assert_eq!(ledger.leases, []);
 }
 
 #[test]
-fn numbers_without_end() {
+fn the_largest_numbers_do_not_overflow() {
     let now = at(2026, 1, 2, 3, 4, 5);
     let budget = Budget { max_in_flight: Some(u64::MAX), ..monthly(u64::MAX) };
     let mut ledger = Ledger::default();
@@ -243,9 +241,9 @@ fn numbers_without_end() {
     assert_eq!(numbers(&mut ledger, u64::MAX).0, 0);
 }
 
-/// Objects outlive versions, and a Worker can meet an object of another version.
+/// A Worker and its Durable Object can be of different versions.
 #[test]
-fn format_unchanged() {
+fn the_json_of_messages_ledgers_and_replies_is_pinned() {
     let now = at(2026, 1, 2, 3, 4, 5);
     let budget =
         Budget { max_in_flight: Some(2), daily_tokens: Some(1000), monthly_tokens: Some(20_000) };
@@ -279,28 +277,32 @@ fn format_unchanged() {
     for (message, text, after, reply) in steps {
         assert_eq!(message.to_json(), text);
         assert_eq!(Message::parse(text), Some(message));
-        let (changed, answer) = Ledger::exchange(stored.as_deref(), text, now).unwrap();
+        let (changed, actual) = Ledger::exchange(stored.as_deref(), text, now).unwrap();
         stored = changed.or(stored);
         assert_eq!(stored.as_deref(), Some(after), "{text}");
-        assert_eq!(Ledger::parse(after).unwrap().to_json(), after);
-        assert_eq!(answer, reply, "{text}");
-        assert_eq!(Reply::parse(reply).unwrap().to_json(), reply);
+        assert_eq!(to_json(&from_json::<Ledger>(after).unwrap()), after);
+        assert_eq!(actual, reply, "{text}");
+        assert_eq!(to_json(&Reply::parse(reply).unwrap()), reply);
     }
-    // A refusal and a question change nothing, so nothing is written.
+    // Messages that change nothing cause no write.
     let (changed, _) = Ledger::exchange(stored.as_deref(), r#"{"usage":true}"#, now).unwrap();
     assert_eq!(changed, None);
-    for verdict in Verdict::ALL {
+    for (name, verdict) in [
+        ("done", Verdict::Done),
+        ("too_many_in_flight", Verdict::TooManyInFlight),
+        ("daily_tokens", Verdict::DailyTokens),
+        ("monthly_tokens", Verdict::MonthlyTokens),
+    ] {
         let text = format!(
-            r#"{{"verdict":"{}","in_flight":0,"today":{{"used":0,"reserved":0,"ends":0}},"this_month":{{"used":0,"reserved":0,"ends":0}},"new":1}}"#,
-            ["done", "too_many_in_flight", "daily_tokens", "monthly_tokens"][verdict as usize]
+            r#"{{"verdict":"{name}","in_flight":0,"today":{{"used":0,"reserved":0,"ends":0}},"this_month":{{"used":0,"reserved":0,"ends":0}},"new":1}}"#
         );
         assert_eq!(Reply::parse(&text).unwrap().verdict, verdict);
     }
 }
 
-/// What is not ours is not taken for an empty ledger, which would be an open one.
+/// An empty ledger would allow everything.
 #[test]
-fn unknown_texts() {
+fn a_text_of_another_program_is_not_taken_for_an_empty_ledger() {
     let good = r#"{"day":20455,"today":0,"this_month":0,"leases":[]}"#;
     let message = r#"{"usage":true}"#;
     let cases = [
@@ -329,7 +331,7 @@ fn unknown_texts() {
     assert!(Ledger::exchange(Some(good), message, 0).is_some());
 }
 
-/// What may happen: a request comes, one that came ends, or time passes.
+/// A request starts, a request ends, or time passes.
 #[derive(Clone, Debug)]
 enum Step {
     Reserve(u64),
@@ -341,7 +343,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (1..400_u64).prop_map(Step::Reserve),
         (0..8_usize, 0..=100_u64).prop_map(|(which, percent)| Step::Settle { which, percent }),
-        // Less than a lease, and over many a midnight.
+        // Shorter than a lease, and over midnights.
         (0..LEASE / 2).prop_map(Step::Pass),
         Just(Step::Pass(DAY / 3)),
     ]
@@ -350,10 +352,9 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// In whatever order: as long as calls end before their deadlines and use no more than they
-    /// reserved, no limit is exceeded at any time, and nothing is lost.
+    /// As long as calls end before their reservations expire and use no more than they reserved.
     #[test]
-    fn no_order_exceeds_a_limit(steps in vec(step(), 1..200)) {
+    fn no_order_of_messages_exceeds_a_limit_or_loses_tokens(steps in vec(step(), 1..200)) {
         let budget = Budget { max_in_flight: Some(5), daily_tokens: Some(1000), monthly_tokens: Some(1500) };
         let mut now = at(2026, 1, 30, 12, 0, 0);
         let mut stored: Option<String> = None;

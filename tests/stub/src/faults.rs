@@ -147,8 +147,8 @@ pub const FAULTS: &[Fault] = &[
     }),
     fault("no_text", |context| content(context, json!([]), "end_turn")),
     // The model reached `max_tokens` while it was thinking. The content is empty, or with
-    // `fault:max-tokens-before-text:thinking` a thinking block.
-    fault("max-tokens-before-text", |context| match argument(context.prompt) {
+    // `fault:max_tokens_before_text:thinking` a thinking block.
+    fault("max_tokens_before_text", |context| match argument(context.prompt) {
         None => content(context, json!([]), "max_tokens"),
         Some("thinking") => {
             let thinking = json!({
@@ -158,7 +158,7 @@ pub const FAULTS: &[Fault] = &[
             });
             content(context, json!([thinking]), "max_tokens")
         }
-        Some(_) => bad_argument("max-tokens-before-text", "thinking or nothing", context.prompt),
+        Some(_) => bad_argument("max_tokens_before_text", "thinking or nothing", context.prompt),
     }),
     // The model refused to reply.
     fault("refusal", |context| content(context, json!([]), "refusal")),

@@ -101,12 +101,12 @@ async fn every_fault_has_its_documented_response() {
             assert_eq!(response.status(), 200, "{case}");
             assert_eq!(response.json()["content"], json!([]), "{case}");
         }),
-        ("max-tokens-before-text", |case, response| {
+        ("max_tokens_before_text", |case, response| {
             assert_eq!(response.status(), 200, "{case}");
             assert_eq!(response.json()["content"], json!([]), "{case}");
             assert_eq!(response.json()["stop_reason"], "max_tokens", "{case}");
         }),
-        ("max-tokens-before-text:thinking", |case, response| {
+        ("max_tokens_before_text:thinking", |case, response| {
             assert_eq!(block_types(response), ["thinking"], "{case}");
             assert_eq!(response.json()["stop_reason"], "max_tokens", "{case}");
         }),
@@ -240,7 +240,7 @@ async fn a_prompt_that_begins_with_fault_demands_the_fault_of_that_name() {
         ("no such name", "fault:not", 400),
         ("no name", "fault:", 400),
         ("a bad argument", "fault:slow:soon", 400),
-        ("an argument that is not known", "fault:max-tokens-before-text:text", 400),
+        ("an argument that is not known", "fault:max_tokens_before_text:text", 400),
     ];
     for (case, prompt, status) in cases {
         assert_eq!(ask(&stub, prompt).await.status(), status, "{case}");

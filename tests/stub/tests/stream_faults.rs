@@ -289,8 +289,8 @@ async fn a_stream_shares_the_faults_of_invoke_model() {
         ("type_in_body", 429),
         ("slow:50", STREAMED),
         ("no_text", STREAMED),
-        ("max-tokens-before-text", STREAMED),
-        ("max-tokens-before-text:thinking", STREAMED),
+        ("max_tokens_before_text", STREAMED),
+        ("max_tokens_before_text:thinking", STREAMED),
         ("refusal", STREAMED),
         ("tool_only", STREAMED),
         ("thinking_first", STREAMED),
@@ -329,10 +329,10 @@ async fn a_stream_shares_the_faults_of_invoke_model() {
         let reason = events[events.len() - 2]["delta"]["stop_reason"].as_str().unwrap();
         match case {
             "no_text" => assert_eq!(blocks, [""; 0]),
-            "max-tokens-before-text" => {
+            "max_tokens_before_text" => {
                 assert_eq!((blocks.as_slice(), reason), (&[][..], "max_tokens"));
             }
-            "max-tokens-before-text:thinking" => {
+            "max_tokens_before_text:thinking" => {
                 assert_eq!((blocks.as_slice(), reason), (&["thinking"][..], "max_tokens"));
             }
             "refusal" => assert_eq!((blocks.as_slice(), reason), (&[][..], "refusal")),

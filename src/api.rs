@@ -1,0 +1,26 @@
+//! The interfaces: how each parses a request and renders a reply or an error.
+//!
+//! Out of scope: policy. Which interface serves a path, who may call it and what happens in which order is the
+//! [`server`](crate::server)'s.
+
+mod article;
+mod envelope;
+mod interface;
+pub(crate) mod invoke;
+mod lambda;
+#[cfg(any(feature = "entry", test))]
+mod rpc;
+mod socket;
+mod stream_event;
+mod usage;
+
+pub(crate) use article::Article;
+pub use article::parse as parse_request;
+pub use envelope::{Envelope, build_response};
+pub(crate) use interface::{Interface, RenderError};
+pub use lambda::LambdaBody;
+#[cfg(any(feature = "entry", test))]
+pub(crate) use rpc::Rpc;
+pub(crate) use socket::Socket;
+pub use stream_event::StreamEvent;
+pub(crate) use usage::render_usage;

@@ -1,0 +1,118 @@
+//! Lambda's Invoke API, as its callers see it: whoever called the Lambda with an SDK or the AWS CLI changes the URL of
+//! the endpoint and nothing else.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
+//!
+//! Out of scope: which function and which version is meant (there is one, whatever its name), client contexts, the tail
+//! of the log, retries of asynchronous invocations.
+
+use std::fmt::Display;
+
+use http::HeaderMap;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::envelope::Envelope;
+use super::interface::{RenderError, error_headers};
+use crate::error::Error;
+use crate::headers::{X_AMZ_INVOCATION_TYPE, request};
+use crate::log::Record;
+
+/// The path of Invoke, around the function's name or ARN.
+const PATH: (&str, &str) = ("/2015-03-31/functions/", "/invocations");
+
+const ERROR_TYPE: &str = "x-amzn-errortype";
+const JSON: &str = "application/json";
+
+/// Reports whether a path is that of Invoke.
+pub(crate) fn is_path(path: &str) -> bool {
+    let name = path.strip_prefix(PATH.0).and_then(|rest| rest.strip_suffix(PATH.1));
+    name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
+}
+
+/// How an invocation is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InvocationType {
+    /// The response waits for the function.
+    RequestResponse,
+    /// The response is 202, and the function runs after it.
+    Event,
+    /// The response is 204, and the function does not run.
+    DryRun,
+}
+
+impl InvocationType {
+    /// Reads the type from the headers of a request.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, Error> {
+        match request(headers, &X_AMZ_INVOCATION_TYPE).map(|value| value.as_bytes()) {
+            None | Some(b"RequestResponse") => Ok(Self::RequestResponse),
+            Some(b"Event") => Ok(Self::Event),
+            Some(b"DryRun") => Ok(Self::DryRun),
+            Some(_) => {
+                let message = "X-Amz-Invocation-Type must be RequestResponse, Event or DryRun";
+                Err(Error::invalid(message).with(ERROR_TYPE, "InvalidParameterValueException"))
+            }
+        }
+    }
+}
+
+/// Checks that a payload is JSON, or empty, as Lambda does.
+pub(crate) fn check_payload(payload: &[u8]) -> Result<(), Error> {
+    let refuse = |error: &dyn Display| {
+        Error::invalid(format!("Could not parse request body into json: {error}"))
+    };
+    let text = std::str::from_utf8(payload).map_err(|error| refuse(&error))?;
+    if !text.trim().is_empty() {
+        serde_json::from_str::<&RawValue>(text).map_err(|error| refuse(&error))?;
+    }
+    Ok(())
+}
+
+/// Makes the response to an invocation that has run: what the function returned, as JSON.
+pub(crate) fn returned(envelope: &Envelope, record: &Record) -> Envelope {
+    // Strings, numbers and a flag always serialize.
+    let mut response =
+        Envelope::json(200, JSON, serde_json::to_string(envelope).unwrap_or_default());
+    response.set_header("x-amz-executed-version", "$LATEST");
+    response.set_header("x-request-id", record.request_id.as_str());
+    Invoke.add_headers(&mut response, record);
+    response
+}
+
+/// Makes the response to an invocation that has not run.
+pub(crate) fn accepted(kind: InvocationType) -> Envelope {
+    let status = if kind == InvocationType::Event { 202 } else { 204 };
+    Envelope::json(status, JSON, String::new())
+}
+
+/// Renders errors in AWS's form: the name in `x-amzn-errortype`, `{"Type", "Message"}` in the body.
+pub(crate) struct Invoke;
+
+impl RenderError for Invoke {
+    fn render_error(&self, _: &str, error: &Error, _: &Record) -> Envelope {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Body<'a> {
+            r#type: &'a str,
+            message: &'a str,
+        }
+        let status = error.code.status();
+        let kind = if status.is_server_error() { "Service" } else { "User" };
+        let body = Body { r#type: kind, message: &error.message };
+        let body = serde_json::to_string(&body).unwrap_or_default();
+        let mut envelope = Envelope::json(status.as_u16(), JSON, body);
+        error_headers(error, &mut envelope);
+        if envelope.header(ERROR_TYPE).is_none() {
+            envelope.set_header(ERROR_TYPE, error.code.lambda_exception());
+        }
+        envelope
+    }
+
+    /// Adds the id of the request under the name that the SDKs read.
+    fn add_headers(&self, envelope: &mut Envelope, record: &Record) {
+        envelope.set_header("x-amzn-requestid", record.request_id.as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests;

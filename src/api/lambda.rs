@@ -1,0 +1,101 @@
+//! Lambda events: one of the three shapes of Lambda's JSON becomes an incoming request.
+//!
+//! Out of scope: what the body says ([`article`](super::article)).
+
+mod proxy;
+
+use std::future::{Future, ready};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::host::{Body, IncomingRequest, ReadError};
+use crate::identifier::Identifier;
+use proxy::ProxyEvent;
+
+/// The body of a Lambda event, or why it cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LambdaBody(Result<Bytes, String>);
+
+impl From<Bytes> for LambdaBody {
+    fn from(body: Bytes) -> Self {
+        Self(Ok(body))
+    }
+}
+
+impl Body for LambdaBody {
+    fn read(self, limit: usize, _: Duration) -> impl Future<Output = Result<Bytes, ReadError>> {
+        ready(match self.0 {
+            Ok(bytes) if bytes.len() > limit => Err(ReadError::TooLong),
+            Ok(bytes) => Ok(bytes),
+            Err(message) => Err(ReadError::Malformed(message)),
+        })
+    }
+}
+
+impl IncomingRequest<LambdaBody> {
+    /// Reads a Lambda event. One member decides its shape: with a `requestContext` it is a proxy event (format 2.0 if
+    /// that has `http`, else 1.0); without one it is itself the body, as test events and scheduled events are.
+    ///
+    /// Behind API Gateway and Function URLs every path but `…/healthz` and `…/usage` is the function: the gateway has
+    /// decided which paths lead here.
+    ///
+    /// It never fails: what is wrong with the event is the response, when the body is read.
+    ///
+    /// ```
+    /// use bedrock_edge::IncomingRequest;
+    ///
+    /// let request = IncomingRequest::from_lambda(br#"{"prompt": "Hello"}"#);
+    /// assert_eq!(request.method, http::Method::POST);
+    /// ```
+    pub fn from_lambda(event: &[u8]) -> Self {
+        match ProxyEvent::parse(event) {
+            Ok(Some(event)) => Self::from_proxy_event(event),
+            // If it is not an object, the parser of the body says so.
+            Ok(None) => Self::direct(Ok(Bytes::copy_from_slice(event))),
+            Err(error) => Self::direct(Err(format!("the proxy event is malformed: {error}"))),
+        }
+    }
+
+    fn direct(body: Result<Bytes, String>) -> Self {
+        let mut request = Self::from_http(Method::POST, "", HeaderMap::new(), LambdaBody(body));
+        request.routed_path = Some("/");
+        request
+    }
+
+    fn from_proxy_event(event: ProxyEvent<'_>) -> Self {
+        let path = event.path.unwrap_or_default();
+        let headers = event.headers.iter().filter_map(|(name, value)| {
+            Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?))
+        });
+        let text = event.body.unwrap_or_default();
+        let body = if event.is_base64_encoded {
+            STANDARD.decode(&*text).map(Bytes::from).map_err(|error| {
+                format!("the body is not base64, as isBase64Encoded says: {error}")
+            })
+        } else {
+            Ok(Bytes::from(text.into_owned()))
+        };
+        let routed_path = match () {
+            () if path.ends_with("/healthz") => "/healthz",
+            () if path.ends_with("/usage") => "/usage",
+            () => "/",
+        };
+        let target = match event.query.filter(|query| !query.is_empty()) {
+            Some(query) => format!("{path}?{query}"),
+            None => path.into_owned(),
+        };
+        // An invalid method becomes GET, which gets 405.
+        let method = event.method.unwrap_or_default().parse().unwrap_or(Method::GET);
+        let mut request = Self::from_http(method, &target, headers.collect(), LambdaBody(body));
+        request.routed_path = Some(routed_path);
+        request.request_id = event.request_id.as_deref().and_then(Identifier::new);
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+use std::fs;
+
+use http::header::CONTENT_TYPE;
+
+use super::*;
+use crate::server::lambda_handler;
+use crate::testing::{Scripted, isolate};
+
+/// Reads one of AWS's example events, with a body of this project:
+///
+/// - `direct`, `direct-empty`: the test events of a Lambda that has no trigger
+///   <https://docs.aws.amazon.com/lambda/latest/dg/testing-functions.html>
+/// - `scheduled`:
+///   <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html>
+/// - `api-gateway-v1`, `api-gateway-v2`:
+///   <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+/// - `function-url`, `function-url-base64`:
+///   <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads>
+fn fixture(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[tokio::test]
+async fn each_shape_of_event_becomes_a_post() {
+    struct Row {
+        name: &'static str,
+        content_type: Option<&'static str>,
+        request_id: Option<&'static str>,
+        /// `None`: the event itself is the body.
+        body: Option<&'static str>,
+    }
+    let rows = [
+        Row { name: "direct", content_type: None, request_id: None, body: None },
+        Row { name: "direct-empty", content_type: None, request_id: None, body: None },
+        Row { name: "scheduled", content_type: None, request_id: None, body: None },
+        Row {
+            name: "api-gateway-v1",
+            content_type: Some("application/json; charset=utf-8"),
+            request_id: Some("c6af9ac6-7b61-11e6-9a41-93e8deadbeef"),
+            body: Some(r#"{"prompt":"こんにちは"}"#),
+        },
+        Row {
+            name: "api-gateway-v2",
+            content_type: Some("application/json"),
+            request_id: Some("JKJaXmPLvHcESHA="),
+            body: Some("{\"prompt\":\"Hello, v2\"}\r\n"),
+        },
+        Row {
+            name: "function-url",
+            content_type: Some("application/json"),
+            request_id: Some("e1506fd5-9e7b-434f-bd42-4f8fa224b599"),
+            body: Some(r#"{"prompt":"Hello"}"#),
+        },
+        Row {
+            name: "function-url-base64",
+            content_type: Some("application/vnd.example+json"),
+            request_id: Some("7b1d0a2c-93c5-4d0e-8f37-6a0c7d8f1e42"),
+            body: Some(r#"{"prompt":"お元気ですか 🎌"}"#),
+        },
+    ];
+    for Row { name, content_type, request_id, body } in rows {
+        let json = fixture(name);
+        let event = IncomingRequest::from_lambda(&json);
+        assert_eq!(event.method, Method::POST, "{name}");
+        assert_eq!(event.routed_path, Some("/"), "{name}");
+        let actual = event.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap());
+        assert_eq!(actual, content_type, "{name}");
+        assert_eq!(event.request_id.as_ref().map(Identifier::as_str), request_id, "{name}");
+        let bytes = event.body.clone().read(json.len(), Duration::ZERO).await.unwrap();
+        assert_eq!(bytes, body.map_or(&json[..], str::as_bytes), "{name}");
+
+        let too_long = event.body.read(bytes.len() - 1, Duration::ZERO).await;
+        assert_eq!(too_long, Err(ReadError::TooLong), "{name}");
+    }
+}
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+#[test]
+fn valid_headers_are_taken_over_and_others_are_dropped() {
+    let cases: [(&str, &str, Pairs); 6] = [
+        (
+            "names in mixed case",
+            r#"{"requestContext": {}, "headers": {"cOnTeNt-TyPe": "text/plain", "X-A": "1"}}"#,
+            &[("content-type", "text/plain"), ("x-a", "1")],
+        ),
+        (
+            "multiValueHeaders besides",
+            r#"{"requestContext": {}, "headers": {"a": "1"}, "multiValueHeaders": {"a": ["1"]}}"#,
+            &[("a", "1")],
+        ),
+        (
+            "a null among them",
+            r#"{"requestContext": {}, "headers": {"a": null, "b": "1"}}"#,
+            &[("b", "1")],
+        ),
+        (
+            "null, as in the test console of API Gateway",
+            r#"{"requestContext": {}, "headers": null, "multiValueHeaders": null}"#,
+            &[],
+        ),
+        (
+            "invalid names",
+            r#"{"requestContext": {}, "headers": {"": "1", "a b": "1", "ヘッダー": "1", "c": "1"}}"#,
+            &[("c", "1")],
+        ),
+        (
+            "an invalid value",
+            r#"{"requestContext": {}, "headers": {"a": "1\r\nb: 2", "c": "1"}}"#,
+            &[("c", "1")],
+        ),
+    ];
+    for (name, json, expected) in cases {
+        let headers = IncomingRequest::from_lambda(json.as_bytes()).headers;
+        let mut actual: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        actual.sort_unstable();
+        assert_eq!(actual, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_a_valid_request_gets_an_error() {
+    let cases: [(&str, &[u8], u16, &str); 15] = [
+        (
+            "not base64",
+            br#"{"requestContext": {"http": {"method": "POST"}}, "body": "eyJ9!", "isBase64Encoded": true}"#,
+            400,
+            "Error: the body is not base64, as isBase64Encoded says: Invalid symbol 33, offset 4.",
+        ),
+        (
+            "base64 of another alphabet",
+            br#"{"requestContext": {"http": {"method": "POST"}}, "body": "eyJ9_w==", "isBase64Encoded": true}"#,
+            400,
+            "Error: the body is not base64, as isBase64Encoded says: Invalid symbol 95, offset 4.",
+        ),
+        (
+            "a body that is no string",
+            br#"{"requestContext": {"http": {"method": "POST"}}, "body": 5}"#,
+            400,
+            "Error: the proxy event is malformed: body must be a string",
+        ),
+        (
+            "a requestContext that is no object",
+            br#"{"requestContext": 5}"#,
+            400,
+            "Error: the proxy event is malformed: requestContext must be an object",
+        ),
+        (
+            "requestContext null is a direct event",
+            br#"{"requestContext": null, "prompt": 1}"#,
+            400,
+            "Error: prompt must be a string",
+        ),
+        // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html
+        (
+            "a WebSocket message",
+            br#"{
+                "requestContext": {
+                    "routeKey": "$default", "messageId": "JJbxmplHYosCFVQ=", "eventType": "MESSAGE",
+                    "extendedRequestId": "JJbxmplHYosFVYQ=", "messageDirection": "IN", "stage": "prod",
+                    "connectedAt": 1583348638390, "requestTimeEpoch": 1583349317135,
+                    "identity": {"sourceIp": "192.0.2.1"}, "requestId": "JJbxmplHYosFVYQ=",
+                    "domainName": "id.execute-api.us-east-1.amazonaws.com",
+                    "connectionId": "JJbxmplHYosCIAA=", "apiId": "id"
+                },
+                "body": "{\"prompt\": \"Hello\"}", "isBase64Encoded": false
+            }"#,
+            405,
+            "Error: the method must be one of OPTIONS, POST",
+        ),
+        (
+            "GET",
+            br#"{"requestContext": {"http": {"method": "GET"}}, "rawPath": "/"}"#,
+            405,
+            "Error: the method must be one of OPTIONS, POST",
+        ),
+        (
+            "another media type",
+            br#"{"requestContext": {}, "httpMethod": "POST", "headers": {"CONTENT-TYPE": "text/plain"}}"#,
+            415,
+            "Error: the Content-Type must be application/json",
+        ),
+        (
+            "health behind a stage",
+            br#"{"requestContext": {"http": {"method": "GET"}}, "rawPath": "/prod/healthz"}"#,
+            200,
+            "ok",
+        ),
+        ("not JSON", b"prompt=Hello", 400, "Error: the body is not JSON: expected value at line 1 column 1"),
+        ("not UTF-8", b"{\"prompt\": \"\xff\"}", 400, "Error: the body is not UTF-8 at byte 12"),
+        ("null", b"null", 400, "Error: the body must be a JSON object"),
+        ("a string", br#""prompt""#, 400, "Error: the body must be a JSON object"),
+        ("an array", br#"["prompt"]"#, 400, "Error: the body must be a JSON object"),
+        ("an empty array", b"[]", 400, "Error: the body must be a JSON object"),
+    ];
+    let isolate = isolate(&[]);
+    let mut wrong = Vec::new();
+    for (name, json, status, text) in cases {
+        let event = IncomingRequest::from_lambda(json);
+        let (envelope, _) = lambda_handler(event, &isolate, &Scripted::new()).await;
+        let body: serde_json::Value = serde_json::from_str(&envelope.body).unwrap();
+        if (envelope.status_code, &body["generated_text"]) != (status, &text.into()) {
+            wrong.push(format!("{name}: {envelope:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_request_id_that_is_not_an_identifier_is_dropped() {
+    for (id, expected) in [
+        (r#""abc-1=""#, Some("abc-1=")),
+        (r#""""#, None),
+        (r#""a\r\nb""#, None),
+        (r#""<script>""#, None),
+        ("null", None),
+    ] {
+        let json = format!(r#"{{"requestContext": {{"requestId": {id}}}}}"#);
+        let event = IncomingRequest::from_lambda(json.as_bytes());
+        assert_eq!(event.request_id.as_ref().map(Identifier::as_str), expected, "{id}");
+    }
+}

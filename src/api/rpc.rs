@@ -1,0 +1,80 @@
+//! The Lambda's interface as a method that other Workers of the account call through a service binding.
+//!
+//! `rpc.js` returns the body of a response with status 200, and throws the body of any other as an `Error`.
+//!
+//! Out of scope: authentication. Whoever has the binding may call.
+
+use serde::Serialize;
+
+use super::article;
+use super::envelope::Envelope;
+use super::interface::{Interface, RenderError, error_headers};
+use super::stream_event::StreamEvent;
+use crate::claude::{Reply, Request, Usage};
+use crate::config::Config;
+use crate::error::{Code, Error};
+use crate::identifier::Identifier;
+use crate::log::Record;
+
+const JSON: &str = "application/json; charset=utf-8";
+
+/// The RPC interface.
+pub(crate) struct Rpc;
+
+#[derive(Serialize)]
+struct Returned<'a> {
+    input_prompt: &'a str,
+    generated_text: &'a str,
+    stop_reason: Option<&'a Identifier>,
+    usage: Usage,
+    request_id: &'a Identifier,
+}
+
+#[derive(Serialize)]
+struct Thrown<'a> {
+    code: Code,
+    message: &'a str,
+    status: u16,
+    request_id: &'a Identifier,
+}
+
+/// Writes JSON. Strings and numbers always serialize.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+impl RenderError for Rpc {
+    fn render_error(&self, _: &str, error: &Error, record: &Record) -> Envelope {
+        let status = error.code.status().as_u16();
+        let thrown = Thrown {
+            code: error.code,
+            message: &error.message,
+            status,
+            request_id: &record.request_id,
+        };
+        let mut envelope = Envelope::json(status, JSON, json(&thrown));
+        error_headers(error, &mut envelope);
+        envelope
+    }
+}
+
+impl Interface for Rpc {
+    fn parse<'a>(&self, body: &'a [u8], config: &Config) -> Result<Request<'a>, Error> {
+        article::parse(body, config)
+    }
+
+    fn render_reply(&self, prompt: &str, reply: &Reply, record: &Record) -> Envelope {
+        let returned = Returned {
+            input_prompt: prompt,
+            generated_text: &reply.text,
+            stop_reason: reply.stop_reason.as_ref(),
+            usage: reply.usage,
+            request_id: &record.request_id,
+        };
+        Envelope::json(200, JSON, json(&returned))
+    }
+
+    fn encode_event(&self, event: &StreamEvent, out: &mut Vec<u8>) {
+        event.write_sse(out);
+    }
+}

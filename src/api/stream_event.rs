@@ -1,0 +1,101 @@
+//! The events of a streamed reply, in their two forms: Server-Sent Events and WebSocket messages.
+
+use serde::Serialize;
+
+use crate::claude::Usage;
+use crate::error::{Code, Error};
+use crate::identifier::Identifier;
+
+/// An event of a streamed reply: one `start`, any number of `delta`s, then one `done` or one `error`, and nothing
+/// after that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum StreamEvent {
+    /// Bedrock has begun to reply.
+    Start {
+        /// The request's id, as in the `x-request-id` header and the log.
+        request_id: Identifier,
+        /// The model that replies.
+        model: String,
+    },
+    /// More text. It ends between two characters.
+    Delta {
+        /// The text.
+        text: String,
+    },
+    /// The reply is complete: the members of the envelope's body, and more.
+    Done {
+        /// The user's last text.
+        input_prompt: String,
+        /// All deltas, joined.
+        generated_text: String,
+        /// Why the model stopped, such as `end_turn` or `max_tokens`.
+        stop_reason: Option<Identifier>,
+        /// What the call is billed by.
+        usage: Usage,
+    },
+    /// The reply ends early.
+    Error {
+        /// The code, as in `x-error-code`.
+        code: Code,
+        /// The message for the caller.
+        message: String,
+        /// Whether the same request may succeed at another time.
+        retryable: bool,
+    },
+}
+
+impl From<&Error> for StreamEvent {
+    fn from(error: &Error) -> Self {
+        let message = format!("Error: {error}");
+        Self::Error { code: error.code, message, retryable: error.code.is_retryable() }
+    }
+}
+
+impl StreamEvent {
+    /// Returns `start`, `delta`, `done` or `error`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "start",
+            Self::Delta { .. } => "delta",
+            Self::Done { .. } => "done",
+            Self::Error { .. } => "error",
+        }
+    }
+
+    /// Reports whether nothing follows.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Error { .. })
+    }
+
+    /// Appends the event as a Server-Sent Event: its name as `event`, its fields as JSON.
+    ///
+    /// <https://html.spec.whatwg.org/multipage/server-sent-events.html>
+    pub fn write_sse(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(self.name().as_bytes());
+        // JSON has no line break, so one `data` line is enough.
+        out.extend_from_slice(b"\ndata: ");
+        self.write_json(out);
+        out.extend_from_slice(b"\n\n");
+    }
+
+    /// Returns the event as a WebSocket message: `{"event": "delta", "data": {"text": "…"}}`.
+    pub fn to_message(&self) -> String {
+        #[derive(Serialize)]
+        struct Message<'a> {
+            event: &'static str,
+            data: &'a StreamEvent,
+        }
+        // Strings and numbers always serialize.
+        serde_json::to_string(&Message { event: self.name(), data: self }).unwrap_or_default()
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>) {
+        // Writing into a Vec does not fail, and neither does the serialization of strings.
+        let _ = serde_json::to_writer(out, self);
+    }
+}
+
+#[cfg(test)]
+mod tests;

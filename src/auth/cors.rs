@@ -1,0 +1,80 @@
+//! CORS: which pages of browsers may call, and what they may read.
+//!
+//! Browser credentials (`Access-Control-Allow-Credentials`) are not used: a page sends a token itself.
+//!
+//! Out of scope: origins by pattern.
+//!
+//! <https://fetch.spec.whatwg.org/#http-cors-protocol>
+
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN};
+use http::{HeaderMap, Method};
+
+use crate::config::Access;
+use crate::headers::{exposed, only_value, request};
+
+/// How long a browser may keep the response to a preflight, in seconds. Chromium keeps it two hours at most.
+const MAX_AGE: u32 = 3600;
+
+type Headers = Vec<(&'static str, String)>;
+
+/// Reports whether a browser sent a request for a page that is neither the Worker's own nor of a listed origin.
+///
+/// A browser keeps such a page from reading a response, but not from sending a request. If nothing but what the
+/// browser adds by itself proves who calls (Access's cookie, an open Worker on this machine), any page could call,
+/// and read the response of a WebSocket.
+pub(super) fn is_foreign(headers: &HeaderMap, origins: &[String]) -> bool {
+    let Some(origin) = only_value(headers, &ORIGIN) else { return false };
+    let own = only_value(headers, &HOST).filter(|host| !host.is_empty());
+    // The scheme does not tell, because TLS may end in front of the Worker.
+    let is_own = origin
+        .strip_prefix("https://")
+        .or_else(|| origin.strip_prefix("http://"))
+        .is_some_and(|it| own.is_some_and(|host| it.eq_ignore_ascii_case(host)));
+    !is_own && !allows(origins, origin)
+}
+
+fn allows(origins: &[String], origin: &str) -> bool {
+    origins.iter().any(|it| it == origin)
+}
+
+/// Returns the headers that let a page of a listed origin read a response.
+pub(crate) fn allow_origin(headers: &HeaderMap, access: &Access) -> Headers {
+    if access.origins.is_empty() {
+        return Vec::new();
+    }
+    let mut allowed = vec![("vary", "Origin".to_owned())];
+    if let Some(origin) = only_value(headers, &ORIGIN).filter(|it| allows(&access.origins, it)) {
+        allowed.push(("access-control-allow-origin", origin.to_owned()));
+        allowed.push(("access-control-expose-headers", exposed()));
+    }
+    allowed
+}
+
+/// Reports whether a request is the preflight of a listed origin. A browser sends it without a credential. Any
+/// other `OPTIONS` is a request like all others.
+pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap, access: &Access) -> bool {
+    *method == Method::OPTIONS
+        && request(headers, &ACCESS_CONTROL_REQUEST_METHOD).is_some()
+        && only_value(headers, &ORIGIN).is_some_and(|origin| allows(&access.origins, origin))
+}
+
+/// Returns the headers of the response to a preflight, for a route with these methods.
+pub(crate) fn preflight_headers(methods: &str, access: &Access) -> Headers {
+    let mut names = vec!["content-type"];
+    if !access.is_open {
+        names.push("authorization");
+    }
+    if !access.tokens.is_empty() {
+        names.push("x-api-key");
+    }
+    if !access.keys.is_empty() {
+        // The headers of the AWS SDK for JavaScript.
+        names.extend(["x-amz-date", "x-amz-content-sha256", "x-amz-user-agent"]);
+        names.extend(["amz-sdk-invocation-id", "amz-sdk-request"]);
+    }
+    vec![
+        ("access-control-allow-methods", methods.to_owned()),
+        ("access-control-allow-headers", names.join(", ")),
+        ("access-control-max-age", MAX_AGE.to_string()),
+    ]
+}

@@ -1,0 +1,79 @@
+//! Refusals: why a caller does not get in, and what the response says about it.
+
+use super::caller::Session;
+use crate::config::Access;
+use crate::error::{Code, Error};
+use crate::redact::Redacted;
+use std::time::Duration;
+
+/// The message for every unauthenticated caller.
+pub(super) const UNAUTHORIZED: &str = "Unauthorized";
+
+/// When to try again while the issuer's keys cannot be fetched.
+pub(super) const ISSUER_PAUSE: Duration = Duration::from_secs(5);
+
+/// The reason why a caller does not get in.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// 401: the caller is not authenticated.
+    Unauthenticated(Redacted),
+    /// 401 in AWS's words: the type of the error, and its message.
+    Aws { kind: &'static str, message: String, cause: Redacted },
+    /// 403: the caller's token lacks this scope.
+    Scope { session: Session, scope: String },
+    /// 403: a browser sent it for a page of another origin.
+    Origin(Session),
+    /// 503: the issuer's keys cannot be fetched.
+    Issuer(Redacted),
+    /// Any other error.
+    Other(Error),
+}
+
+impl From<&'static str> for Refusal {
+    #[inline(never)] // Saves 1 KiB of the upload: it has many callers.
+    fn from(cause: &'static str) -> Self {
+        Self::Unauthenticated(cause.into())
+    }
+}
+
+impl Refusal {
+    /// Returns the session, if the caller is known.
+    pub(crate) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Scope { session, .. } | Self::Origin(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Returns the error for the caller.
+    pub(crate) fn into_error(self, access: &Access) -> Error {
+        const CHALLENGE: &str = "www-authenticate";
+        match self {
+            Self::Unauthenticated(cause) => Error::new(Code::Unauthorized, UNAUTHORIZED)
+                .because(cause)
+                .with(CHALLENGE, &access.challenge),
+            Self::Aws { kind, message, cause } => Error::new(Code::Unauthorized, message)
+                .because(cause)
+                .with(CHALLENGE, &access.challenge)
+                .with("x-amzn-errortype", kind),
+            // https://www.rfc-editor.org/rfc/rfc6750#section-3.1
+            Self::Scope { scope, .. } => {
+                let challenge = format!(
+                    r#"Bearer realm="bedrock-edge", error="insufficient_scope", scope="{scope}""#
+                );
+                let message = format!("the token lacks the scope {scope}");
+                Error::new(Code::Forbidden, message).with(CHALLENGE, challenge)
+            }
+            Self::Origin(_) => {
+                let message = "pages of this origin may not call: it is not in ALLOWED_ORIGINS";
+                Error::new(Code::Forbidden, message)
+            }
+            Self::Issuer(cause) => {
+                let message = "callers cannot be verified for now";
+                let error = Error::new(Code::IssuerUnavailable, message).because(cause);
+                error.retry_after(ISSUER_PAUSE)
+            }
+            Self::Other(error) => error,
+        }
+    }
+}

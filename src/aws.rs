@@ -1,0 +1,16 @@
+//! AWS's protocols: Signature Version 4, temporary credentials, event streams, errors.
+//!
+//! Out of scope: what Bedrock's operations mean ([`bedrock`](crate::bedrock)).
+
+mod access_key;
+mod credentials;
+mod errors;
+mod event_stream;
+pub(crate) mod sigv4;
+
+pub use access_key::Credentials;
+pub(crate) use credentials::RoleCredentials;
+pub use credentials::{AssumeRoleError, RoleSettings, TemporaryCredentials, read_assume_role};
+pub(crate) use errors::{AwsError, Recovery, error_type};
+pub use event_stream::{FrameError, Frames, Message};
+pub use sigv4::{Scope, SignError, SigningCache, sign, sign_post};

@@ -1,0 +1,210 @@
+//! The table of the errors of AWS's APIs: what each means for the caller, and whether a retry may succeed.
+//!
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>
+//!
+//! Out of scope: how long to wait before a retry ([`bedrock::retry`](crate::bedrock)).
+
+use Recovery::{Expired, Permanent, Skewed, Throttled, TimedOut, Transient};
+
+use crate::error::Code;
+use crate::identifier::Identifier;
+
+/// What may help after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    /// Nothing: the same request fails again.
+    Permanent,
+    /// A retry after a while, or another region: AWS throttles.
+    Throttled,
+    /// A retry: AWS or the network failed.
+    Transient,
+    /// One retry: the model took too long and may do so again.
+    TimedOut,
+    /// A signature with AWS's time, if our clock is wrong.
+    Skewed,
+    /// New temporary credentials.
+    Expired,
+}
+
+/// An error of AWS's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AwsError {
+    /// The name, in `x-amzn-errortype` or in an exception frame. Claude's own types end in `_error`. Empty: any.
+    name: &'static str,
+    /// The usual HTTP status. Several names also come with 400.
+    status: u16,
+    /// The code for the caller.
+    pub code: Code,
+    /// What may help.
+    pub recovery: Recovery,
+    /// Whether Bedrock may bill the call all the same.
+    pub may_be_billed: bool,
+}
+
+const NOT_BILLED: bool = false;
+/// A model that has begun is not stopped by a timeout.
+const BILLED: bool = true;
+
+/// The errors. Of several with one status, the first stands for every name that is not in the table.
+#[rustfmt::skip]
+const ERRORS: [AwsError; 37] = [
+    row("ValidationException", 400, Code::Rejected, Permanent, NOT_BILLED),
+    row("invalid_request_error", 400, Code::Rejected, Permanent, NOT_BILLED),
+    row("ServiceQuotaExceededException", 400, Code::Throttled, Permanent, NOT_BILLED),
+    row("", 401, Code::AccessDenied, Permanent, NOT_BILLED),
+    row("authentication_error", 401, Code::AccessDenied, Permanent, NOT_BILLED),
+    row("AccessDeniedException", 403, Code::AccessDenied, Permanent, NOT_BILLED),
+    row("ExpiredTokenException", 403, Code::AccessDenied, Expired, NOT_BILLED),
+    row("IncompleteSignature", 403, Code::AccessDenied, Permanent, NOT_BILLED),
+    row("IncompleteSignatureException", 403, Code::AccessDenied, Permanent, NOT_BILLED),
+    row("InvalidSignatureException", 403, Code::AccessDenied, Skewed, NOT_BILLED),
+    row("MissingAuthenticationTokenException", 403, Code::AccessDenied, Permanent, NOT_BILLED),
+    row("NotAuthorized", 403, Code::AccessDenied, Permanent, NOT_BILLED),
+    row("RequestTimeTooSkewed", 403, Code::AccessDenied, Skewed, NOT_BILLED),
+    row("UnrecognizedClientException", 403, Code::AccessDenied, Permanent, NOT_BILLED),
+    row("permission_error", 403, Code::AccessDenied, Permanent, NOT_BILLED),
+    row("ResourceNotFoundException", 404, Code::ModelNotFound, Permanent, NOT_BILLED),
+    row("not_found_error", 404, Code::ModelNotFound, Permanent, NOT_BILLED),
+    row("ModelTimeoutException", 408, Code::Timeout, TimedOut, BILLED),
+    row("timeout_error", 408, Code::Timeout, TimedOut, BILLED),
+    row("request_too_large", 413, Code::Rejected, Permanent, NOT_BILLED),
+    row("ModelErrorException", 424, Code::ModelError, Permanent, NOT_BILLED),
+    row("ModelStreamErrorException", 424, Code::ModelError, Permanent, NOT_BILLED),
+    row("ThrottlingException", 429, Code::Throttled, Throttled, NOT_BILLED),
+    row("rate_limit_error", 429, Code::Throttled, Throttled, NOT_BILLED),
+    row("ModelNotReadyException", 429, Code::Unavailable, Transient, NOT_BILLED),
+    row("InternalServerException", 500, Code::Unavailable, Transient, NOT_BILLED),
+    row("api_error", 500, Code::Unavailable, Transient, NOT_BILLED),
+    row("", 502, Code::Unavailable, Transient, NOT_BILLED),
+    row("ServiceUnavailableException", 503, Code::Unavailable, Transient, NOT_BILLED),
+    row("overloaded_error", 503, Code::Unavailable, Transient, NOT_BILLED),
+    row("", 504, Code::Timeout, Transient, BILLED),
+    // STS
+    row("Throttling", 400, Code::Throttled, Throttled, NOT_BILLED),
+    row("RequestExpired", 400, Code::AccessDenied, Skewed, NOT_BILLED),
+    row("SignatureDoesNotMatch", 403, Code::AccessDenied, Skewed, NOT_BILLED),
+    // Every other status, by its first digit.
+    row("", 4, Code::Rejected, Permanent, NOT_BILLED),
+    row("", 5, Code::Unavailable, Permanent, NOT_BILLED),
+    // A success that is none, or a redirect, which AWS does not send.
+    row("", 0, Code::InvalidResponse, Permanent, NOT_BILLED),
+];
+
+const fn row(
+    name: &'static str,
+    status: u16,
+    code: Code,
+    recovery: Recovery,
+    may_be_billed: bool,
+) -> AwsError {
+    AwsError { name, status, code, recovery, may_be_billed }
+}
+
+impl AwsError {
+    /// Finds an error by its name, or, if the name is unknown, by its status. The name says more than the
+    /// status, which several errors share.
+    pub(crate) fn find(name: &str, status: u16) -> Self {
+        let named = ERRORS.iter().find(|row| !name.is_empty() && row.name == name);
+        let by_status = |status: u16| ERRORS.iter().find(|row| row.status == status);
+        let found = named.or_else(|| by_status(status)).or_else(|| by_status(status / 100));
+        const LAST: AwsError = {
+            let [.., last] = ERRORS;
+            last
+        };
+        *found.unwrap_or(&LAST)
+    }
+
+    /// Finds an error of a stream, which has no status. An unknown one counts as a failure of Bedrock's.
+    pub(crate) fn find_in_stream(name: &str) -> Self {
+        Self::find(name, 500)
+    }
+}
+
+/// Extracts the name of an AWS error: the text between a namespace's `#` and a URL's `:` in
+/// `x-amzn-errortype` (`ThrottlingException:http://internal.amazon.com/…`) and in `__type`
+/// (`com.amazon.coral.service#ThrottlingException`).
+///
+/// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization>
+pub(crate) fn error_type(text: &str) -> Option<Identifier> {
+    let text = text.split_once(':').map_or(text, |(name, _)| name);
+    Identifier::new(text.rsplit_once('#').map_or(text, |(_, name)| name).trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_in_the_table_once() {
+        for (at, row) in ERRORS.iter().enumerate().filter(|(_, row)| !row.name.is_empty()) {
+            let first = ERRORS.iter().position(|other| other.name == row.name);
+            assert_eq!(first, Some(at), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn every_name_finds_its_row_whatever_the_status() {
+        for row in ERRORS.iter().filter(|row| !row.name.is_empty()) {
+            for status in [200, 400, 403, 429, 500] {
+                assert_eq!(AwsError::find(row.name, status), *row, "{}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_judged_by_its_status() {
+        for (status, code, recovery) in [
+            (201, Code::InvalidResponse, Permanent),
+            (302, Code::InvalidResponse, Permanent),
+            (400, Code::Rejected, Permanent),
+            (401, Code::AccessDenied, Permanent),
+            (403, Code::AccessDenied, Permanent),
+            (404, Code::ModelNotFound, Permanent),
+            (408, Code::Timeout, TimedOut),
+            (418, Code::Rejected, Permanent),
+            (424, Code::ModelError, Permanent),
+            (429, Code::Throttled, Throttled),
+            (500, Code::Unavailable, Transient),
+            (501, Code::Unavailable, Permanent),
+            (502, Code::Unavailable, Transient),
+            (503, Code::Unavailable, Transient),
+            (504, Code::Timeout, Transient),
+            (599, Code::Unavailable, Permanent),
+        ] {
+            for name in ["", "SomethingNewException"] {
+                let found = AwsError::find(name, status);
+                assert_eq!((found.code, found.recovery), (code, recovery), "{name} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_of_an_error_stands_between_its_namespace_and_its_url() {
+        let long = "a".repeat(129);
+        let cases = [
+            ("ThrottlingException", Some("ThrottlingException")),
+            (
+                "ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/",
+                Some("ThrottlingException"),
+            ),
+            ("com.amazon.coral.service#AccessDeniedException", Some("AccessDeniedException")),
+            (
+                "aws.protocoltests.restjson#FooError:http://internal.amazon.com/coral/#fragment",
+                Some("FooError"),
+            ),
+            (" ThrottlingException ", Some("ThrottlingException")),
+            ("", None),
+            (" ", None),
+            (":http://internal.amazon.com/", None),
+            ("com.amazon.coral.service#", None),
+            ("Throttling Exception", None),
+            ("<script>", None),
+            ("例外", None),
+            ("Throttling\nException", None),
+            (&long, None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(error_type(text).as_ref().map(Identifier::as_str), expected, "{text:?}");
+        }
+    }
+}

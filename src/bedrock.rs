@@ -1,0 +1,17 @@
+//! One call to Bedrock: endpoint, signature, retries, regions, decoding.
+//!
+//! Out of scope: what the callers of this service send and get ([`api`](crate::api)).
+
+mod breaker;
+mod call;
+mod clock;
+mod decoder;
+mod error;
+mod quota;
+mod retry;
+mod state;
+
+pub use call::{Bedrock, invoke_bedrock, invoke_bedrock_with_response_stream};
+pub use decoder::{Decoder, Generated, Step};
+pub use error::InvokeError;
+pub(crate) use state::State;

@@ -1,0 +1,405 @@
+//! A call of InvokeModel or InvokeModelWithResponseStream: build, sign, send, read, and retry.
+//!
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>
+//!
+//! Out of scope: other operations.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode, response};
+
+use super::decoder::{Decoder, Step};
+use super::error::InvokeError;
+use super::retry::{Attempts, Failure, Next};
+use super::state::State;
+use crate::aws::{AssumeRoleError, Credentials, Scope, TemporaryCredentials, sign_post};
+use crate::claude::{Feature, InvalidReply, Reply, Request, build_payload};
+use crate::config::{Authentication, Config, Endpoint};
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::headers::{X_AMZN_REQUESTID, upstream};
+use crate::host::{Body, BodyStream, Http, ReadError};
+use crate::identifier::Identifier;
+use crate::log::Record;
+use crate::outlined::outlined;
+use crate::secret::Secret;
+
+/// Far longer than any reply, and short enough for the 128 MB of an isolate.
+const MAX_REPLY_BYTES: usize = 8 << 20;
+
+/// What a call is made with: the configuration, what the isolate has learnt, a deadline, and the platform.
+/// [`Isolate::bedrock`](crate::Isolate::bedrock) makes it.
+#[derive(Debug)]
+pub struct Bedrock<'a, H> {
+    config: &'a Config,
+    state: &'a State,
+    deadline: Deadline,
+    host: &'a H,
+}
+
+impl<'a, H> Bedrock<'a, H> {
+    pub(crate) fn new(
+        config: &'a Config,
+        state: &'a State,
+        deadline: Deadline,
+        host: &'a H,
+    ) -> Self {
+        Self { config, state, deadline, host }
+    }
+
+    /// Returns the configuration.
+    pub fn config(&self) -> &'a Config {
+        self.config
+    }
+}
+
+/// Calls the model that the request names, or the configured one.
+///
+/// Fills the record also if the call fails.
+///
+/// ```
+/// use bedrock_edge::{Error, Host, Identifier, Isolate, Record, Request, invoke_bedrock};
+///
+/// /// Sends a prompt of its own.
+/// async fn haiku(subject: &str, isolate: &Isolate, host: &impl Host) -> Result<String, Error> {
+///     let bedrock = isolate.bedrock(host)?;
+///     let prompt = format!("Write a haiku about {subject}.");
+///     let request = Request::new(prompt, bedrock.config().max_tokens);
+///     let mut record = Record::new(Identifier::random(host.random()));
+///     let reply = invoke_bedrock(&request, &bedrock, &mut record).await?;
+///     Ok(reply.text)
+/// }
+/// ```
+///
+/// # Errors
+///
+/// If there is no reply with text before the deadline. The private cause of the error says why.
+pub async fn invoke_bedrock<H: Http>(
+    request: &Request<'_>,
+    bedrock: &Bedrock<'_, H>,
+    record: &mut Record,
+) -> Result<Reply, Error> {
+    let call = Call::new(Operation::Invoke, request, bedrock);
+    match call.make(record).await? {
+        Outcome::Whole(reply) => {
+            record.learn(reply.stop_reason.as_ref(), reply.usage);
+            Ok(reply)
+        }
+        Outcome::Stream(..) => Err(call.public(InvalidReply::NoText.into())),
+    }
+}
+
+/// Calls the model and returns when the first frame of the reply has arrived: the rest of the body, and the decoder
+/// that has the beginning.
+///
+/// # Errors
+///
+/// If the call fails before that, or the first frame is an exception.
+pub async fn invoke_bedrock_with_response_stream<H: Http>(
+    request: &Request<'_>,
+    bedrock: &Bedrock<'_, H>,
+    record: &mut Record,
+) -> Result<(H::Body, Decoder), Error> {
+    let call = Call::new(Operation::Stream, request, bedrock);
+    match call.make(record).await? {
+        Outcome::Stream(body, decoder) => Ok((body, decoder)),
+        Outcome::Whole(_) => Err(call.public(InvalidReply::NotEvents.into())),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Invoke,
+    Stream,
+}
+
+/// A call: all attempts of one request.
+struct Call<'a, H> {
+    operation: Operation,
+    request: &'a Request<'a>,
+    config: &'a Config,
+    state: &'a State,
+    deadline: Deadline,
+    host: &'a H,
+}
+
+/// The result of a successful call.
+enum Outcome<B> {
+    Whole(Reply),
+    Stream(B, Decoder),
+}
+
+/// The payload of an attempt.
+struct Payload {
+    /// The temperature that the Worker added.
+    added_temperature: Option<f64>,
+    json: Bytes,
+    /// The SHA-256, if the call is signed.
+    hash: [u8; 32],
+}
+
+/// One attempt.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    endpoint: &'a Endpoint,
+    identity: &'a Identity<'a>,
+    payload: &'a Payload,
+    signed_at: SystemTime,
+}
+
+/// The credentials of an attempt.
+enum Identity<'a> {
+    Stored(&'a Credentials),
+    Temporary(Arc<TemporaryCredentials>),
+    ApiKey(&'a Secret),
+}
+
+impl<'a, H: Http> Call<'a, H> {
+    fn new(operation: Operation, request: &'a Request<'a>, bedrock: &Bedrock<'a, H>) -> Self {
+        let Bedrock { config, state, deadline, host } = *bedrock;
+        Self { operation, request, config, state, deadline, host }
+    }
+
+    /// Calls until a good response with status 200 is read, or until a retry is pointless.
+    async fn make(&self, record: &mut Record) -> Result<Outcome<H::Body>, Error> {
+        let started = self.host.now();
+        let result = self.attempts(record).await;
+        record.upstream_time = self.host.now().duration_since(started).ok();
+        result
+    }
+
+    async fn attempts(&self, record: &mut Record) -> Result<Outcome<H::Body>, Error> {
+        let Self { config, state, deadline, host, .. } = *self;
+        let (endpoint, fallbacks) = self.endpoints();
+        let mut attempts = Attempts::new(endpoint, fallbacks, config, state, deadline, host.now());
+        let mut payload = self.payload(self.default_temperature(attempts.endpoint())).await?;
+        // The endpoint whose model has just refused the temperature.
+        let mut refused_by: Option<&Endpoint> = None;
+        loop {
+            let endpoint = attempts.endpoint();
+            let is_refused = refused_by.is_some_and(|it| std::ptr::eq(it, endpoint));
+            let temperature = if is_refused { None } else { self.default_temperature(endpoint) };
+            if payload.added_temperature != temperature {
+                payload = self.payload(temperature).await?;
+            }
+            let identity = self.identity(record).await;
+            let signed_at = state.clock.correct(host.now());
+            let result = match &identity {
+                Ok(identity) => {
+                    let attempt = Attempt { endpoint, identity, payload: &payload, signed_at };
+                    self.attempt(&attempt, record).await
+                }
+                Err(error) => Err(error.clone().into()),
+            };
+            record.billed_before += u32::from(record.is_billed);
+            record.is_billed = result.as_ref().err().is_none_or(InvokeError::is_billed);
+            let error = match result {
+                Ok(outcome) => {
+                    attempts.succeeded();
+                    if is_refused && state.temperature.insert(&endpoint.model_id) {
+                        record.dropped_field = Some(TEMPERATURE);
+                    }
+                    return Ok(outcome);
+                }
+                Err(error) => error,
+            };
+            if payload.added_temperature.is_some()
+                && error.names_field(TEMPERATURE)
+                && !self.left().is_zero()
+            {
+                // Once more, without the field that the caller did not ask for.
+                refused_by = Some(endpoint);
+                continue;
+            }
+            if let Ok(Identity::Temporary(temporary)) = &identity
+                && Failure::classify(&error) == Some(Failure::Expired)
+            {
+                state.role.forget(temporary);
+            }
+            match attempts.failed(&error, signed_at, host.now(), host.random()) {
+                Next::Again(wait) if wait.is_zero() => {}
+                Next::Again(wait) => {
+                    host.sleep(wait).await.map_err(|cancelled| self.public(cancelled.into()))?;
+                }
+                Next::GiveUp(retry_after) => {
+                    let error = self.public(error);
+                    return Err(match retry_after {
+                        Some(time) => error.retry_after(time),
+                        None => error,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Returns where to call, and where else. The fallback regions have a model of their own, which stands for the
+    /// default model only.
+    fn endpoints(&self) -> (&'a Endpoint, &'a [Endpoint]) {
+        let Self { request, config, .. } = *self;
+        match request.model.as_deref().and_then(|name| config.find_model(Some(name))) {
+            Some(endpoint) if !std::ptr::eq(endpoint, &config.endpoint) => (endpoint, &[]),
+            _ => (&config.endpoint, &config.fallbacks),
+        }
+    }
+
+    /// Returns the configured temperature, unless the caller has set one or the model is known to refuse it.
+    fn default_temperature(&self, endpoint: &Endpoint) -> Option<f64> {
+        let is_refused = || {
+            endpoint.refuses(Feature::Sampling)
+                || self.state.temperature.contains(&endpoint.model_id)
+        };
+        match self.request.temperature {
+            None if !is_refused() => self.config.temperature,
+            _ => None,
+        }
+    }
+
+    async fn payload(&self, added_temperature: Option<f64>) -> Result<Payload, Error> {
+        let json = build_payload(self.request, added_temperature).to_json();
+        let json = Bytes::from(json.map_err(|error| self.public(error.into()))?);
+        let hash = match &self.config.authentication {
+            Authentication::ApiKey(_) => [0; 32],
+            _ => self.host.sha256(&json).await,
+        };
+        Ok(Payload { added_temperature, json, hash })
+    }
+
+    fn public(&self, error: InvokeError) -> Error {
+        error.into_public(self.request, self.config, self.state)
+    }
+
+    /// Returns the credentials of the next attempt.
+    async fn identity(&self, record: &mut Record) -> Result<Identity<'a>, AssumeRoleError> {
+        let Self { config, state, host, deadline, .. } = *self;
+        let role = match &config.authentication {
+            Authentication::SigV4(credentials) => return Ok(Identity::Stored(credentials)),
+            Authentication::ApiKey(key) => return Ok(Identity::ApiKey(key)),
+            Authentication::AssumeRole(role) => role,
+        };
+        let now = || state.clock.correct(host.now());
+        let (temporary, problem) = outlined(state.role.get(role, host, deadline, now)).await?;
+        if let Some(problem) = problem {
+            record.credentials_error = self.public(problem.into()).cause;
+        }
+        Ok(Identity::Temporary(temporary))
+    }
+
+    /// Sends a request and reads the response, or the first frame of a stream.
+    async fn attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        record: &mut Record,
+    ) -> Result<Outcome<H::Body>, InvokeError> {
+        let request = self.sign(attempt)?;
+        record.attempt(attempt.endpoint);
+        let (head, body) = self.host.send(request, self.left()).await?.into_parts();
+        record.upstream_status = Some(head.status.as_u16());
+        record.upstream_request_id =
+            upstream(&head.headers, &X_AMZN_REQUESTID).and_then(Identifier::new);
+        if head.status != StatusCode::OK {
+            return Err(outlined(self.read_error(attempt, &head, body)).await);
+        }
+        if self.operation == Operation::Invoke {
+            let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
+            let reply = Reply::parse(&body).inspect_err(|_| {
+                // A reply without text is billed all the same.
+                let (stop_reason, usage) = Reply::parse_facts(&body);
+                record.learn(stop_reason.as_ref(), usage);
+            });
+            return Ok(Outcome::Whole(reply?));
+        }
+        if !is_event_stream(&head.headers) {
+            // The body may still say what it is.
+            let reply = Reply::parse(&body.read(MAX_REPLY_BYTES, self.left()).await?);
+            return Err(reply.err().unwrap_or(InvalidReply::NotEvents).into());
+        }
+        outlined(self.read_first_frame(body)).await
+    }
+
+    async fn read_first_frame(&self, mut body: H::Body) -> Result<Outcome<H::Body>, InvokeError> {
+        let mut decoder = Decoder::default();
+        loop {
+            match decoder.step() {
+                Some(Step::Failed(error)) => return Err(error),
+                Some(_) => return Ok(Outcome::Stream(body, decoder)),
+                None => match body.chunk(self.left()).await.map_err(ReadError::Transport)? {
+                    Some(bytes) => decoder.push(&bytes),
+                    None => decoder.close(),
+                },
+            }
+        }
+    }
+
+    /// Reads a response whose status is not 200.
+    async fn read_error(
+        &self,
+        attempt: &Attempt<'_>,
+        head: &response::Parts,
+        body: H::Body,
+    ) -> InvokeError {
+        // The head says what matters, even if the body ends early.
+        let body = body.read(MAX_REPLY_BYTES, self.left()).await.unwrap_or_default();
+        let error = InvokeError::refused(head.status, &head.headers, &body);
+        if !error.is_of_signature() {
+            return error;
+        }
+        // Signs once more, because sending has consumed the request.
+        match self.sign(attempt) {
+            Ok(request) => error.explained(&request),
+            Err(error) => error,
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.left(self.host.now())
+    }
+
+    /// Builds and signs a request.
+    fn sign(&self, attempt: &Attempt<'_>) -> Result<http::Request<Bytes>, InvokeError> {
+        let Attempt { endpoint, identity, payload, signed_at } = *attempt;
+        // 1. Build. It has only these headers: nothing of what the client sent is forwarded.
+        let uri = match self.operation {
+            Operation::Invoke => &endpoint.invoke_uri,
+            Operation::Stream => &endpoint.stream_uri,
+        };
+        let json = HeaderValue::from_static("application/json");
+        let mut request = http::Request::post(uri.clone())
+            .header(CONTENT_TYPE, json.clone())
+            .header(ACCEPT, json)
+            .body(payload.json.clone())?;
+
+        // 2. Sign.
+        let credentials = match identity {
+            Identity::Stored(credentials) => credentials,
+            Identity::Temporary(temporary) => &temporary.credentials,
+            Identity::ApiKey(key) => {
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+                    .map_err(http::Error::from)?;
+                value.set_sensitive(true);
+                request.headers_mut().insert(AUTHORIZATION, value);
+                return Ok(request);
+            }
+        };
+        let scope = Scope { region: &endpoint.region, service: "bedrock" };
+        let cache = &self.state.signing;
+        sign_post(&mut request, &payload.hash, credentials, scope, signed_at, cache)?;
+        Ok(request)
+    }
+}
+
+/// The only optional field that the Worker adds to a payload by itself.
+const TEMPERATURE: &str = "temperature";
+
+/// Reports whether a response does not declare to be something other than an event stream.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_none_or(|value| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        value.starts_with(b"application/vnd.amazon.eventstream")
+    })
+}
+
+#[cfg(test)]
+mod tests;

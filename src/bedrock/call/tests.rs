@@ -1,0 +1,351 @@
+use serde_json::json;
+
+use super::*;
+use crate::api::{Article, Interface};
+use crate::error::Code;
+use crate::testing::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Scripted, Watched, header_of, isolate};
+
+const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE/session+token==";
+const API_KEY: &str = "bedrock-api-key-YmVkcm9ja0V4YW1wbGU=";
+const PROMPT: &str = "himitsu の計画を要約してください。";
+const REPLY: &str = r#"{"content": [{"type": "text", "text": "はい"}], "stop_reason": "end_turn", "usage": {"input_tokens": 3, "output_tokens": 2}}"#;
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+/// The result of a call, its record, and the requests that were sent.
+struct Called {
+    result: Result<Reply, Error>,
+    record: Record,
+    calls: Vec<http::Request<Bytes>>,
+}
+
+async fn invoke(vars: Pairs<'_>, body: &str, host: Scripted) -> Called {
+    let isolate = isolate(vars);
+    let request = Article.parse(body.as_bytes(), isolate.config().unwrap()).unwrap();
+    let mut record = Record::new(Identifier::random(0));
+    let bedrock = isolate.bedrock(&host).unwrap();
+    let result = invoke_bedrock(&request, &bedrock, &mut record).await;
+    Called { result, record, calls: host.requests.into_inner() }
+}
+
+/// Returns the error of a call with [`PROMPT`], and its private cause.
+async fn fail(host: Scripted) -> (Error, String) {
+    let body = json!({ "prompt": PROMPT, "system": "naisho!", "stop_sequences": ["kakushi"] });
+    let vars = [("AWS_SESSION_TOKEN", SESSION_TOKEN), ("BEDROCK_MAX_ATTEMPTS", "1")];
+    let error = invoke(&vars, &body.to_string(), host).await.result.unwrap_err();
+    let cause = error.cause.as_ref().unwrap().as_str().to_owned();
+    (error, cause)
+}
+
+fn headers(call: &http::Request<Bytes>) -> Vec<(&str, &str)> {
+    let mut headers: Vec<_> = call
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .collect();
+    headers.sort_unstable();
+    headers
+}
+
+#[tokio::test]
+async fn the_request_to_bedrock_is_exactly_this() {
+    const HOST: &str = "https://bedrock-runtime.ap-northeast-1.amazonaws.com";
+    let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6";
+    let cases: [(&str, Pairs, String, &[&str]); 5] = [
+        (
+            "SigV4",
+            &[],
+            format!("{HOST}/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"),
+            &["accept", "authorization", "content-type", "x-amz-date"],
+        ),
+        (
+            "SigV4 with a session token",
+            &[("AWS_SESSION_TOKEN", SESSION_TOKEN)],
+            format!("{HOST}/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"),
+            &["accept", "authorization", "content-type", "x-amz-date", "x-amz-security-token"],
+        ),
+        (
+            "SigV4 of an ARN",
+            &[("BEDROCK_MODEL_ID", arn), ("BEDROCK_REGION", "us-east-1")],
+            "https://bedrock-runtime.us-east-1.amazonaws.com/model/arn%3Aaws%3Abedrock%3Aus-east-1\
+             %3A123456789012%3Aapplication-inference-profile%2Fa1b2c3d4e5f6/invoke"
+                .to_owned(),
+            &["accept", "authorization", "content-type", "x-amz-date"],
+        ),
+        (
+            "API key",
+            &[("AWS_BEARER_TOKEN_BEDROCK", API_KEY), ("AWS_SESSION_TOKEN", SESSION_TOKEN)],
+            format!("{HOST}/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"),
+            &["accept", "authorization", "content-type"],
+        ),
+        (
+            "another endpoint",
+            &[("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://localhost:8080/base/")],
+            "http://localhost:8080/base/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"
+                .to_owned(),
+            &["accept", "authorization", "content-type", "x-amz-date"],
+        ),
+    ];
+    for (name, vars, uri, names) in cases {
+        let host = Scripted::new().then(200, &[], REPLY);
+        let calls = invoke(vars, r#"{"prompt": "こんにちは"}"#, host).await.calls;
+        let [call] = &calls[..] else { panic!("{name}: {} calls", calls.len()) };
+        assert_eq!(call.method(), "POST", "{name}");
+        assert_eq!(call.uri().to_string(), uri, "{name}");
+        let headers = headers(call);
+        assert_eq!(headers.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "{name}");
+        assert_eq!(headers[0].1, "application/json", "{name}");
+        assert_eq!(headers[2].1, "application/json", "{name}");
+        assert_eq!(
+            std::str::from_utf8(call.body()).unwrap(),
+            r#"{"anthropic_version":"bedrock-2023-05-31","messages":[{"role":"user","content":"こんにちは"}],"max_tokens":100,"temperature":0.7}"#,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_kind_of_credentials_has_its_authorization_header() {
+    let cases: [(&str, Pairs, &str); 3] = [
+        (
+            "SigV4",
+            &[],
+            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260102/ap-northeast-1/bedrock/aws4_request, SignedHeaders=accept;content-type;host;x-amz-date, Signature=",
+        ),
+        (
+            "SigV4 with a session token",
+            &[("AWS_SESSION_TOKEN", SESSION_TOKEN)],
+            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260102/ap-northeast-1/bedrock/aws4_request, SignedHeaders=accept;content-type;host;x-amz-date;x-amz-security-token, Signature=",
+        ),
+        (
+            "API key",
+            &[("AWS_BEARER_TOKEN_BEDROCK", API_KEY)],
+            "Bearer bedrock-api-key-YmVkcm9ja0V4YW1wbGU=",
+        ),
+    ];
+    for (name, vars, expected) in cases {
+        let host = Scripted::new().then(200, &[], REPLY);
+        let calls = invoke(vars, "{}", host).await.calls;
+        let value = &calls[0].headers()[AUTHORIZATION];
+        assert!(
+            value.to_str().unwrap().starts_with(expected),
+            "{name}: {}",
+            value.to_str().unwrap()
+        );
+        let shown = format!("{calls:?}");
+        for secret in [SECRET_ACCESS_KEY, SESSION_TOKEN, API_KEY, ACCESS_KEY_ID] {
+            assert!(!shown.contains(secret), "{name}: {shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reply_fills_the_record() {
+    let host = Scripted::new().then(200, &[("x-amzn-requestid", "aws-1")], REPLY);
+    let Called { result, record, .. } = invoke(&[], "{}", host).await;
+    assert_eq!(result.unwrap().text, "はい");
+    assert_eq!(record.upstream_status, Some(200));
+    assert_eq!(record.upstream_request_id, Identifier::new("aws-1"));
+    assert_eq!(record.upstream_time, Some(Scripted::STEP));
+    assert_eq!(record.stop_reason, Identifier::new("end_turn"));
+    assert_eq!((record.input_tokens, record.output_tokens), (Some(3), Some(2)));
+    assert_eq!(record.error, None);
+}
+
+/// A file of tests/errors: a response of AWS, or of a proxy in front of it, and its meaning.
+#[derive(serde::Deserialize)]
+struct Fixture {
+    status: u16,
+    #[serde(rename = "x-amzn-errortype")]
+    kind: String,
+    body: String,
+    code: String,
+    /// How many calls are made if three are allowed and all get this response.
+    calls: usize,
+}
+
+#[tokio::test]
+async fn every_error_of_aws_has_its_code_and_its_number_of_calls() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/errors");
+    let mut count = 0;
+    for file in std::fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let fixture: Fixture = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let headers = [("x-amzn-errortype", &*fixture.kind), ("x-amzn-requestid", "aws-1")];
+        let status = fixture.status;
+        let host = (0..fixture.calls)
+            .fold(Scripted::new(), |host, _| host.then(status, &headers, fixture.body.clone()));
+        let Called { result, record, calls } = invoke(&[], "{}", host).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.code.as_str(), fixture.code, "{name}");
+        let message = match error.code {
+            Code::InvalidResponse => "Invalid Bedrock response",
+            _ => "Bedrock invocation failed",
+        };
+        assert_eq!(error.message, message, "{name}");
+        assert_eq!(error.code.status(), 500, "{name}");
+        assert_eq!(header_of(&error, "allow"), None, "{name}");
+        assert_eq!(calls.len(), fixture.calls, "{name}");
+        assert_eq!(record.upstream_status, Some(status), "{name}");
+        assert_eq!(record.upstream_request_id, Identifier::new("aws-1"), "{name}");
+        let steps = u32::try_from(fixture.calls).unwrap();
+        assert_eq!(record.upstream_time, Some(Scripted::STEP * steps), "{name}");
+        assert_eq!((record.attempts, record.retries), (steps, steps - 1), "{name}");
+        count += 1;
+    }
+    assert!(count > 40, "{count} fixtures");
+}
+
+#[tokio::test]
+async fn the_wait_that_aws_asks_for_is_passed_on() {
+    const DATE: &str = "Fri, 02 Jan 2026 03:04:05 GMT";
+    // Without a usable value it is the longest wait after a first attempt: a second.
+    let cases = [
+        ("seconds", 429, "30", Some("30")),
+        ("of another status", 503, "0", Some("0")),
+        ("a time", 503, "Fri, 02 Jan 2026 03:04:15 GMT", Some("10")),
+        ("a time in the past", 503, "Fri, 02 Jan 2026 03:04:04 GMT", Some("0")),
+        ("of a success that is none", 202, "1", Some("1")),
+        ("of a success that is none, empty", 202, "", None),
+        ("empty", 429, "", Some("1")),
+        ("not a number", 429, "1, 2", Some("1")),
+        ("negative", 429, "-1", Some("1")),
+        ("too large a number", 429, "4294967296", Some("1")),
+        ("not a time", 429, "Fri, 02 Jan 2026", Some("1")),
+        ("not worth while", 403, "", None),
+    ];
+    for (name, status, value, expected) in cases {
+        let headers = [("retry-after", value), ("date", DATE)];
+        let (error, _) = fail(Scripted::new().then(status, &headers, "{}")).await;
+        assert_eq!(header_of(&error, "retry-after"), expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_is_none_has_its_code_and_cause() {
+    let long = vec![b' '; MAX_REPLY_BYTES + 1];
+    let odd = r#"{"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}}"#;
+    let cases = [
+        (
+            "no connection",
+            Scripted::new().then_fail("connection refused"),
+            Code::Unavailable,
+            "no answer: connection refused",
+        ),
+        (
+            "broken off",
+            Scripted::new().then(200, &[], Watched::broken("connection reset")),
+            Code::Unavailable,
+            "the answer broke off: connection reset",
+        ),
+        (
+            "too long",
+            Scripted::new().then(200, &[], long),
+            Code::InvalidResponse,
+            "the answer broke off: the body is too long",
+        ),
+        (
+            "an error with status 200",
+            Scripted::new().then(200, &[], odd),
+            Code::InvalidResponse,
+            "an error with status 200: UnknownOperationException",
+        ),
+        (
+            "no JSON",
+            Scripted::new().then(200, &[], "<html>"),
+            Code::InvalidResponse,
+            "the body of 6 bytes is not Claude's JSON: syntax at 1:1",
+        ),
+        (
+            "a redirect",
+            Scripted::new().then(302, &[("location", "https://example.com/")], ""),
+            Code::InvalidResponse,
+            "302 Found without a type",
+        ),
+        (
+            "a network's error with a secret in it",
+            Scripted::new().then_fail("bad header: IQoJb3JpZ2luX2VjEXAMPLE/session+token=="),
+            Code::Unavailable,
+            "no answer: bad header: [redacted]",
+        ),
+    ];
+    for (name, host, code, expected) in cases {
+        let (error, cause) = fail(host).await;
+        assert_eq!((error.code, &*cause), (code, expected), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_cause_quotes_aws_without_secrets_and_prompts() {
+    let canonical = format!(
+        "The request signature we calculated does not match the signature you provided.\n\n\
+         The Canonical String for this request should have been\n'POST\n/model/m%253A0/invoke\n\n\
+         accept:application/json\nhost:bedrock-runtime.ap-northeast-1.amazonaws.com\n\
+         x-amz-date:20260102T030405Z\nx-amz-security-token:{SESSION_TOKEN}\n\n\
+         accept;host;x-amz-date;x-amz-security-token\n9592210aec'\n"
+    );
+    let cases = [
+        ("plain", "Too many requests.".to_owned(), "400 Bad Request T: Too many requests."),
+        (
+            "the key's id",
+            format!("User {ACCESS_KEY_ID} is not authorized"),
+            "400 Bad Request T: User [redacted] is not authorized",
+        ),
+        (
+            "the prompt",
+            format!("odd input '{PROMPT}'"),
+            "400 Bad Request T: odd input '[redacted]'",
+        ),
+        (
+            "the system prompt and a stop sequence",
+            "odd: naisho!, kakushi.".to_owned(),
+            "400 Bad Request T: odd: [redacted], [redacted].",
+        ),
+        (
+            "a canonical request",
+            canonical.clone(),
+            "400 Bad Request T: The request signature we calculated does not match the signature \
+             you provided.\n\nThe Canonical String for this request should have been\n'POST\n\
+             /model/m%253A0/invoke\n\naccept:application/json\n\
+             host:bedrock-runtime.ap-northeast-1.amazonaws.com\nx-amz-date:20260102T030405Z\n\
+             x-amz-security-token:[redacted]\n\naccept;host;x-amz-date;x-amz-security-token\n\
+             9592210aec'\n",
+        ),
+        (
+            "a canonical request with another token",
+            "X-Amz-Security-Token:IQoJb3RoZXI=\nAuthorization:AWS4 a, b\nend".to_owned(),
+            "400 Bad Request T: X-Amz-Security-Token:[redacted]\nAuthorization:[redacted]\nend",
+        ),
+    ];
+    for (name, message, expected) in cases {
+        for key in ["message", "Message"] {
+            let body = json!({ key: message }).to_string();
+            let host = Scripted::new().then(400, &[("x-amzn-errortype", "T:http://a/")], body);
+            assert_eq!(fail(host).await.1, expected, "{name}, as {key}");
+        }
+    }
+}
+
+/// AWS quotes a part of a body, or its JSON.
+#[tokio::test]
+async fn the_cause_has_no_part_of_the_prompt() {
+    let prompt = "himitsu one: the plan is\nhimitsu two: \"buy\"\nhimitsu three";
+    let cases = [
+        ("whole", format!("odd input: {prompt}")),
+        ("as JSON", format!("odd input: {}", json!({ "content": prompt }))),
+        ("cut off", format!("odd input: {}...", prompt.split_at(20).0)),
+        ("from its middle", format!("odd input near ...{}", prompt.split_at(20).1)),
+    ];
+    let mut wrong = Vec::new();
+    for (name, message) in cases {
+        let host = Scripted::new().then(400, &[], json!({ "message": message }).to_string());
+        let body = json!({ "prompt": prompt }).to_string();
+        let error = invoke(&[], &body, host).await.result.unwrap_err();
+        let cause = error.cause.unwrap();
+        if !cause.as_str().contains("odd input") || cause.as_str().contains("himitsu") {
+            wrong.push(format!("{name}: {cause:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

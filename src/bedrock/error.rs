@@ -1,0 +1,251 @@
+//! Failures of a call to Bedrock, and what the caller and the log learn about them.
+//!
+//! Out of scope: what is done about a failure ([`retry`](super::retry)).
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use super::state::State;
+use crate::aws::sigv4::explain;
+use crate::aws::{AssumeRoleError, AwsError, FrameError, SignError, error_type};
+use crate::claude::{InvalidReply, Request};
+use crate::config::Config;
+use crate::date;
+use crate::error::{Code, Error};
+use crate::headers::{X_AMZN_ERRORTYPE, upstream};
+use crate::host::{ReadError, TransportError};
+use crate::identifier::Identifier;
+use crate::redact::Redacted;
+
+/// A call to Bedrock failed: by our fault, the network's or Bedrock's, never the caller's. Its texts are raw, and
+/// become an [`Error`] before anybody sees them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvokeError {
+    /// The payload cannot be written as JSON.
+    #[error("cannot write the payload: {0}")]
+    Payload(#[from] serde_json::Error),
+    /// The request cannot be made.
+    #[error("cannot make the request: {0}")]
+    Request(#[from] http::Error),
+    /// There are no credentials to sign with.
+    #[error("cannot assume the role: {0}")]
+    Credentials(#[from] AssumeRoleError),
+    /// The request cannot be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// Bedrock could not be reached.
+    #[error("no answer: {0}")]
+    Send(#[from] TransportError),
+    /// The body of the response could not be read to its end.
+    #[error("the answer broke off: {0}")]
+    Read(#[from] ReadError),
+    /// Bedrock responded with a status other than 200.
+    #[error("{status} {}{}", name(kind), after_colon(message))]
+    Refused {
+        /// The status of the response.
+        status: StatusCode,
+        /// The type of the error, such as `ThrottlingException`.
+        kind: Option<Identifier>,
+        /// AWS's message. It can quote the canonical request, with the session token in it.
+        message: String,
+        /// The wait that `retry-after` asks for.
+        retry_after: Option<Duration>,
+        /// The `date` of the response: AWS's time.
+        date: Option<SystemTime>,
+    },
+    /// Bedrock responded with status 200 and something other than a reply with text.
+    #[error(transparent)]
+    InvalidReply(#[from] InvalidReply),
+    /// Bedrock ended a stream with an error.
+    #[error("{}{}", kind.as_ref().map_or("an error without a type", Identifier::as_str), after_colon(message))]
+    Exception {
+        /// The type of the error, such as `ThrottlingException`.
+        kind: Option<Identifier>,
+        /// AWS's message.
+        message: String,
+    },
+    /// A stream is not an event stream, or is damaged.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A stream ended before the reply did.
+    #[error("the stream ended before the answer did")]
+    Truncated,
+}
+
+fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
+    body.get(name).and_then(Value::as_str)
+}
+
+/// Returns the message of an error. Most services write `message`, some `Message`.
+fn message(body: &Value) -> String {
+    text(body, "message").or_else(|| text(body, "Message")).unwrap_or_default().to_owned()
+}
+
+fn name(kind: &Option<Identifier>) -> &str {
+    kind.as_ref().map_or("without a type", Identifier::as_str)
+}
+
+fn as_str(kind: &Option<Identifier>) -> &str {
+    kind.as_ref().map_or("", Identifier::as_str)
+}
+
+fn after_colon(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+/// Returns the type of an exception as it is written elsewhere: in a stream it begins with a small letter.
+pub(crate) fn capitalized(kind: &str) -> Option<Identifier> {
+    let mut kind = kind.to_owned();
+    if let Some(first) = kind.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    error_type(&kind)
+}
+
+/// Parses `retry-after`: seconds, or a time, which is compared with the `date` of the response because our clock
+/// may be wrong.
+///
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
+fn retry_after(text: &str, now: Option<SystemTime>) -> Option<Duration> {
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    Some(date::parse_http(text)?.duration_since(now?).unwrap_or_default())
+}
+
+impl InvokeError {
+    /// Reads an error of AWS's REST JSON protocol. A proxy in front of Bedrock may respond with anything.
+    pub(super) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let date = upstream(headers, &DATE).and_then(date::parse_http);
+        Self::Refused {
+            status,
+            kind: upstream(headers, &X_AMZN_ERRORTYPE)
+                .and_then(error_type)
+                .or_else(|| error_type(text(&body, "__type")?)),
+            message: message(&body),
+            retry_after: upstream(headers, &RETRY_AFTER).and_then(|text| retry_after(text, date)),
+            date,
+        }
+    }
+
+    /// Reports whether AWS refused the signature.
+    pub(super) fn is_of_signature(&self) -> bool {
+        let kind = match self {
+            Self::Refused { kind: Some(kind), .. } => kind.as_str(),
+            _ => "",
+        };
+        kind == "InvalidSignatureException"
+    }
+
+    /// Puts before AWS's message where our canonical request differs from AWS's.
+    pub(super) fn explained(mut self, signed: &http::Request<Bytes>) -> Self {
+        if let Self::Refused { message, .. } = &mut self
+            && let Some(explanation) = explain(message, signed)
+        {
+            *message = format!("{explanation}\n{message}");
+        }
+        self
+    }
+
+    /// Returns the wait that AWS asks for.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Reads an exception in a stream.
+    pub(crate) fn exception(kind: &str, payload: &[u8]) -> Self {
+        let body: Value = serde_json::from_slice(payload).unwrap_or_default();
+        let mut message = message(&body);
+        // A ModelStreamErrorException quotes the model's own server.
+        if let Some(original) = text(&body, "originalMessage") {
+            message = format!("{message} ({original})");
+        }
+        Self::Exception { kind: capitalized(kind), message }
+    }
+
+    /// Reports whether Bedrock may bill the call all the same. It does not if it refused or was not reached.
+    pub(super) fn is_billed(&self) -> bool {
+        match self {
+            Self::Payload(_) | Self::Request(_) | Self::Sign(_) | Self::Credentials(_) => false,
+            // A model that has begun goes on when the client stops waiting.
+            Self::Send(error) => !matches!(error, TransportError::Failed(_)),
+            Self::InvalidReply(InvalidReply::Error(_)) => false,
+            Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Truncated => true,
+            Self::Refused { .. } | Self::Exception { .. } => {
+                self.aws_error().is_some_and(|error| error.may_be_billed)
+            }
+        }
+    }
+
+    /// Returns the row of AWS's table, if AWS reported an error.
+    pub(super) fn aws_error(&self) -> Option<AwsError> {
+        match self {
+            Self::Refused { status, kind, .. } => {
+                Some(AwsError::find(as_str(kind), status.as_u16()))
+            }
+            Self::Exception { kind, .. } => Some(AwsError::find_in_stream(as_str(kind))),
+            _ => None,
+        }
+    }
+
+    /// Reports whether Bedrock refused the payload with a message that names a field.
+    pub(super) fn names_field(&self, field: &str) -> bool {
+        let Self::Refused { status: StatusCode::BAD_REQUEST, message, .. } = self else {
+            return false;
+        };
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        message.split(|c| !is_word(c)).any(|word| word.eq_ignore_ascii_case(field))
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::Payload(_) | Self::Request(_) | Self::Sign(_) => Code::Internal,
+            Self::Credentials(error) => error.code(),
+            Self::Send(TransportError::TimedOut)
+            | Self::Read(ReadError::Transport(TransportError::TimedOut)) => Code::Timeout,
+            Self::Send(_) | Self::Read(ReadError::Transport(_)) => Code::Unavailable,
+            Self::InvalidReply(InvalidReply::MaxTokens) => Code::NoText,
+            Self::InvalidReply(InvalidReply::Refusal) => Code::Refusal,
+            Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) => Code::InvalidResponse,
+            Self::Truncated => Code::Truncated,
+            Self::Exception { .. } | Self::Refused { .. } => {
+                self.aws_error().map_or(Code::Unavailable, |error| error.code)
+            }
+        }
+    }
+
+    /// Describes the failure for the caller, and without secrets and quotations for the log.
+    pub(crate) fn into_public(
+        self,
+        request: &Request<'_>,
+        config: &Config,
+        state: &State,
+    ) -> Error {
+        let code = self.code();
+        let message = match code {
+            Code::NoText => format!(
+                "the reply ended at max_tokens ({}) before it had any text",
+                request.max_tokens
+            ),
+            Code::Refusal => "the model refused to reply".to_owned(),
+            Code::InvalidResponse | Code::Truncated => "Invalid Bedrock response".to_owned(),
+            _ => "Bedrock invocation failed".to_owned(),
+        };
+        let temporary = state.role.secret();
+        let secrets = config
+            .authentication
+            .secrets()
+            .chain(temporary.iter().flat_map(|it| it.credentials.secrets()));
+        let cause = Redacted::new(&self.to_string(), secrets, request.texts());
+        Error::new(code, message).because(cause)
+    }
+}

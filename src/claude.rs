@@ -1,0 +1,28 @@
+//! Claude's Messages format on Bedrock: the inner request and reply of every interface, and the table of models.
+//!
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html>
+//!
+//! Out of scope: tools, images, models of other makers.
+
+mod delta;
+mod messages;
+mod models;
+mod payload;
+mod reply;
+mod request;
+mod text;
+mod usage;
+
+pub(crate) use delta::{Delta, object};
+pub use messages::{Conversation, Messages};
+pub use models::{Feature, Model};
+pub use payload::{Payload, build_payload};
+pub(crate) use reply::with_text;
+pub use reply::{InvalidReply, Reply};
+pub use request::Request;
+pub(crate) use text::{Joiner, RawText};
+pub use usage::Usage;
+pub(crate) use usage::is_zero_or_unknown;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The table of Claude's models on Bedrock: their names, their ids, and what each of them refuses.
+//!
+//! As of 2026-11. The ids are those of LiteLLM 1.110's price list, which is made from AWS's. A refusal is listed
+//! if its source, named beside it, has seen the 400; what is not listed is sent. Bedrock may know better: a field
+//! that the Worker adds by itself and that Bedrock refuses is left out from then on ([`bedrock`](crate::bedrock)).
+//!
+//! Out of scope: prices, and models of other makers.
+
+/// A part of a request that some models refuse with 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Feature {
+    /// Any of `temperature`, `top_p` and `top_k` (cline #10572, promptfoo #10307).
+    Sampling,
+    /// `temperature` and `top_p` together (bedrock-access-gateway #191).
+    TemperatureWithTopP,
+    /// A last message of the assistant, with which the reply would begin.
+    Prefill,
+    /// `tool_choice` of type `any` or `tool`.
+    ForcedToolChoice,
+    /// `thinking` of type `enabled`, with a budget.
+    ThinkingBudget,
+    /// `thinking` of type `disabled`: the model always thinks.
+    ThinkingDisabled,
+    /// `output_config.format` and `tools[].strict` (anthropic-sdk-python #1759, lobehub #19876).
+    StructuredOutput,
+    /// An `output_config.effort` of `xhigh`.
+    EffortXhigh,
+    /// An `output_config.effort` of `max`.
+    EffortMax,
+    /// A message of the role `system` behind the first message.
+    SystemMessage,
+}
+
+use Feature::{
+    EffortMax, EffortXhigh, ForcedToolChoice, Prefill, Sampling, StructuredOutput, SystemMessage,
+    TemperatureWithTopP, ThinkingBudget, ThinkingDisabled,
+};
+
+/// A model of Claude.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Model {
+    /// The public name, which callers may use.
+    pub name: &'static str,
+    /// The id on Bedrock, without the inference profile's prefix and `anthropic.`.
+    pub id: &'static str,
+    /// What it refuses.
+    pub refuses: &'static [Feature],
+}
+
+/// The refusals of the 5.5 generation and Fable 5.1.
+const OF_5_5: &[Feature] =
+    &[Sampling, Prefill, ForcedToolChoice, ThinkingBudget, ThinkingDisabled, StructuredOutput];
+/// The refusals of the 5 generation and Opus 4.8.
+const OF_5: &[Feature] = &[Sampling, Prefill, ThinkingBudget, StructuredOutput];
+
+#[rustfmt::skip]
+const MODELS: [Model; 14] = [
+    row("claude-fable-5-1", "claude-fable-5-1", OF_5_5),
+    row("claude-fable-5", "claude-fable-5", &[Sampling, Prefill, ThinkingBudget, ThinkingDisabled, StructuredOutput]),
+    row("claude-opus-5-5", "claude-opus-5-5", OF_5_5),
+    row("claude-sonnet-5-5", "claude-sonnet-5-5", OF_5_5),
+    row("claude-haiku-5-5", "claude-haiku-5-5", OF_5),
+    row("claude-opus-5", "claude-opus-5", OF_5),
+    row("claude-sonnet-5", "claude-sonnet-5", OF_5),
+    row("claude-opus-4-8", "claude-opus-4-8", OF_5),
+    row("claude-opus-4-7", "claude-opus-4-7", &[Sampling, Prefill, ThinkingBudget, StructuredOutput, SystemMessage]),
+    row("claude-opus-4-6", "claude-opus-4-6-v1", &[Prefill, EffortXhigh]),
+    row("claude-sonnet-4-6", "claude-sonnet-4-6", &[Prefill, SystemMessage]),
+    row("claude-opus-4-5", "claude-opus-4-5-20251101-v1:0", &[TemperatureWithTopP, EffortXhigh, EffortMax]),
+    row("claude-sonnet-4-5", "claude-sonnet-4-5-20250929-v1:0", &[TemperatureWithTopP]),
+    row("claude-haiku-4-5", "claude-haiku-4-5-20251001-v1:0", &[TemperatureWithTopP, SystemMessage]),
+];
+
+const fn row(name: &'static str, id: &'static str, refuses: &'static [Feature]) -> Model {
+    Model { name, id, refuses }
+}
+
+impl Model {
+    /// Every model of the table.
+    pub const ALL: &[Self] = &MODELS;
+
+    /// Finds a model by its public name.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|model| model.name == name)
+    }
+
+    /// Finds a model by its id on Bedrock: with or without an inference profile's prefix, or in an ARN. The ARN of
+    /// an application inference profile hides the model.
+    ///
+    /// ```
+    /// use bedrock_edge::{Feature, Model};
+    ///
+    /// let model = Model::by_id("global.anthropic.claude-sonnet-5-5").unwrap();
+    /// assert_eq!(model.name, "claude-sonnet-5-5");
+    /// assert!(model.refuses(Feature::Sampling));
+    /// ```
+    pub fn by_id(id: &str) -> Option<&'static Self> {
+        let id = id.rsplit_once('/').map_or(id, |(_, resource)| resource);
+        let (_, id) = id.rsplit_once("anthropic.")?;
+        Self::ALL.iter().find(|model| model.id == id)
+    }
+
+    /// Reports whether the model refuses a feature.
+    pub fn refuses(&self, feature: Feature) -> bool {
+        self.refuses.contains(&feature)
+    }
+
+    /// Reports whether the model thinks before every reply. Thinking counts as output.
+    pub fn always_thinks(&self) -> bool {
+        self.refuses(Feature::ThinkingDisabled)
+    }
+}

@@ -1,0 +1,77 @@
+//! The inner request: what every interface parses a body into.
+
+use std::borrow::Cow;
+
+use super::messages::Messages;
+
+/// A request to the model. It borrows from the body that it was parsed from.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Request<'a> {
+    /// The prompt or the conversation.
+    pub messages: Messages<'a>,
+    /// The most tokens that may be generated.
+    pub max_tokens: u32,
+    /// The caller's temperature, from 0 to 1. `None`: the configured one, if the model takes it.
+    pub temperature: Option<f64>,
+    /// The system prompt.
+    pub system: Option<Cow<'a, str>>,
+    /// Texts that end the reply.
+    pub stop_sequences: Vec<Cow<'a, str>>,
+    /// An id or a name of a configured model. `None`: `BEDROCK_MODEL_ID`.
+    pub model: Option<Cow<'a, str>>,
+    /// Whether the caller asked for a stream.
+    pub stream: bool,
+}
+
+impl<'a> Request<'a> {
+    /// Makes a request with a prompt that is not blank.
+    ///
+    /// ```
+    /// use bedrock_edge::Request;
+    ///
+    /// let mut request = Request::new("Write a haiku about rain.", 100);
+    /// request.system = Some("You are Bashō.".into());
+    /// assert_eq!(request.prompt(), "Write a haiku about rain.");
+    /// ```
+    pub fn new(prompt: impl Into<Cow<'a, str>>, max_tokens: u32) -> Self {
+        Self::from_messages(Messages::Prompt(prompt.into()), max_tokens)
+    }
+
+    /// Makes a request with a conversation.
+    pub fn from_messages(messages: Messages<'a>, max_tokens: u32) -> Self {
+        Self {
+            messages,
+            max_tokens,
+            temperature: None,
+            system: None,
+            stop_sequences: Vec::new(),
+            model: None,
+            stream: false,
+        }
+    }
+
+    /// Returns the user's last text.
+    pub fn prompt(&self) -> &str {
+        self.messages.prompt()
+    }
+
+    /// Returns every text in the request. Their length bounds the price of the input; and AWS's messages may quote
+    /// them, which the log must not repeat.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let stop_sequences = self.stop_sequences.iter().map(|text| &**text);
+        self.messages.texts().chain(self.system.as_deref()).chain(stop_sequences)
+    }
+
+    /// Copies what is borrowed from the body.
+    pub fn into_owned(self) -> Request<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Request {
+            messages: self.messages.into_owned(),
+            system: self.system.map(owned),
+            stop_sequences: self.stop_sequences.into_iter().map(owned).collect(),
+            model: self.model.map(owned),
+            ..self
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! All settings together.
+
+use std::time::Duration;
+
+use super::access::Access;
+use super::authentication::Authentication;
+use super::endpoint::{
+    Endpoint, is_plain_path, parse_fallbacks, parse_model, parse_models, parse_region,
+};
+use super::level::Level;
+use super::limits::Limits;
+use super::variables::{ConfigError, Variables};
+use crate::claude::Model;
+
+/// The longest body that InvokeModel accepts.
+///
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>
+const BEDROCK_MAX_BODY_BYTES: usize = 25_000_000;
+
+/// An hour in milliseconds, longer than a model or a client waits.
+const MAX_MS: u64 = 3_600_000;
+
+/// A model that always thinks spends this many tokens before its first text, or more.
+const TOKENS_OF_THINKING: u32 = 1024;
+
+/// The settings.
+///
+/// ```
+/// use bedrock_edge::Config;
+///
+/// let config = Config::from_vars(|name| match name {
+///     "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
+///     "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
+///     _ => None,
+/// })?;
+/// assert_eq!(config.max_tokens, 100);
+/// assert_eq!(
+///     config.endpoint.invoke_uri.to_string(),
+///     "https://bedrock-runtime.ap-northeast-1.amazonaws.com\
+///      /model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke",
+/// );
+/// # Ok::<(), bedrock_edge::ConfigError>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// `BEDROCK_MODEL_ID` in `BEDROCK_REGION`: the model of a request that names none.
+    pub endpoint: Endpoint,
+    /// `BEDROCK_FALLBACK_REGIONS`: where to call in this order when the first region fails.
+    pub fallbacks: Vec<Endpoint>,
+    /// `ALLOWED_MODELS` in `BEDROCK_REGION`: the other models that a request may name.
+    pub allowed_models: Vec<Endpoint>,
+    /// `MAX_TOKENS`: the `max_tokens` of a request that names none, and the most that a request may name.
+    pub max_tokens: u32,
+    /// `TEMPERATURE`, from 0 to 1: the temperature of a request that names none, unless the model refuses one.
+    /// `None`: it is not sent.
+    pub temperature: Option<f64>,
+    /// `BASE_PATH`: the prefix of every path, without a `/` at its end. Empty, or such as `/ai`.
+    pub base_path: String,
+    /// `MAX_BODY_BYTES`: the longest body of a request that is read.
+    pub max_body_bytes: usize,
+    /// `LOG_LEVEL`: the lowest level that is logged.
+    pub log_level: Level,
+    /// How calls to Bedrock are authenticated.
+    pub authentication: Authentication,
+    /// `BEDROCK_TIMEOUT_MS`: how long a request, or the first frame of a stream, may take.
+    pub timeout: Duration,
+    /// `BEDROCK_STALL_MS`: how long a stream may be silent after its first frame.
+    pub stall: Duration,
+    /// `BEDROCK_MAX_ATTEMPTS`: how often one request may call one region.
+    pub max_attempts: u32,
+    /// Who may call.
+    pub access: Access,
+    /// How much a caller may use.
+    pub limits: Limits,
+    /// Settings that are valid but will not work well, a sentence each. Log them at start.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads and validates all variables. White space around a value is dropped. A variable that is set to nothing
+    /// counts as not set, except for `TEMPERATURE`.
+    ///
+    /// # Errors
+    ///
+    /// Names every variable that is wrong, not only the first.
+    pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut vars = Variables::new(vars);
+        let config = Self::read(&mut vars);
+        vars.finish(config)
+    }
+
+    fn read(vars: &mut Variables<impl Fn(&str) -> Option<String>>) -> Option<Self> {
+        // Everything is read before the first `?`, so that every problem is found.
+        let region = vars.read("BEDROCK_REGION", "ap-northeast-1", parse_region);
+        let model = vars.read(
+            "BEDROCK_MODEL_ID",
+            "apac.anthropic.claude-sonnet-4-20250514-v1:0",
+            parse_model,
+        );
+        let max_tokens = vars.read("MAX_TOKENS", "100", |text| match text.parse() {
+            Ok(0) | Err(_) => Err("must be a whole number from 1"),
+            Ok(number) => Ok(number),
+        });
+        let temperature = match vars.text("TEMPERATURE").as_deref() {
+            Some("") => Some(None),
+            _ => vars.read("TEMPERATURE", "0.7", parse_temperature).map(Some),
+        };
+        let max_body_bytes = vars.read("MAX_BODY_BYTES", "1048576", |text| match text.parse() {
+            Ok(bytes @ 1..=BEDROCK_MAX_BODY_BYTES) => Ok(bytes),
+            _ => Err("must be a whole number from 1 to 25000000, the most that Bedrock takes"),
+        });
+        let base_path = vars.read("BASE_PATH", "/", parse_base_path);
+        let log_level = vars.read("LOG_LEVEL", "info", |text| {
+            text.parse().map_err(|()| "must be debug, info, warn or error")
+        });
+        let timeout = vars.read("BEDROCK_TIMEOUT_MS", "25000", parse_ms);
+        let stall = vars.read("BEDROCK_STALL_MS", "30000", parse_ms);
+        let max_attempts = vars.read("BEDROCK_MAX_ATTEMPTS", "3", |text| match text.parse() {
+            Ok(number @ 1..=10) => Ok(number),
+            _ => Err("must be a whole number from 1 to 10"),
+        });
+        let authentication = Authentication::read(vars, region.as_deref());
+        let fallback_models = vars.read_optional("BEDROCK_FALLBACK_REGIONS", parse_fallbacks);
+        let other_models = vars.read("ALLOWED_MODELS", "", parse_models);
+        let access = Access::read(vars);
+        let limits = vars.limits();
+
+        let url = vars.endpoint_url(!matches!(fallback_models, Some(None)))?;
+        let (url, region) = (url.as_deref(), region?);
+        let endpoint = vars.endpoint(url, region.clone(), model?)?;
+        let mut allowed_models = Vec::new();
+        for model in other_models? {
+            allowed_models.push(vars.endpoint(url, region.clone(), model)?);
+        }
+        let mut fallbacks = Vec::new();
+        for (region, model) in fallback_models?.unwrap_or_default() {
+            fallbacks.push(vars.endpoint(url, region, model)?);
+        }
+        let mut config = Self {
+            endpoint,
+            allowed_models,
+            fallbacks,
+            max_tokens: max_tokens?,
+            temperature: temperature?,
+            base_path: base_path?,
+            max_body_bytes: max_body_bytes?,
+            log_level: log_level?,
+            authentication: authentication?,
+            timeout: timeout?,
+            stall: stall?,
+            max_attempts: max_attempts?,
+            access: access?,
+            limits: limits?,
+            warnings: Vec::new(),
+        };
+        config.warn();
+        Some(config)
+    }
+
+    fn warn(&mut self) {
+        if self.max_tokens >= TOKENS_OF_THINKING {
+            return;
+        }
+        let thinking = self.endpoints().filter_map(|it| it.model).find(|it| it.always_thinks());
+        if let Some(Model { name, .. }) = thinking {
+            self.warnings.push(format!(
+                "MAX_TOKENS is {}, and {name} always thinks before it replies, which counts: replies may have \
+                 no text. Set MAX_TOKENS to {TOKENS_OF_THINKING} or more",
+                self.max_tokens
+            ));
+        }
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.endpoint).chain(&self.allowed_models).chain(&self.fallbacks)
+    }
+
+    /// Finds the model that a request names, or the default. Returns `None` if callers may not use it.
+    pub(crate) fn find_model(&self, name: Option<&str>) -> Option<&Endpoint> {
+        let Some(name) = name else { return Some(&self.endpoint) };
+        std::iter::once(&self.endpoint).chain(&self.allowed_models).find(|it| it.is_named(name))
+    }
+
+    /// Returns the path below [`base_path`](Self::base_path), which begins with `/`; empty if the path is not
+    /// below it.
+    ///
+    /// ```
+    /// # use bedrock_edge::Config;
+    /// let config = Config::from_vars(|name| match name {
+    ///     "BASE_PATH" => Some("/ai".to_owned()),
+    ///     "AWS_BEARER_TOKEN_BEDROCK" => Some("example".to_owned()),
+    ///     _ => None,
+    /// })?;
+    /// assert_eq!(config.path_below("/ai"), "/");
+    /// assert_eq!(config.path_below("/ai/ws"), "/ws");
+    /// assert_eq!(config.path_below("/aims"), "");
+    /// # Ok::<(), bedrock_edge::ConfigError>(())
+    /// ```
+    pub fn path_below<'a>(&self, path: &'a str) -> &'a str {
+        match path.strip_prefix(&*self.base_path) {
+            Some("") if !self.base_path.is_empty() => "/",
+            Some(below) if below.starts_with('/') => below,
+            _ => "",
+        }
+    }
+}
+
+fn parse_ms(text: &str) -> Result<Duration, &'static str> {
+    match text.parse() {
+        Ok(ms @ 1..=MAX_MS) => Ok(Duration::from_millis(ms)),
+        _ => Err("must be a whole number of milliseconds from 1 to 3600000"),
+    }
+}
+
+fn parse_temperature(text: &str) -> Result<f64, &'static str> {
+    // `str::parse` brings tables of 10 KiB.
+    match serde_json::from_str(text) {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
+        _ => Err("must be a number from 0 to 1, or empty"),
+    }
+}
+
+fn parse_base_path(text: &str) -> Result<String, &'static str> {
+    let path = text.strip_suffix('/').unwrap_or(text);
+    if path.is_empty() || path.strip_prefix('/').is_some_and(is_plain_path) {
+        Ok(path.to_owned())
+    } else {
+        Err("must be a path that begins with /, of letters, digits, -, ., _ and ~ only")
+    }
+}

@@ -1,0 +1,183 @@
+//! The header tables: which headers of a request and of Bedrock's response the core reads, and which it sends.
+//!
+//! A header that is not in its table does not exist: the Worker copies only these into wasm, and debug builds
+//! panic when another one is read or set.
+//!
+//! Out of scope: the headers that a SigV4 client signs, which can have any name.
+
+use http::header::{
+    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_TYPE, DATE, HOST, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+// Constants, because looking a name up by its text compiles one of http's largest functions into the first
+// request of an isolate.
+pub(crate) const CF_ACCESS_JWT_ASSERTION: HeaderName =
+    HeaderName::from_static("cf-access-jwt-assertion");
+pub(crate) const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+pub(crate) const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+pub(crate) const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+pub(crate) const X_AMZ_INVOCATION_TYPE: HeaderName =
+    HeaderName::from_static("x-amz-invocation-type");
+pub(crate) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+pub(crate) const X_AMZN_ERRORTYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+pub(crate) const X_AMZN_REQUESTID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The request headers that the core reads, and whether it reads them of a POST. The Worker lists all headers of
+/// the other methods, and of every request if clients may sign.
+pub(crate) const REQUEST: [(HeaderName, bool); 17] = [
+    (CONTENT_TYPE, true),
+    (CONTENT_LENGTH, true),
+    (CONTENT_ENCODING, true),
+    (ACCEPT, true),
+    (AUTHORIZATION, true),
+    (X_API_KEY, true),
+    (CF_ACCESS_JWT_ASSERTION, true),
+    (CF_CONNECTING_IP, true),
+    (X_AMZ_INVOCATION_TYPE, true),
+    (ORIGIN, true),
+    (HOST, true),
+    (SEC_WEBSOCKET_PROTOCOL, false),
+    (UPGRADE, false),
+    (ACCESS_CONTROL_REQUEST_METHOD, false),
+    (X_AMZ_CONTENT_SHA256, false),
+    (X_AMZ_DATE, false),
+    (X_AMZ_SECURITY_TOKEN, false),
+];
+
+/// The headers of Bedrock's, STS's and the JWT issuer's responses that the core reads, and whether it reads them
+/// of a response with status 200. The Worker lists all headers of other responses.
+pub(crate) const UPSTREAM: [(HeaderName, bool); 5] = [
+    (CONTENT_TYPE, true),
+    (X_AMZN_REQUESTID, true),
+    (DATE, true),
+    (X_AMZN_ERRORTYPE, false),
+    (RETRY_AFTER, false),
+];
+
+/// Returns the first value of a request header.
+pub(crate) fn request<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    check(&REQUEST, name);
+    headers.get(name)
+}
+
+/// Returns all values of a request header.
+pub(crate) fn request_all<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a HeaderValue> {
+    check(&REQUEST, name);
+    headers.get_all(name).iter()
+}
+
+/// Returns the only value of a request header. Two values, or one that is not ASCII, count as an empty one.
+pub(crate) fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = request_all(headers, name);
+    let first = values.next()?.to_str().unwrap_or_default();
+    Some(if values.next().is_some() { "" } else { first })
+}
+
+/// Returns the value of a response header as text.
+pub(crate) fn upstream<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    check(&UPSTREAM, name);
+    headers.get(name)?.to_str().ok()
+}
+
+fn check(table: &[(HeaderName, bool)], name: &HeaderName) {
+    debug_assert!(table.iter().any(|(known, _)| known == name), "{name} is not in its table");
+}
+
+/// A response header: its name, and whether the pages of allowed origins may read it.
+type ResponseHeader = (&'static str, bool);
+
+const EXPOSED: bool = true;
+/// Also the headers that a browser always lets a page read.
+const NOT_EXPOSED: bool = false;
+
+/// Every header of a response, in the order of their names.
+const RESPONSE: [ResponseHeader; 27] = [
+    ("Content-Type", NOT_EXPOSED),
+    ("access-control-allow-headers", NOT_EXPOSED),
+    ("access-control-allow-methods", NOT_EXPOSED),
+    ("access-control-allow-origin", NOT_EXPOSED),
+    ("access-control-expose-headers", NOT_EXPOSED),
+    ("access-control-max-age", NOT_EXPOSED),
+    ("allow", NOT_EXPOSED),
+    ("cache-control", NOT_EXPOSED),
+    ("retry-after", EXPOSED),
+    ("sec-websocket-protocol", NOT_EXPOSED),
+    ("server-timing", EXPOSED),
+    ("upgrade", NOT_EXPOSED),
+    ("vary", NOT_EXPOSED),
+    ("www-authenticate", EXPOSED),
+    ("x-amz-executed-version", NOT_EXPOSED),
+    ("x-amzn-bedrock-input-token-count", EXPOSED),
+    ("x-amzn-bedrock-output-token-count", EXPOSED),
+    ("x-amzn-errortype", EXPOSED),
+    ("x-amzn-requestid", EXPOSED),
+    ("x-bedrock-attempts", EXPOSED),
+    ("x-bedrock-region", EXPOSED),
+    ("x-content-type-options", NOT_EXPOSED),
+    ("x-error-code", EXPOSED),
+    ("x-ratelimit-limit-tokens", EXPOSED),
+    ("x-ratelimit-remaining-tokens", EXPOSED),
+    ("x-request-id", EXPOSED),
+    ("x-stop-reason", EXPOSED),
+];
+
+/// Checks in debug builds that a response header is in the table.
+pub(crate) fn check_response(name: &str) {
+    debug_assert!(RESPONSE.iter().any(|(known, _)| *known == name), "{name} is not in its table");
+}
+
+/// Returns the value of `access-control-expose-headers`.
+pub(crate) fn exposed() -> String {
+    let names = RESPONSE.iter().filter(|(_, is_exposed)| *is_exposed).map(|(name, _)| *name);
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Removes what the Worker would not copy into wasm, so that a unit test sees the headers that the Worker sees.
+#[cfg(test)]
+pub(crate) fn as_the_worker_copies_them(headers: &mut HeaderMap) {
+    let is_read =
+        |name: &HeaderName| REQUEST.iter().any(|(known, of_post)| known == name && *of_post);
+    let names: Vec<HeaderName> = headers.keys().cloned().collect();
+    for name in names.iter().filter(|name| !is_read(name)) {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the strings of a constant array in `glue.js`.
+    fn list(name: &str) -> Vec<String> {
+        let source = include_str!("worker/glue.js");
+        let (_, rest) = source.split_once(&format!("const {name} = [")).expect(name);
+        let (list, _) = rest.split_once(']').unwrap();
+        list.split(',')
+            .map(|it| it.trim().trim_matches('"').to_owned())
+            .filter(|it| !it.is_empty())
+            .collect()
+    }
+
+    fn names(table: &[(HeaderName, bool)]) -> Vec<String> {
+        table.iter().filter(|(_, is_read)| *is_read).map(|(name, _)| name.to_string()).collect()
+    }
+
+    #[test]
+    fn javascript_copies_the_headers_of_a_post_that_the_core_reads() {
+        // An Origin is rare, and the Host is read only with it: JavaScript asks for these two by name.
+        let mut expected = names(&REQUEST);
+        expected.retain(|name| !["origin", "host"].contains(&&**name));
+        assert_eq!(list("OF_POST"), expected);
+    }
+
+    #[test]
+    fn javascript_copies_the_headers_of_a_good_response_that_the_core_reads() {
+        assert_eq!(list("OF_RESPONSE"), names(&UPSTREAM));
+    }
+}

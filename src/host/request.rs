@@ -1,0 +1,62 @@
+//! The incoming request as the platform hands it over.
+
+use http::{HeaderMap, Method};
+
+use crate::identifier::Identifier;
+
+/// An incoming request. The body is not read yet.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct IncomingRequest<B> {
+    /// The method.
+    pub method: Method,
+    /// The path and the query as they came, undecoded. Empty if the request did not come over HTTP.
+    pub target: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The id under which the gateway in front logs the request.
+    pub request_id: Option<Identifier>,
+    /// The path by which the request is routed, if a gateway in front has routed `target` already.
+    pub(crate) routed_path: Option<&'static str>,
+    /// The body.
+    pub body: B,
+}
+
+impl<B> IncomingRequest<B> {
+    /// Makes an HTTP request to `target`: an undecoded path, with a query if there is one.
+    ///
+    /// ```
+    /// use bedrock_edge::IncomingRequest;
+    /// use http::{HeaderMap, Method};
+    ///
+    /// let request =
+    ///     IncomingRequest::from_http(Method::GET, "/healthz?a=1", HeaderMap::new(), bytes::Bytes::new());
+    /// assert_eq!((request.path(), request.query()), ("/healthz", "a=1"));
+    /// ```
+    pub fn from_http(method: Method, target: &str, headers: HeaderMap, body: B) -> Self {
+        let target = target.to_owned();
+        Self { method, target, headers, request_id: None, routed_path: None, body }
+    }
+
+    /// Returns the path, undecoded.
+    pub fn path(&self) -> &str {
+        self.target.split_once('?').map_or(&*self.target, |(path, _)| path)
+    }
+
+    /// Returns the query, undecoded and without its `?`.
+    pub fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    /// Separates the body from the rest.
+    pub(crate) fn take_body(self) -> (IncomingRequest<()>, B) {
+        let Self { method, target, headers, request_id, routed_path, body } = self;
+        (IncomingRequest { method, target, headers, request_id, routed_path, body: () }, body)
+    }
+
+    /// Replaces the body.
+    pub(crate) fn with_body<C>(self, body: C) -> IncomingRequest<C> {
+        let Self { method, target, headers, request_id, routed_path, .. } = self;
+        IncomingRequest { method, target, headers, request_id, routed_path, body }
+    }
+}

@@ -1,0 +1,64 @@
+//! The limit of requests.
+
+use std::net::Ipv6Addr;
+
+use http::HeaderMap;
+
+use super::failure::unenforced;
+use crate::auth::Caller;
+use crate::config::Config;
+use crate::error::{Code, Error};
+use crate::headers::{CF_CONNECTING_IP, request};
+use crate::host::{Host, RateLimiter};
+
+/// The address of a client, by the header that Cloudflare sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address(String);
+
+impl Address {
+    /// Reads the address. Of an IPv6 address it keeps the /64 network, because its user has 2^64 addresses.
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        let text = request(headers, &CF_CONNECTING_IP).and_then(|value| value.to_str().ok());
+        Self(match text.map(|text| (text, text.parse::<Ipv6Addr>())) {
+            Some((_, Ok(address))) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+            Some((text, Err(_))) => text.to_owned(),
+            None => return Self::default(),
+        })
+    }
+}
+
+impl Default for Address {
+    /// Returns the address of a client whose address is unknown.
+    fn default() -> Self {
+        Self("unknown".to_owned())
+    }
+}
+
+/// Counts a request of a caller, or of an address if the caller is unknown.
+///
+/// # Errors
+///
+/// [`Code::RateLimited`] if it is one too many.
+pub(crate) async fn admit<H: Host>(
+    caller: Option<&Caller>,
+    address: impl FnOnce() -> Address,
+    config: &Config,
+    host: &H,
+) -> Result<(), Error> {
+    let Some(period) = config.limits.requests else { return Ok(()) };
+    let Some(limiter) = host.rate_limiter() else {
+        return Err(unenforced("RATE_LIMITER", None));
+    };
+    let admitted = match caller {
+        Some(caller) => limiter.admit(caller.as_str()).await,
+        None => limiter.admit(&address().0).await,
+    };
+    match admitted {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::new(Code::RateLimited, "too many requests").retry_after(period)),
+        Err(error) => Err(unenforced("RATE_LIMITER", Some(&error))),
+    }
+}

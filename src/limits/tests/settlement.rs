@@ -1,0 +1,169 @@
+//! The settlement of calls that end well, fail, or are given up.
+
+use bedrock_stub::events::{events, text_delta};
+use bedrock_stub::frames::{chunk, encode, exception};
+
+use super::*;
+
+/// Returns the reply of this text.
+fn reply(text: &str) -> Value {
+    json!({
+        "content": [{ "type": "text", "text": text }],
+        "stop_reason": "end_turn",
+        "usage": { "input_tokens": 12, "output_tokens": 7 },
+    })
+}
+
+fn frames(message: &Value) -> Vec<Vec<u8>> {
+    events(message).iter().map(|event| encode(&chunk(event))).collect()
+}
+
+/// 137 tokens are reserved.
+#[tokio::test]
+async fn a_call_is_settled_on_what_bedrock_may_bill() {
+    let no_text = r#"{"content": [], "usage": {"input_tokens": 12, "output_tokens": 3}}"#;
+    let no_usage = r#"{"content": [{"type": "text", "text": "Hi"}]}"#;
+    let half = r#"{"content": [{"type": "text", "text": "Hi"}], "usage": {"input_tokens": 12}}"#;
+    let unknown = r#"{"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}}"#;
+    let refused = r#"{"message": "`temperature` is deprecated for this model."}"#;
+    let broken = || Watched::broken("reset");
+    let response = |status, body: &str| Scripted::new().then(status, &[], body.to_owned());
+    let cases = [
+        ("a reply, with caches", response(200, REPLY), 1219),
+        ("a reply without numbers", response(200, no_usage), 137),
+        ("a reply with half the numbers", response(200, half), 112),
+        ("a reply without text", response(200, no_text), 15),
+        ("not a reply", response(200, "<html>"), 137),
+        ("a reply that ends early", Scripted::new().then(200, &[], broken()), 137),
+        ("an unknown operation", response(200, unknown), 0),
+        ("refused", response(400, "{}"), 0),
+        ("throttled", response(429, "{}"), 0),
+        ("a failure of Bedrock's", response(503, "{}"), 0),
+        ("a model that failed", response(424, "{}"), 0),
+        ("a model that took too long", response(408, "{}"), 137),
+        ("no connection", Scripted::new().then_fail("refused"), 0),
+        ("a timeout, then a reply", response(408, "{}").then(200, &[], REPLY), 137 + 1219),
+        ("a timeout, then a refusal", response(408, "{}").then(400, &[], "{}"), 137),
+        (
+            "a failure that is not billed, then a reply",
+            response(503, "{}").then(200, &[], REPLY),
+            1219,
+        ),
+        ("a refused temperature, then a reply", response(400, refused).then(200, &[], REPLY), 1219),
+        ("the client disconnects", Scripted::new().then_leave(), 137),
+        ("the deadline passes", Scripted::new().then_time_out(), 137),
+    ];
+    for (name, script, tokens) in cases {
+        let attempts = script.left().to_string();
+        let host = script.with_limits();
+        let isolate = isolate(&[("DAILY_TOKENS", "5000"), ("BEDROCK_MAX_ATTEMPTS", &attempts)]);
+        send(request("POST", "/", &[], BODY), &isolate, &host).await;
+        assert_eq!(host.settled(), [tokens], "{name}");
+        let standing = host.standing();
+        assert_eq!((standing.in_flight, standing.today.used), (0, tokens), "{name}");
+    }
+}
+
+/// Read to its end, or until the client disconnects after some events. 137 tokens are reserved.
+#[tokio::test]
+async fn a_stream_is_settled_on_what_bedrock_may_bill() {
+    const ALL: usize = usize::MAX;
+    let start = |usage: Value| {
+        encode(&chunk(&json!({ "type": "message_start", "message": { "usage": usage } })))
+    };
+    let text = |text: &str| encode(&chunk(&text_delta(0, text)));
+    let known = json!({ "input_tokens": 12, "output_tokens": 1 });
+    let cached = json!({ "input_tokens": 12, "cache_read_input_tokens": 30, "output_tokens": 1 });
+    let throttled = encode(&exception("throttlingException", "{}"));
+    let timeout = encode(&exception("modelTimeoutException", "{}"));
+    let cases = [
+        ("whole", frames(&reply("Hi")), ALL, 19),
+        ("disconnected after the first event", vec![start(known.clone()), text("Hi")], 1, 13),
+        ("disconnected in the middle", vec![start(known.clone()), text("Hello"), text("!")], 2, 17),
+        ("in Japanese", vec![start(known.clone()), text("はい"), text("!")], 2, 18),
+        ("with a cache", vec![start(cached), text("Hello"), text("!")], 2, 47),
+        ("much", vec![start(known.clone()), text(&"x".repeat(500)), text("!")], 2, 112),
+        ("without numbers", vec![start(json!({})), text("Hello"), text("!")], 2, 42),
+        ("cut off", vec![start(known.clone()), text("Hello")], ALL, 17),
+        ("an exception", vec![start(known), text("Hello"), throttled.clone()], ALL, 17),
+        ("an exception at once", vec![throttled], ALL, 0),
+        ("a model that took too long", vec![timeout], ALL, 137),
+        ("no frame", vec![], ALL, 137),
+        ("no event stream", vec![b"<html>".to_vec()], ALL, 137),
+    ];
+    for (name, frames, taken, tokens) in cases {
+        for is_socket in [false, true] {
+            let name = format!("{name}, {}", if is_socket { "WebSocket" } else { "SSE" });
+            let script = Scripted::new().then(200, &[], Watched::in_chunks(frames.clone()));
+            let host = script.with_limits();
+            let isolate = isolate(&[("DAILY_TOKENS", "5000"), ONCE]);
+            let streaming = if is_socket {
+                let socket = WebSocket::trusted(&isolate).unwrap();
+                socket_handler(BODY.into(), &socket, &host).await.ok()
+            } else {
+                let request = request("POST", "/", &[("accept", "text/event-stream")], BODY);
+                match handle(request, &isolate, &host).await {
+                    Handled::Stream(_, streaming) => Some(streaming),
+                    _ => None,
+                }
+            };
+            if let Some(mut streaming) = streaming {
+                assert_eq!(host.standing().in_flight, 1, "{name}");
+                assert_eq!(host.standing().today.reserved, 137, "{name}");
+                // `start` is an event, and the first frame is not.
+                for _ in 0..taken {
+                    if streaming.next().await.is_none() {
+                        break;
+                    }
+                }
+                let (_, settlement) = streaming.generation.finish(host.now());
+                settlement.unwrap().send(&host).await.unwrap();
+            }
+            assert_eq!(host.settled(), [tokens], "{name}");
+            assert_eq!(host.standing().in_flight, 0, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_settlement_that_fails_is_in_the_log() {
+    let mut host = Scripted::new().then(200, &[], REPLY).with_limits();
+    host.loses_settlements = true;
+    let isolate = isolate(&[("MAX_IN_FLIGHT", "1")]);
+    let (envelope, record) = lambda_handler(request("POST", "/", &[], BODY), &isolate, &host).await;
+    assert_eq!((envelope.status_code, record.outcome), (200, "ok"));
+    let line = serde_json::to_value(&record).unwrap();
+    assert_eq!(line["error"], "the tokens used are not in the ledger: gone");
+}
+
+/// The ledger may have made the reservation all the same.
+#[tokio::test]
+async fn a_reservation_whose_reply_is_lost_is_given_back() {
+    let mut host = Scripted::new().with_limits();
+    host.loses_replies = true;
+    let isolate = isolate(&[("MAX_IN_FLIGHT", "1")]);
+    let (status, headers, _) = send(request("POST", "/", &[], BODY), &isolate, &host).await;
+    let code = ("x-error-code", "limits_unavailable".to_owned());
+    assert_eq!((status, headers), (503, vec![code, ("retry-after", "1".to_owned())]));
+    assert_eq!(host.settled(), [0]);
+    assert_eq!(host.standing().in_flight, 0);
+}
+
+/// The midnight also ends a year.
+#[tokio::test]
+async fn a_request_over_midnight_is_settled_on_the_day_on_which_it_was_reserved() {
+    let host = Scripted::new().then(200, &[], REPLY).then(200, &[], REPLY).with_limits();
+    let isolate = isolate(&[("DAILY_TOKENS", "140"), ("MONTHLY_TOKENS", "140")]);
+    // From 2026-01-02T03:04:05Z to the last moment of the year: a response takes 250 ms.
+    host.pass(Duration::from_secs(363 * 86_400 + 75_355) - Duration::from_millis(100));
+    assert_eq!(send(request("POST", "/", &[], BODY), &isolate, &host).await.0, 200);
+    let (_, _, usage) = send(request("GET", "/usage", &[], ""), &isolate, &host).await;
+    assert!(usage.contains(r#""today":{"used":0,"reserved":0,"limit":140"#), "{usage}");
+    assert!(usage.contains(r#""resets_at":"2027-01-02T00:00:00Z""#), "{usage}");
+    assert!(usage.contains(r#""this_month":{"used":0,"reserved":0,"limit":140"#), "{usage}");
+    assert!(usage.contains(r#""resets_at":"2027-02-01T00:00:00Z""#), "{usage}");
+    // There is room for one more, and then there is none.
+    assert_eq!(send(request("POST", "/", &[], BODY), &isolate, &host).await.0, 200);
+    assert_eq!(send(request("POST", "/", &[], BODY), &isolate, &host).await.0, 429);
+    assert_eq!(host.settled(), [1219, 1219]);
+}

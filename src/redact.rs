@@ -1,0 +1,147 @@
+//! Redaction: texts from outside lose what the log must not contain.
+
+use std::collections::{BinaryHeap, HashMap};
+use std::fmt;
+
+use serde::Serialize;
+
+/// A text from outside, such as AWS's message, without secrets and quotations.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Redacted(String);
+
+impl Redacted {
+    /// Longer than any of AWS's messages with a canonical request. The rest is cut off.
+    const MAX_CHARS: usize = 4000;
+
+    /// Removes every secret, the value behind the name of a header that holds one (AWS quotes the canonical request
+    /// when it refuses a signature), and every quotation of `quotable`, such as a prompt: whole, in part, or as
+    /// JSON.
+    pub(crate) fn new<'a>(
+        text: &str,
+        secrets: impl IntoIterator<Item = &'a str>,
+        quotable: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let (secrets, quotable) = (secrets.into_iter().collect(), quotable.into_iter().collect());
+        Self::redact(text.to_owned(), secrets, quotable)
+    }
+
+    fn redact(mut text: String, mut secrets: Vec<&str>, quotable: Vec<&str>) -> Self {
+        // The headers first: redacting a secret may break up their names.
+        for header in ["x-amz-security-token:", "authorization:"] {
+            let mut from = 0;
+            while let Some(at) = find_ignoring_case(&text, header, from) {
+                from = at + header.len();
+                let tail = text.get(from..).unwrap_or_default();
+                // In raw JSON a line break is a backslash and an `n`.
+                let ends = [tail.find('\n'), tail.find("\\n")];
+                let length = ends.into_iter().flatten().min().unwrap_or(tail.len());
+                text.replace_range(from..from + length, MARK);
+            }
+        }
+        secrets.retain(|it| is_telling(it));
+        // The longest first: a secret may be part of another.
+        let by_length: BinaryHeap<_> =
+            secrets.iter().map(|secret| (secret.len(), *secret)).collect();
+        for (_, secret) in by_length.into_sorted_vec().iter().rev() {
+            text = text.replace(secret, MARK);
+        }
+        // With a margin, because half a quotation could not be told from coincidence.
+        truncate(&mut text, Self::MAX_CHARS + QUOTE_BYTES);
+        text = without_quotes(&text, &quotable);
+        truncate(&mut text, Self::MAX_CHARS);
+        Self(text)
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+const MARK: &str = "[redacted]";
+
+/// Removes from a text what it has in common with the sources, as they are or as JSON strings: [`QUOTE_BYTES`]
+/// bytes in a row, or all of a shorter source.
+fn without_quotes(text: &str, sources: &[&str]) -> String {
+    // One pass over each source, which may be long; the text is short. A window that was found is not searched
+    // again, because a source of one repeated letter would take quadratic time.
+    let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (at, window) in text.as_bytes().windows(QUOTE_BYTES).enumerate() {
+        places.entry(window).or_default().push(at);
+    }
+    let mut quoted = vec![false; text.len()];
+    let mut quote = |at, length| quoted.iter_mut().skip(at).take(length).for_each(|it| *it = true);
+    let mut find = |source: &str| {
+        if source.len() < QUOTE_BYTES && is_telling(source) {
+            text.match_indices(source).for_each(|(at, it)| quote(at, it.len()));
+        }
+        for window in source.as_bytes().windows(QUOTE_BYTES) {
+            for at in places.remove(window).unwrap_or_default() {
+                quote(at, QUOTE_BYTES);
+            }
+        }
+    };
+    for source in sources {
+        find(source);
+        let json = serde_json::to_string(source).unwrap_or_default();
+        // Without its quotation marks.
+        match json.get(1..json.len().saturating_sub(1)) {
+            Some(json) if json != *source => find(json),
+            _ => {}
+        }
+    }
+    let mut result = String::with_capacity(text.len());
+    for (at, character) in text.char_indices() {
+        if quoted.get(at) != Some(&true) {
+            result.push(character);
+        } else if !result.ends_with(MARK) {
+            result.push_str(MARK);
+        }
+    }
+    result
+}
+
+fn truncate(text: &mut String, chars: usize) {
+    if let Some((end, _)) = text.char_indices().nth(chars) {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+/// So many equal bytes in a row are no coincidence. They are four or five characters of Japanese.
+const QUOTE_BYTES: usize = 16;
+
+/// Reports whether a text that occurs in a message must be a quotation: a prompt such as "a" occurs in each.
+fn is_telling(text: &str) -> bool {
+    text.len() >= 4 || !text.is_ascii()
+}
+
+fn find_ignoring_case(text: &str, name: &str, from: usize) -> Option<usize> {
+    let tail = text.as_bytes().get(from..)?;
+    tail.windows(name.len())
+        .position(|window| window.eq_ignore_ascii_case(name.as_bytes()))
+        .map(|at| from + at)
+}
+
+/// Redacts messages of libraries and of the network, which hold secrets only behind the names of headers.
+impl From<String> for Redacted {
+    fn from(text: String) -> Self {
+        Self::redact(text, Vec::new(), Vec::new())
+    }
+}
+
+impl From<&'static str> for Redacted {
+    #[inline(never)] // Saves 1 KiB of the upload: it has many callers.
+    fn from(words: &'static str) -> Self {
+        Self(words.to_owned())
+    }
+}
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! The server: the table of routes, the pipeline, and what outlives a request in an isolate.
+//!
+//! # Life of a request
+//!
+//! 1. The configuration is valid, or the response is 500.
+//! 2. The caller is authenticated, or the response is 401 or 403. `/healthz` and a browser's preflight need no
+//!    credential.
+//! 3. The path has a route that accepts the method, or the response is 404 or 405. `OPTIONS` and `/healthz` end here.
+//! 4. The caller has not sent too many requests, or the response is 429. `/usage` ends here.
+//! 5. The headers announce JSON of an acceptable size, or the response is 415 or 413. Only then the body is read; it must
+//!    arrive before the deadline, or the response is 408.
+//! 6. The body is a valid request, or the response is 400. Its model is allowed, or the response is 403.
+//! 7. What the request may use is reserved, or the response is 429.
+//! 8. Bedrock is called. The response is the reply, whole or streamed, or 500.
+//! 9. The reservation is settled on what was used.
+//! 10. The headers of the response and the record tell what is known of the call.
+//!
+//! Out of scope: the formats of requests and responses ([`api`](crate::api)).
+
+mod generation;
+mod handlers;
+mod isolate;
+mod pipeline;
+mod routes;
+
+pub use generation::{Generation, Streaming};
+#[cfg(any(feature = "entry", test))]
+pub(crate) use handlers::rpc_handler;
+pub use handlers::{Accepted, Handled, WebSocket, handle, lambda_handler, socket_handler};
+pub use isolate::Isolate;
+
+#[cfg(test)]
+mod tests;

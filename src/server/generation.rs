@@ -1,0 +1,181 @@
+//! A streamed reply on its way to the client: the second half of the pipeline for a stream.
+
+use std::time::SystemTime;
+
+use futures_util::Stream;
+
+use crate::api::{Interface, StreamEvent};
+use crate::bedrock::{self, Decoder, Generated, Step};
+use crate::claude::Request;
+use crate::config::{Config, Level};
+use crate::host::{BodyStream, ReadError, TransportError};
+use crate::limits::{Reservation, Settlement};
+use crate::log::Record;
+
+/// A streamed reply whose first frame has arrived: bytes go in, events come out. It keeps the record of the request and
+/// its reservation until the end.
+pub struct Generation<'a> {
+    decoder: Decoder,
+    request: Request<'static>,
+    interface: &'static dyn Interface,
+    config: &'a Config,
+    state: &'a bedrock::State,
+    record: Record,
+    reservation: Option<Reservation>,
+    started: SystemTime,
+    is_announced: bool,
+}
+
+impl<'a> Generation<'a> {
+    /// Starts with a decoder that has returned [`Step::Start`], for a request that came at `started`.
+    pub(super) fn new(
+        decoder: Decoder,
+        request: Request<'static>,
+        interface: &'static dyn Interface,
+        (config, state): (&'a Config, &'a bedrock::State),
+        mut record: Record,
+        reservation: Option<Reservation>,
+        started: SystemTime,
+    ) -> Self {
+        // Until the last event says otherwise.
+        record.outcome = "cancelled";
+        Self {
+            decoder,
+            request,
+            interface,
+            config,
+            state,
+            record,
+            reservation,
+            started,
+            is_announced: false,
+        }
+    }
+
+    /// Adds a chunk.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.decoder.push(bytes);
+    }
+
+    /// Ends the bytes.
+    pub fn close(&mut self) {
+        self.decoder.close();
+    }
+
+    /// Ends the bytes because the network failed, or because nothing came for too long.
+    pub fn fail(&mut self, error: TransportError) {
+        self.decoder.fail(ReadError::from(error).into());
+    }
+
+    /// Returns the next event, or `None` until more has arrived, and after the last.
+    pub fn event(&mut self) -> Option<StreamEvent> {
+        if !std::mem::replace(&mut self.is_announced, true) {
+            return Some(StreamEvent::Start {
+                request_id: self.record.request_id.clone(),
+                model: self.record.model.clone().unwrap_or_default(),
+            });
+        }
+        Some(match self.decoder.step()? {
+            // The first step, which is announced already.
+            Step::Start => return self.event(),
+            Step::Text(text) => StreamEvent::Delta { text },
+            Step::Done(generated) => {
+                self.record.outcome = "ok";
+                StreamEvent::Done {
+                    input_prompt: self.request.prompt().to_owned(),
+                    generated_text: generated.text,
+                    stop_reason: generated.stop_reason,
+                    usage: generated.usage,
+                }
+            }
+            Step::Failed(error) => {
+                let error = error.into_public(&self.request, self.config, self.state);
+                let event = StreamEvent::from(&error);
+                self.record.fail(error.code, error.cause);
+                self.record.level = Level::Error;
+                event
+            }
+        })
+    }
+
+    /// Appends an event in the format of the request's interface.
+    pub fn encode(&self, event: &StreamEvent, out: &mut Vec<u8>) {
+        self.interface.encode_event(event, out);
+    }
+
+    /// Returns the number of frames so far.
+    pub fn frames(&self) -> u64 {
+        self.decoder.frames()
+    }
+
+    /// Returns the configuration of the request.
+    pub fn config(&self) -> &'a Config {
+        self.config
+    }
+
+    /// Reports whether there will be no further event.
+    pub fn is_over(&self) -> bool {
+        self.is_announced && self.decoder.is_over()
+    }
+
+    /// Returns the record, and the settlement that is to be sent if tokens are counted. Before the last event the record
+    /// says that the client disconnected.
+    pub fn finish(mut self, now: SystemTime) -> (Record, Option<Settlement>) {
+        let Generated { text, stop_reason, usage } = self.decoder.so_far();
+        self.record.learn(stop_reason.as_ref(), *usage);
+        self.record.total_time = now.duration_since(self.started).ok();
+        let settlement = self.reservation.map(|it| match self.record.outcome {
+            "ok" => it.used(*usage),
+            _ => it.used_in_part(*usage, text.len()),
+        });
+        (self.record, settlement)
+    }
+}
+
+impl std::fmt::Debug for Generation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation").field("record", &self.record).finish_non_exhaustive()
+    }
+}
+
+/// A [`Generation`] and the body that it is decoded from.
+///
+/// It reads a chunk when an event is wanted and none is left, so that a slow client slows Bedrock down. Dropping it stops
+/// the transfer.
+#[derive(Debug)]
+pub struct Streaming<'a, B> {
+    /// The rest of Bedrock's response.
+    pub body: B,
+    /// The reply, which has the beginning of the response.
+    pub generation: Generation<'a>,
+}
+
+impl<B: BodyStream> Streaming<'_, B> {
+    /// Returns the next event, or `None` after the last.
+    pub async fn next(&mut self) -> Option<StreamEvent> {
+        loop {
+            if let Some(event) = self.generation.event() {
+                return Some(event);
+            }
+            if self.generation.is_over() {
+                return None;
+            }
+            match self.body.chunk(self.generation.config().stall).await {
+                Ok(Some(bytes)) => self.generation.push(&bytes),
+                Ok(None) => self.generation.close(),
+                Err(error) => self.generation.fail(error),
+            }
+        }
+    }
+}
+
+impl<'a, B: BodyStream + 'a> Streaming<'a, B> {
+    /// Returns the events as a [`Stream`], without the record and the settlement: if tokens are counted, use
+    /// [`next`](Self::next) and [`Generation::finish`].
+    pub fn into_stream(self) -> impl Stream<Item = StreamEvent> + 'a {
+        futures_util::stream::unfold(self, |mut streaming| async {
+            let event = streaming.next().await?;
+            Some((event, streaming))
+        })
+    }
+}

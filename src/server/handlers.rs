@@ -1,0 +1,328 @@
+//! The handlers: what a platform calls for a request, an event, and a message.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::generation::Streaming;
+use super::isolate::Isolate;
+use super::pipeline::{Admission, Entered, Exchange, Replied, Streams, upgrade_required};
+#[cfg(any(feature = "entry", test))]
+use super::routes::RPC;
+use super::routes::Route;
+use crate::api::invoke::{self, InvocationType};
+use crate::api::{Envelope, LambdaBody, Socket};
+#[cfg(any(feature = "entry", test))]
+use crate::auth::Caller;
+use crate::auth::{Session, websocket_protocol};
+use crate::config::Config;
+use crate::error::{Code, Error};
+use crate::host::{Body, Host, IncomingRequest};
+use crate::limits::{self, Address};
+use crate::log::Record;
+use crate::outlined::outlined;
+
+/// Handles one event as a Lambda: an event in, an envelope and the record of the request out.
+///
+/// It never fails: an error is an envelope too. The reply is never streamed.
+///
+/// ```
+/// use bedrock_edge::{Host, IncomingRequest, Isolate, lambda_handler};
+///
+/// /// Returns what a Lambda returns for its event. The isolate is made once, at the start.
+/// async fn handle(event: &[u8], isolate: &Isolate, host: &impl Host) -> serde_json::Result<String> {
+///     let request = IncomingRequest::from_lambda(event);
+///     let (envelope, record) = lambda_handler(request, isolate, host).await;
+///     if let Some(line) = record.line(isolate.config().ok()) {
+///         println!("{line}");
+///     }
+///     serde_json::to_string(&envelope)
+/// }
+/// ```
+pub async fn lambda_handler<H: Host, B: Body>(
+    event: IncomingRequest<B>,
+    isolate: &Isolate,
+    host: &H,
+) -> (Envelope, Record) {
+    whole(event, None, isolate, host).await
+}
+
+/// A response: complete, or on its way.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // It is made once for each request, and moved once or twice.
+pub enum Handled<'a, B> {
+    /// The response, and the record of the request.
+    Whole(Envelope, Record),
+    /// The head of a response whose body is a stream of events. The record comes at its end.
+    Stream(Envelope, Streaming<'a, B>),
+    /// The request may open a WebSocket.
+    WebSocket(WebSocket<'a>),
+    /// The response to an asynchronous invocation, and what is to be run after it.
+    Accepted(Envelope, Accepted<'a>),
+}
+
+/// Handles an HTTP request to any route, or a Lambda event where the platform can stream.
+///
+/// A reply is streamed if the caller asks for it, by `"stream": true` or `Accept: text/event-stream`. A failure before the
+/// first frame of Bedrock's response has the same status as without streaming.
+///
+/// ```
+/// use bedrock_edge::{Body, Handled, Host, IncomingRequest, Isolate, handle};
+///
+/// /// Writes a response to standard output, as a server would to its client.
+/// async fn print<H: Host>(request: IncomingRequest<impl Body>, isolate: &Isolate, host: &H) {
+///     let record = match handle(request, isolate, host).await {
+///         Handled::Whole(envelope, record) => {
+///             println!("{} {}", envelope.status_code, envelope.body);
+///             record
+///         }
+///         Handled::Stream(_, mut streaming) => {
+///             while let Some(event) = streaming.next().await {
+///                 let mut sse = Vec::new();
+///                 event.write_sse(&mut sse);
+///                 print!("{}", String::from_utf8_lossy(&sse));
+///             }
+///             let (record, settlement) = streaming.generation.finish(host.now());
+///             if let Some(settlement) = settlement {
+///                 let _ = settlement.send(host).await;
+///             }
+///             record
+///         }
+///         // A server would respond first.
+///         Handled::Accepted(_, accepted) => accepted.run(host).await.1,
+///         Handled::WebSocket(_) => return println!("this platform has no WebSockets"),
+///     };
+///     eprintln!("{}", record.line(isolate.config().ok()).unwrap_or_default());
+/// }
+/// ```
+pub async fn handle<'a, H: Host, B: Body>(
+    request: IncomingRequest<B>,
+    isolate: &'a Isolate,
+    host: &H,
+) -> Handled<'a, H::Body> {
+    let mut exchange = Exchange::new(&request, isolate, host);
+    match exchange.enter(request, None, None).await {
+        Ok(Entered::Reply { config, interface, body, accepts_events }) => {
+            let streams = Streams::IfAsked { by_header: accepts_events };
+            match exchange.reply(config, interface, &body, streams).await {
+                Replied::Whole(envelope, record) => Handled::Whole(envelope, record),
+                Replied::Stream(envelope, streaming) => Handled::Stream(envelope, streaming),
+            }
+        }
+        Ok(Entered::Invocation { headers, payload }) => {
+            outlined(invocation(exchange, &headers, payload, isolate, host)).await
+        }
+        Ok(Entered::WebSocket { config, session, headers }) => Handled::WebSocket(WebSocket {
+            isolate,
+            config,
+            session,
+            address: Address::from_headers(&headers),
+            protocol: websocket_protocol(&headers),
+        }),
+        Err(envelope) => {
+            let (envelope, record) = exchange.finish(envelope);
+            Handled::Whole(envelope, record)
+        }
+    }
+}
+
+/// Handles a call of the RPC method by a caller whom the binding names.
+#[cfg(any(feature = "entry", test))]
+pub(crate) async fn rpc_handler<'a, H: Host, B: Body>(
+    body: B,
+    caller: &str,
+    isolate: &'a Isolate,
+    host: &H,
+) -> Handled<'a, H::Body> {
+    let request = IncomingRequest::from_http(http::Method::POST, "/", http::HeaderMap::new(), body);
+    let session = Session::new(Caller::new("binding", caller));
+    let admission = Some(Admission { session, is_counted: false });
+    let streams = Streams::IfAsked { by_header: false };
+    match reply(request, admission, Some(&RPC), streams, isolate, host).await {
+        Replied::Whole(envelope, record) => Handled::Whole(envelope, record),
+        Replied::Stream(envelope, streaming) => Handled::Stream(envelope, streaming),
+    }
+}
+
+/// Handles a request whose response is one value.
+async fn whole<H: Host, B: Body>(
+    request: IncomingRequest<B>,
+    admission: Option<Admission>,
+    isolate: &Isolate,
+    host: &H,
+) -> (Envelope, Record) {
+    match reply(request, admission, None, Streams::Never, isolate, host).await {
+        Replied::Whole(envelope, record) => (envelope, record),
+        Replied::Stream(envelope, streaming) => {
+            (envelope, streaming.generation.finish(host.now()).0)
+        }
+    }
+}
+
+/// Handles a request for a reply of the model.
+async fn reply<'a, H: Host, B: Body>(
+    request: IncomingRequest<B>,
+    admission: Option<Admission>,
+    route: Option<&'static Route>,
+    streams: Streams,
+    isolate: &'a Isolate,
+    host: &H,
+) -> Replied<'a, H::Body> {
+    let mut exchange = Exchange::new(&request, isolate, host);
+    let envelope = match exchange.enter(request, admission, route).await {
+        Ok(Entered::Reply { config, interface, body, .. }) => {
+            return exchange.reply(config, interface, &body, streams).await;
+        }
+        Ok(Entered::Invocation { .. }) => {
+            let message = "this platform serves no invocations";
+            exchange.fail("", Error::new(Code::NotFound, message))
+        }
+        Ok(Entered::WebSocket { .. }) => exchange.fail("", upgrade_required()),
+        Err(envelope) => envelope,
+    };
+    let (envelope, record) = exchange.finish(envelope);
+    Replied::Whole(envelope, record)
+}
+
+/// Handles an invocation through Lambda's API: the payload is an event, and the response contains what
+/// [`lambda_handler`] returns for it.
+async fn invocation<'a, H: Host>(
+    mut exchange: Exchange<'_, '_, H>,
+    headers: &HeaderMap,
+    payload: Bytes,
+    isolate: &'a Isolate,
+    host: &H,
+) -> Handled<'a, H::Body> {
+    let kind = InvocationType::from_headers(headers);
+    let kind = kind.and_then(|kind| invoke::check_payload(&payload).map(|()| kind));
+    let kind = match kind {
+        Ok(kind) => kind,
+        Err(error) => {
+            let envelope = exchange.fail("", error);
+            let (envelope, record) = exchange.finish(envelope);
+            return Handled::Whole(envelope, record);
+        }
+    };
+    let mut event = IncomingRequest::from_lambda(&payload);
+    event.request_id.get_or_insert_with(|| exchange.record.request_id.clone());
+    // The caller was authenticated and counted as the caller of the invocation.
+    let session = Session { caller: exchange.record.caller.clone(), expires: None };
+    let admission = Admission { session, is_counted: true };
+    match kind {
+        InvocationType::RequestResponse => {
+            let (envelope, record) = whole(event, Some(admission), isolate, host).await;
+            Handled::Whole(invoke::returned(&envelope, &record), record)
+        }
+        InvocationType::Event => {
+            let (envelope, _) = exchange.finish(invoke::accepted(kind));
+            Handled::Accepted(envelope, Accepted { isolate, event, admission })
+        }
+        InvocationType::DryRun => {
+            let (envelope, record) = exchange.finish(invoke::accepted(kind));
+            Handled::Whole(envelope, record)
+        }
+    }
+}
+
+/// An asynchronous invocation, which is to be run after its response.
+pub struct Accepted<'a> {
+    isolate: &'a Isolate,
+    event: IncomingRequest<LambdaBody>,
+    admission: Admission,
+}
+
+impl Accepted<'_> {
+    /// Runs the invocation. Its envelope has no reader; its record is to be logged.
+    pub async fn run<H: Host>(self, host: &H) -> (Envelope, Record) {
+        whole(self.event, Some(self.admission), self.isolate, host).await
+    }
+}
+
+impl fmt::Debug for Accepted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepted").finish_non_exhaustive()
+    }
+}
+
+/// A WebSocket that may be opened, and whose messages [`socket_handler`] handles.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WebSocket<'a> {
+    isolate: &'a Isolate,
+    config: &'a Config,
+    /// Who opens it.
+    pub session: Session,
+    address: Address,
+    /// The value of `Sec-WebSocket-Protocol` in the response, if the client offers this service's protocol. A browser
+    /// closes a connection for which none of the offered protocols was chosen.
+    pub protocol: Option<&'static str>,
+}
+
+impl<'a> WebSocket<'a> {
+    /// Opens a WebSocket for a caller whom the platform has authenticated.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is invalid.
+    pub fn trusted(isolate: &'a Isolate) -> Result<Self, Error> {
+        let config = isolate.checked_config()?;
+        let (session, address, protocol) = (Session::OPEN, Address::default(), None);
+        Ok(Self { isolate, config, session, address, protocol })
+    }
+
+    /// Returns the configuration.
+    pub fn config(&self) -> &'a Config {
+        self.config
+    }
+
+    /// Returns the isolate that opened it.
+    pub fn isolate(&self) -> &'a Isolate {
+        self.isolate
+    }
+}
+
+/// Handles a message of a WebSocket, which is the body of a request. The reply is a stream.
+///
+/// ```
+/// use bedrock_edge::{Host, WebSocket, socket_handler};
+///
+/// /// Returns the messages that answer one message.
+/// async fn messages(message: bytes::Bytes, socket: &WebSocket<'_>, host: &impl Host) -> Vec<String> {
+///     let (mut streaming, mut messages) = match socket_handler(message, socket, host).await {
+///         Ok(streaming) => (streaming, Vec::new()),
+///         Err((message, _record)) => return vec![message],
+///     };
+///     while let Some(event) = streaming.next().await {
+///         messages.push(event.to_message());
+///     }
+///     messages
+/// }
+/// ```
+///
+/// # Errors
+///
+/// If the request fails before the first frame of Bedrock's response: the only message, and the record.
+pub async fn socket_handler<'a, H: Host>(
+    message: Bytes,
+    socket: &WebSocket<'a>,
+    host: &H,
+) -> Result<Streaming<'a, H::Body>, (String, Record)> {
+    let WebSocket { isolate, config, session, address, .. } = socket;
+    let mut exchange = Exchange::new_message(&Socket, session, config, isolate, host);
+    let entered = async {
+        session.check(host.now())?;
+        let caller = session.caller.as_ref();
+        limits::admit(caller, || address.clone(), config, host).await?;
+        exchange.read(message, config).await
+    };
+    let envelope = match entered.await {
+        Ok(body) => match exchange.reply(config, &Socket, &body, Streams::Always).await {
+            Replied::Stream(_, streaming) => return Ok(streaming),
+            Replied::Whole(envelope, record) => return Err((envelope.body, record)),
+        },
+        Err(error) => exchange.fail("", error),
+    };
+    let (envelope, record) = exchange.finish(envelope);
+    Err((envelope.body, record))
+}

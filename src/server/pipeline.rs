@@ -1,0 +1,429 @@
+//! The pipeline: the steps of every request, whatever its interface, whole or streamed.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Method};
+
+use super::generation::{Generation, Streaming};
+use super::isolate::Isolate;
+use super::routes::{Auth, Cors, Resource, Route};
+use crate::api::{Article, Envelope, Interface, RenderError, build_response, render_usage};
+use crate::auth::{self, Session};
+use crate::bedrock::{invoke_bedrock, invoke_bedrock_with_response_stream};
+use crate::config::Config;
+use crate::deadline::Deadline;
+use crate::error::{Code, Error};
+use crate::headers::{request as header, request_all};
+use crate::host::{Body, Host, IncomingRequest, ReadError, RequestBody};
+use crate::identifier::{Identifier, milliseconds};
+use crate::limits::{self, Address};
+use crate::log::Record;
+
+/// A request on its way through the pipeline.
+pub(super) struct Exchange<'a, 'h, H> {
+    isolate: &'a Isolate,
+    host: &'h H,
+    /// The format of errors.
+    errors: &'static dyn RenderError,
+    started: SystemTime,
+    pub record: Record,
+    /// A response to HEAD has no body.
+    is_head: bool,
+    /// The CORS headers of the response.
+    cors: Vec<(&'static str, String)>,
+}
+
+/// What a platform or an outer request has found out about a request already.
+pub(super) struct Admission {
+    pub session: Session,
+    /// Whether the request was counted.
+    pub is_counted: bool,
+}
+
+/// A request that is admitted and whose body is read.
+pub(super) enum Entered<'a> {
+    /// A request for a reply of the model.
+    Reply {
+        config: &'a Config,
+        interface: &'static dyn Interface,
+        body: Bytes,
+        accepts_events: bool,
+    },
+    /// An invocation through Lambda's API, with its headers.
+    Invocation { headers: HeaderMap, payload: Bytes },
+    /// A request for a WebSocket.
+    WebSocket { config: &'a Config, session: Session, headers: HeaderMap },
+}
+
+/// The result of a request for a reply.
+#[allow(clippy::large_enum_variant)] // It is made once for each request, and moved once or twice.
+pub(super) enum Replied<'a, B> {
+    Whole(Envelope, Record),
+    Stream(Envelope, Streaming<'a, B>),
+}
+
+impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
+    /// Starts the exchange. The request gets an id, which every response carries.
+    pub(super) fn new<B>(request: &IncomingRequest<B>, isolate: &'a Isolate, host: &'h H) -> Self {
+        let id = request.request_id.clone();
+        let id = id.unwrap_or_else(|| Identifier::random(host.random()));
+        let config = isolate.config().ok();
+        let cors = config.map(|it| auth::allow_origin(&request.headers, &it.access));
+        Self {
+            isolate,
+            host,
+            errors: &Article,
+            started: host.now(),
+            record: Record::new(id),
+            is_head: request.method == Method::HEAD,
+            cors: cors.unwrap_or_default(),
+        }
+    }
+
+    /// Starts the exchange of a message of a WebSocket.
+    pub(super) fn new_message(
+        errors: &'static dyn RenderError,
+        session: &Session,
+        config: &Config,
+        isolate: &'a Isolate,
+        host: &'h H,
+    ) -> Self {
+        let mut record = Record::new(Identifier::random(host.random()));
+        record.configure(config);
+        record.caller.clone_from(&session.caller);
+        let (is_head, cors) = (false, Vec::new());
+        Self { isolate, host, errors, started: host.now(), record, is_head, cors }
+    }
+
+    fn deadline(&self, config: &Config) -> Deadline {
+        Deadline::new(self.started, config.timeout)
+    }
+
+    /// Steps 1 to 5: authenticates, routes and admits a request, and reads its body. `route` is known for a request
+    /// without a path.
+    ///
+    /// # Errors
+    ///
+    /// The response, if the request ends here, well or not.
+    pub(super) async fn enter<B: Body>(
+        &mut self,
+        request: IncomingRequest<B>,
+        admission: Option<Admission>,
+        route: Option<&'static Route>,
+    ) -> Result<Entered<'a>, Envelope> {
+        let route = route.or_else(|| Route::find(&request, self.isolate.config().ok()));
+        if let Some(route) = route {
+            self.errors = route.errors;
+        }
+        // 1.
+        let config = self.isolate.checked_config().map_err(|error| self.fail("", error))?;
+        self.record.configure(config);
+        // 2.
+        let (request, body) = request.take_body();
+        let is_counted = admission.as_ref().is_some_and(|admission| admission.is_counted);
+        if let Some(route) = route
+            && route.cors == Cors::Preflight
+            && auth::is_preflight(&request.method, &request.headers, &config.access)
+        {
+            let headers = auth::preflight_headers(&route.cors_methods(), &config.access);
+            let mut envelope = Envelope::empty(204);
+            envelope.headers.extend(headers);
+            return Err(envelope);
+        }
+        let request = request.with_body(RequestBody::Pending(body));
+        let (session, request) = match admission {
+            _ if route.is_some_and(|it| it.auth == Auth::Everybody) => (Session::OPEN, request),
+            Some(admission) => (admission.session, request),
+            None => {
+                let (deadline, state) = (self.deadline(config), &self.isolate.auth);
+                match auth::authenticate(request, config, state, deadline, self.host).await {
+                    Ok(authenticated) => authenticated,
+                    Err(refusal) => {
+                        let caller = refusal.session().and_then(|it| it.caller.clone());
+                        self.record.caller = caller;
+                        return Err(self.fail("", refusal.into_error(&config.access)));
+                    }
+                }
+            }
+        };
+        self.record.caller.clone_from(&session.caller);
+        // 3.
+        let Some(route) = route else {
+            return Err(self.fail("", Error::new(Code::NotFound, "there is nothing at this path")));
+        };
+        if request.method == Method::OPTIONS {
+            let mut envelope = Envelope::empty(204);
+            envelope.set_header("allow", route.allow());
+            return Err(envelope);
+        }
+        if !route.accepts(&request.method) {
+            let allow = route.allow();
+            let message = format!("the method must be one of {allow}");
+            let error = Error::new(Code::MethodNotAllowed, message).with("allow", allow);
+            return Err(self.fail("", error));
+        }
+        match route.resource {
+            Resource::Health => return Err(build_response("", "ok", 200)),
+            Resource::WebSocket if route.is_upgrade(&request) => {
+                let headers = request.take_body().0.headers;
+                return Ok(Entered::WebSocket { config, session, headers });
+            }
+            Resource::WebSocket => return Err(self.fail("", upgrade_required())),
+            Resource::Reply(_) | Resource::Invocation | Resource::Usage => {}
+        }
+        // 4.
+        let caller = session.caller.as_ref();
+        if !is_counted {
+            let address = || Address::from_headers(&request.headers);
+            let admitted = limits::admit(caller, address, config, self.host).await;
+            admitted.map_err(|error| self.fail("", error))?;
+        }
+        let interface = match route.resource {
+            Resource::Usage => {
+                let account = limits::account(caller);
+                return Err(match config.limits.budget {
+                    None => render_usage(account, None),
+                    Some(budget) => match limits::standing(account, self.host).await {
+                        Ok(standing) => render_usage(account, Some((budget, standing))),
+                        Err(error) => self.fail("", error),
+                    },
+                });
+            }
+            Resource::Reply(interface) => Some(interface),
+            _ => None,
+        };
+        // 5.
+        let (request, body) = request.take_body();
+        let headers = request.headers;
+        // The SDKs declare no type for the payload of an invocation, or one of bytes.
+        let announced = match interface {
+            Some(_) => check_media_type(&headers),
+            None => Ok(()),
+        };
+        let announced = announced.and_then(|()| check_length(&headers, config.max_body_bytes));
+        announced.map_err(|error| self.fail("", error))?;
+        let body = self.read(body, config).await.map_err(|error| self.fail("", error))?;
+        Ok(match interface {
+            Some(interface) => {
+                let accepts_events = accepts_events(&headers);
+                Entered::Reply { config, interface, body, accepts_events }
+            }
+            None => Entered::Invocation { headers, payload: body },
+        })
+    }
+
+    /// Reads a body before the deadline.
+    pub(super) async fn read(&self, body: impl Body, config: &Config) -> Result<Bytes, Error> {
+        let within = self.deadline(config).left(self.host.now());
+        let limit = config.max_body_bytes;
+        body.read(limit, within).await.map_err(|error| Error::unreadable(error, limit))
+    }
+
+    /// Steps 6 to 9: parses a body, reserves, calls Bedrock, renders, and settles. The settlement of a stream follows
+    /// when it ends.
+    pub(super) async fn reply(
+        mut self,
+        config: &'a Config,
+        interface: &'static dyn Interface,
+        body: &Bytes,
+        streams: Streams,
+    ) -> Replied<'a, H::Body> {
+        // 6.
+        let request = match interface.parse(body, config) {
+            Ok(request) => request,
+            Err(error) => {
+                let envelope = self.fail("", error);
+                return self.whole(envelope);
+            }
+        };
+        // 7.
+        let caller = self.record.caller.as_ref();
+        let reservation = match limits::reserve(&request, caller, config, self.host).await {
+            Ok(reservation) => reservation,
+            Err(error) => {
+                let envelope = self.fail(request.prompt(), error);
+                return self.whole(envelope);
+            }
+        };
+        // 8.
+        let bedrock = self.isolate.bedrock_until(self.deadline(config), config, self.host);
+        let result = if streams.is_wanted(request.stream) {
+            match invoke_bedrock_with_response_stream(&request, &bedrock, &mut self.record).await {
+                Ok((body, decoder)) => {
+                    let reservation = reservation.map(|it| it.after(self.record.billed_before));
+                    let (request, started) = (request.into_owned(), self.started);
+                    let isolate = self.isolate;
+                    let (envelope, record) = self.finish(event_stream());
+                    let generation = Generation::new(
+                        decoder,
+                        request,
+                        interface,
+                        (config, isolate.bedrock_state()),
+                        record,
+                        reservation,
+                        started,
+                    );
+                    return Replied::Stream(envelope, Streaming { body, generation });
+                }
+                Err(error) => Err(error),
+            }
+        } else {
+            invoke_bedrock(&request, &bedrock, &mut self.record).await
+        };
+        // 9.
+        limits::settle(reservation, &mut self.record, self.host).await;
+        let envelope = match result {
+            Ok(reply) => interface.render_reply(request.prompt(), &reply, &self.record),
+            Err(error) => self.fail(request.prompt(), error),
+        };
+        self.whole(envelope)
+    }
+
+    /// Records an error and renders it.
+    pub(super) fn fail(&mut self, prompt: &str, mut error: Error) -> Envelope {
+        self.record.fail(error.code, error.cause.take());
+        self.errors.render_error(prompt, &error, &self.record)
+    }
+
+    fn whole<B>(self, envelope: Envelope) -> Replied<'a, B> {
+        let (envelope, record) = self.finish(envelope);
+        Replied::Whole(envelope, record)
+    }
+
+    /// Step 10: completes the response and the record.
+    pub(super) fn finish(mut self, mut envelope: Envelope) -> (Envelope, Record) {
+        self.record.total_time = self.host.now().duration_since(self.started).ok();
+        self.record.set_status(envelope.status_code);
+        describe(&self.record, &mut envelope);
+        self.errors.add_headers(&mut envelope, &self.record);
+        envelope.headers.append(&mut self.cors);
+        if self.is_head {
+            envelope.body.clear();
+        }
+        (envelope, self.record)
+    }
+}
+
+/// Describes that a path serves only WebSockets.
+pub(super) fn upgrade_required() -> Error {
+    let error = Error::new(Code::UpgradeRequired, "this path takes WebSockets only");
+    error.with("upgrade", "websocket")
+}
+
+/// Whether a reply is streamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Streams {
+    /// Always: over a WebSocket.
+    Always,
+    /// If the body or, as here, a header asks for it.
+    IfAsked { by_header: bool },
+    /// Never: a Lambda and an invocation return one value.
+    Never,
+}
+
+impl Streams {
+    fn is_wanted(self, by_body: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::IfAsked { by_header } => by_header || by_body,
+            Self::Never => false,
+        }
+    }
+}
+
+/// Adds the headers that every response has.
+fn describe(record: &Record, envelope: &mut Envelope) {
+    // A response is for its caller only.
+    if envelope.header("cache-control").is_none() {
+        envelope.set_header("cache-control", "no-store");
+    }
+    envelope.set_header("x-content-type-options", "nosniff");
+    envelope.set_header("x-request-id", record.request_id.as_str());
+    if let Some(id) = &record.upstream_request_id {
+        envelope.set_header("x-amzn-requestid", id.as_str());
+    }
+    if record.attempts > 0 {
+        envelope.set_header("x-bedrock-attempts", record.attempts);
+        envelope.set_header("x-bedrock-region", record.region.as_deref().unwrap_or_default());
+    }
+    if let Some(reason) = &record.stop_reason {
+        envelope.set_header("x-stop-reason", reason.as_str());
+    }
+    // Bedrock's own names.
+    if let Some(tokens) = record.input_tokens {
+        envelope.set_header("x-amzn-bedrock-input-token-count", tokens);
+    }
+    if let Some(tokens) = record.output_tokens {
+        envelope.set_header("x-amzn-bedrock-output-token-count", tokens);
+    }
+    if let (Some(upstream), Some(total)) = (record.upstream_time, record.total_time) {
+        let (upstream, total) = (milliseconds(upstream), milliseconds(total));
+        envelope.set_header("server-timing", format!("bedrock;dur={upstream}, total;dur={total}"));
+    }
+}
+
+/// Makes the head of a response in Server-Sent Events.
+fn event_stream() -> Envelope {
+    let mut envelope = Envelope::json(200, "text/event-stream; charset=utf-8", String::new());
+    // Not transformed, because compression holds events back.
+    envelope.set_header("cache-control", "no-store, no-transform");
+    envelope
+}
+
+/// Accepts JSON in UTF-8. A body without a declared type is taken for JSON, which the parser finds out.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
+    let value = |name| match header(headers, name) {
+        None => Ok(None),
+        Some(value) => value.to_str().map(|text| Some(text.to_ascii_lowercase())),
+    };
+    let refuse = |message| Err(Error::new(Code::UnsupportedMediaType, message));
+
+    let Ok(content_type) = value(&CONTENT_TYPE) else {
+        return refuse("the Content-Type must be application/json");
+    };
+    if let Some(content_type) = content_type {
+        let mut parts = content_type.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        let is_structured = essence.starts_with("application/") && essence.ends_with("+json");
+        if essence != "application/json" && !is_structured {
+            return refuse("the Content-Type must be application/json");
+        }
+        let charset = parts.find_map(|parameter| parameter.strip_prefix("charset="));
+        if charset.is_some_and(|charset| !["utf-8", "utf8"].contains(&charset.trim_matches('"'))) {
+            return refuse("the charset must be utf-8");
+        }
+    }
+    match value(&CONTENT_ENCODING).as_ref().map(Option::as_deref) {
+        Ok(None | Some("identity" | "")) => Ok(()),
+        _ => refuse("the body must come without a Content-Encoding"),
+    }
+}
+
+/// Refuses a body that is announced to be too long.
+fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), Error> {
+    let text = header(headers, &CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let length = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    // A number that does not fit is too long all the same.
+    match length.map(|text| text.parse().unwrap_or(u64::MAX)) {
+        Some(length) if length > limit as u64 => Err(Error::unreadable(ReadError::TooLong, limit)),
+        _ => Ok(()),
+    }
+}
+
+/// Reports whether a client accepts Server-Sent Events, as an EventSource asks for them.
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let accepted = request_all(headers, &ACCEPT).filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_events = parts.next().is_some_and(|it| it.eq_ignore_ascii_case("text/event-stream"));
+        // `q=0` refuses it.
+        let is_zero = |parameter: &str| {
+            parameter
+                .strip_prefix("q=0")
+                .is_some_and(|rest| rest.bytes().all(|it| b".0".contains(&it)))
+        };
+        is_events && !parts.any(is_zero)
+    })
+}

@@ -1,0 +1,221 @@
+//! The table of routes.
+
+use http::{HeaderValue, Method};
+
+#[cfg(any(feature = "entry", test))]
+use crate::api::Rpc;
+use crate::api::{Article, Interface, RenderError, invoke};
+use crate::config::Config;
+use crate::headers;
+use crate::host::IncomingRequest;
+
+/// A path, and what it serves.
+pub(super) struct Route {
+    path: Path,
+    /// The methods besides `OPTIONS`, in ascending order.
+    methods: &'static [&'static str],
+    /// Whether a credential is needed.
+    pub auth: Auth,
+    pub resource: Resource,
+    /// The format of errors.
+    pub errors: &'static dyn RenderError,
+    /// Whether a browser may ask in a preflight.
+    pub cors: Cors,
+}
+
+enum Path {
+    Exact(&'static str),
+    /// A path with a name in it.
+    Matching(fn(&str) -> bool),
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Auth {
+    Everybody,
+    Callers,
+}
+
+/// Whether a route has preflights. A WebSocket has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cors {
+    Preflight,
+    None,
+}
+
+/// What a route serves.
+#[derive(Clone, Copy)]
+pub(super) enum Resource {
+    /// A reply of the model, in the format of an interface.
+    Reply(&'static dyn Interface),
+    /// Lambda's Invoke API: the body is an event, and its response is in the body of the response.
+    Invocation,
+    /// A WebSocket, whose messages are requests.
+    WebSocket,
+    /// The numbers of the caller's account.
+    Usage,
+    /// Whether the configuration is valid.
+    Health,
+}
+
+#[rustfmt::skip]
+static ROUTES: [Route; 5] = [
+    Route { path: Path::Exact("/"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Article), errors: &Article, cors: Cors::Preflight },
+    Route { path: Path::Exact("/ws"), methods: &["GET"], auth: Auth::Callers, resource: Resource::WebSocket, errors: &Article, cors: Cors::None },
+    Route { path: Path::Exact("/usage"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Usage, errors: &Article, cors: Cors::Preflight },
+    Route { path: Path::Exact("/healthz"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Health, errors: &Article, cors: Cors::Preflight },
+    Route { path: Path::Matching(invoke::is_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::Invocation, errors: &invoke::Invoke, cors: Cors::Preflight },
+];
+
+/// The route of the RPC method, which a binding calls without a path.
+#[cfg(any(feature = "entry", test))]
+pub(super) static RPC: Route = Route {
+    path: Path::Exact("/"),
+    methods: &["POST"],
+    auth: Auth::Callers,
+    resource: Resource::Reply(&Rpc),
+    errors: &Rpc,
+    cors: Cors::None,
+};
+
+impl Route {
+    /// Finds the route of a request. Without a configuration there is no `BASE_PATH`.
+    pub(super) fn find<B>(
+        request: &IncomingRequest<B>,
+        config: Option<&Config>,
+    ) -> Option<&'static Self> {
+        let path = match (request.routed_path, config) {
+            (Some(path), _) => path,
+            (None, Some(config)) => config.path_below(request.path()),
+            (None, None) => request.path(),
+        };
+        ROUTES.iter().find(|route| match route.path {
+            Path::Exact(known) => path == known,
+            Path::Matching(matches) => matches(path),
+        })
+    }
+
+    /// Reports whether the route accepts a method.
+    pub(super) fn accepts(&self, method: &Method) -> bool {
+        self.methods.contains(&method.as_str())
+    }
+
+    /// Returns the value of `allow`.
+    pub(super) fn allow(&self) -> String {
+        let mut methods = self.methods.to_vec();
+        methods.push("OPTIONS");
+        methods.sort_unstable();
+        methods.join(", ")
+    }
+
+    /// Returns the value of `access-control-allow-methods`.
+    pub(super) fn cors_methods(&self) -> String {
+        self.methods.join(", ")
+    }
+
+    /// Reports whether a request to this route asks for a WebSocket.
+    pub(super) fn is_upgrade<B>(&self, request: &IncomingRequest<B>) -> bool {
+        let upgrade = headers::request(&request.headers, &http::header::UPGRADE);
+        let upgrade = upgrade.map(HeaderValue::as_bytes).unwrap_or_default();
+        matches!(self.resource, Resource::WebSocket)
+            && request.method == Method::GET
+            && upgrade.eq_ignore_ascii_case(b"websocket")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn resource_of(request: &IncomingRequest<impl Sized>) -> &'static str {
+        match Route::find(request, None).map(|route| route.resource) {
+            Some(Resource::Reply(_)) => "reply",
+            Some(Resource::Invocation) => "invocation",
+            Some(Resource::WebSocket) => "websocket",
+            Some(Resource::Usage) => "usage",
+            Some(Resource::Health) => "health",
+            None => "none",
+        }
+    }
+
+    #[test]
+    fn an_http_path_is_matched_exactly() {
+        for (path, expected) in [
+            ("/", "reply"),
+            ("/ws", "websocket"),
+            ("/healthz", "health"),
+            ("/usage", "usage"),
+            ("/2015-03-31/functions/f/invocations", "invocation"),
+            ("/usage/", "none"),
+            ("", "none"),
+            ("//", "none"),
+            ("/healthz/", "none"),
+            ("/prod/healthz", "none"),
+            ("/HEALTHZ", "none"),
+        ] {
+            let request =
+                IncomingRequest::from_http(Method::GET, path, HeaderMap::new(), Bytes::new());
+            assert_eq!(resource_of(&request), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_lambda_event_is_routed_by_the_end_of_its_path() {
+        for (name, json, method, expected) in [
+            ("format 1.0", r#"{"requestContext": {}, "httpMethod": "PUT"}"#, "PUT", "reply"),
+            (
+                "format 2.0",
+                r#"{"requestContext": {"http": {"method": "PATCH"}}}"#,
+                "PATCH",
+                "reply",
+            ),
+            (
+                "OPTIONS",
+                r#"{"requestContext": {"http": {"method": "OPTIONS"}}, "rawPath": "/prod/ask"}"#,
+                "OPTIONS",
+                "reply",
+            ),
+            (
+                "health, format 1.0",
+                r#"{"requestContext": {}, "httpMethod": "GET", "path": "/healthz"}"#,
+                "GET",
+                "health",
+            ),
+            (
+                "health behind a stage",
+                r#"{"requestContext": {"http": {"method": "GET"}}, "rawPath": "/prod/healthz"}"#,
+                "GET",
+                "health",
+            ),
+            (
+                "a path that ends like health",
+                r#"{"requestContext": {}, "httpMethod": "POST", "path": "/nothealthz"}"#,
+                "POST",
+                "reply",
+            ),
+            (
+                "the caller's numbers",
+                r#"{"requestContext": {"http": {"method": "GET"}}, "rawPath": "/prod/usage"}"#,
+                "GET",
+                "usage",
+            ),
+            ("no method", r#"{"requestContext": {}}"#, "GET", "reply"),
+            (
+                "an invalid method",
+                r#"{"requestContext": {}, "httpMethod": "PO ST"}"#,
+                "GET",
+                "reply",
+            ),
+        ] {
+            let request = IncomingRequest::from_lambda(json.as_bytes());
+            assert_eq!(
+                (request.method.as_str(), resource_of(&request)),
+                (method, expected),
+                "{name}"
+            );
+        }
+    }
+}

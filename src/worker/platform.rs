@@ -1,0 +1,147 @@
+//! The capabilities of a Worker, for what one client waits for.
+
+use std::cell::RefCell;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use js_sys::Date;
+use sha2::{Digest, Sha256};
+use wasm_bindgen::JsValue;
+
+use super::body::JsBody;
+use super::glue;
+use super::http::{header_map, milliseconds, text_or_bytes, transport_error, with_head};
+use super::task::{settled, settled_bytes};
+use crate::date;
+use crate::host::{
+    Host, Http, LedgerStore, LimitError, RateLimiter, Runtime, SignatureVerifier, TransportError,
+    VerifyError, VerifyingKey,
+};
+
+/// Above so many bytes WebCrypto's digest is faster than ours, with the promise that it costs: 31 µs against 70 for
+/// 16 KiB.
+const LONG_TO_HASH: usize = 8 << 10;
+
+/// A Worker, for what one client waits for. Its futures are awaited in tasks only.
+#[derive(Clone)]
+pub(super) struct Worker {
+    /// The object whose `signal` says that the client has disconnected: a Request or an AbortController.
+    pub client: JsValue,
+}
+
+/// Returns the time. `Date.now()` has whole milliseconds, so nothing is lost. `SystemTime::now` panics in wasm.
+pub(super) fn now() -> SystemTime {
+    date::from_seconds(0) + Duration::from_millis(Date::now() as u64)
+}
+
+impl Runtime for Worker {
+    fn now(&self) -> SystemTime {
+        now()
+    }
+
+    fn random(&self) -> u128 {
+        // Fetched for many requests at once.
+        thread_local! {
+            static POOL: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        POOL.with_borrow_mut(|pool| {
+            if pool.len() < 16 {
+                *pool = glue::random(4096);
+            }
+            let bytes = pool.split_off(pool.len().saturating_sub(16));
+            bytes.into_iter().fold(0, |number, byte| number << 8 | u128::from(byte))
+        })
+    }
+
+    async fn sleep(&self, time: Duration) -> Result<(), TransportError> {
+        let slept = settled(glue::sleep(milliseconds(time))).await;
+        slept.map(drop).map_err(|error| transport_error(&error))
+    }
+}
+
+impl Http for Worker {
+    type Body = JsBody;
+
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        within: Duration,
+    ) -> Result<Response<JsBody>, TransportError> {
+        let (head, body) = request.into_parts();
+        let mut headers = String::with_capacity(1024);
+        for name in head.headers.keys() {
+            headers.extend([if headers.is_empty() { "" } else { "\n" }, name.as_str(), "\n"]);
+            // RFC 9110: several lines of one name are a list.
+            for (at, value) in head.headers.get_all(name).iter().enumerate() {
+                let value = value.to_str();
+                let value = value.map_err(|error| TransportError::Failed(error.to_string()))?;
+                headers.extend([if at == 0 { "" } else { ", " }, value]);
+            }
+        }
+        let url = head.uri.to_string();
+        let (text, bytes) = text_or_bytes(&body);
+        let (method, within) = (head.method.as_str(), milliseconds(within));
+        let response = match glue::send(method, &url, &headers, text, bytes, within) {
+            Ok(promise) => settled(promise).await,
+            Err(error) => Err(error),
+        };
+        let message = response.map_err(|error| transport_error(&error))?;
+
+        let mut response = Response::new(());
+        with_head(&message, false, |status, headers| {
+            *response.status_mut() = StatusCode::from_bytes(status.as_bytes())
+                .map_err(|_| TransportError::Failed(format!("not a status: {status}")))?;
+            *response.headers_mut() = header_map(headers);
+            Ok(())
+        })?;
+        Ok(response.map(|()| JsBody::new(message)))
+    }
+
+    async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
+        if bytes.len() > LONG_TO_HASH
+            && let Ok(Some(hash)) = settled_bytes(glue::sha256(bytes)).await
+            && let Ok(hash) = hash.try_into()
+        {
+            return hash;
+        }
+        Sha256::digest(bytes).into()
+    }
+}
+
+impl Host for Worker {
+    fn verifier(&self) -> Option<impl SignatureVerifier> {
+        Some(self)
+    }
+
+    fn rate_limiter(&self) -> Option<impl RateLimiter> {
+        glue::has_binding("RATE_LIMITER").then_some(self)
+    }
+
+    fn ledgers(&self) -> Option<impl LedgerStore> {
+        glue::has_binding("LEDGER").then_some(self)
+    }
+}
+
+impl SignatureVerifier for Worker {
+    async fn verify(
+        &self,
+        key: &VerifyingKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, VerifyError> {
+        match settled(glue::verify(key.algorithm(), key.jwk(), message, signature)).await {
+            Ok(verdict) => Ok(verdict == JsValue::TRUE),
+            Err(error) => Err(VerifyError(transport_error(&error).to_string())),
+        }
+    }
+}
+
+impl RateLimiter for Worker {
+    async fn admit(&self, key: &str) -> Result<bool, LimitError> {
+        let admitted = settled(glue::admit(key)).await;
+        admitted
+            .map(|admitted| admitted == JsValue::TRUE)
+            .map_err(|error| LimitError(transport_error(&error).to_string()))
+    }
+}

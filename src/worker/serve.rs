@@ -1,0 +1,153 @@
+//! Requests of one isolate: from a JavaScript Request to a Response.
+
+use std::sync::OnceLock;
+
+use js_sys::Promise;
+use wasm_bindgen::JsValue;
+
+use super::body::JsBody;
+use super::http::{header_map, lines, response, target_of, with_head};
+use super::platform::Worker;
+use super::{glue, streams, task};
+use crate::api::{Article, RenderError};
+use crate::config::{Config, Level};
+use crate::error::{Code, Error};
+use crate::host::IncomingRequest;
+use crate::identifier::Identifier;
+use crate::log::Record;
+use crate::outlined::outlined;
+use crate::server::{Accepted, Handled, Isolate};
+
+/// Responds to a request and logs its line. It can serve a route of another Worker.
+///
+/// The variables are read from `env` at the first request of an isolate. `BASE_PATH` is the path of the route, such as
+/// `/ai`. A limit needs its binding, as in this project's `wrangler.toml`: `RATE_LIMITER`, and `LEDGER` with a class around
+/// [`Ledger`](super::Ledger).
+///
+/// ```no_run
+/// # use worker::{Context, Env, Request, Response, Result, event};
+/// #[event(fetch)]
+/// async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+///     bedrock_edge::worker::handle(request, &env).await
+/// }
+/// # fn main() {}
+/// ```
+///
+/// # Errors
+///
+/// If JavaScript does not accept the response, which would be a fault of this crate.
+#[cfg(feature = "worker")]
+pub async fn handle(
+    request: ::worker::Request,
+    env: &::worker::Env,
+) -> ::worker::Result<::worker::Response> {
+    use wasm_bindgen::JsCast;
+
+    // Not `Request::clone`, which is JavaScript's and tees the body.
+    let request = Clone::clone(request.inner());
+    let response = wasm_bindgen_futures::JsFuture::from(serve(request, env)).await?;
+    Ok(response.unchecked_into::<web_sys::Response>().into())
+}
+
+/// Returns the isolate of the process. The configuration is read from `env`, an `Env`, at the first call.
+pub fn isolate(env: &JsValue) -> &'static Isolate {
+    static ISOLATE: OnceLock<Isolate> = OnceLock::new();
+    ISOLATE.get_or_init(|| {
+        let isolate = Isolate::from_vars(|name| glue::variable(env, name));
+        isolate.warnings().iter().for_each(|line| glue::log(line));
+        isolate
+    })
+}
+
+/// Writes the line of a request on the console, unless `LOG_LEVEL` excludes it.
+pub fn log(record: &Record, config: Option<&Config>) {
+    if let Some(line) = record.line(config) {
+        glue::log(&line);
+    }
+}
+
+/// Returns a promise of the Response to a request.
+pub(super) fn serve(request: web_sys::Request, env: &JsValue) -> Promise {
+    let client = JsValue::from(&request);
+    let isolate = isolate(env);
+    task::promise(
+        &client,
+        async move {
+            let worker = Worker { client: JsValue::from(&request) };
+            let handled =
+                crate::server::handle(incoming(&request, isolate), isolate, &worker).await;
+            respond(handled, isolate, &worker).await
+        },
+        internal_error,
+    )
+}
+
+/// Turns what the core has made of a request into a Response, and logs what is complete.
+pub(super) async fn respond(
+    handled: Handled<'static, JsBody>,
+    isolate: &'static Isolate,
+    worker: &Worker,
+) -> Result<JsValue, JsValue> {
+    match handled {
+        Handled::Whole(envelope, record) => {
+            log_for(worker, record, isolate);
+            response(&envelope)
+        }
+        Handled::Stream(envelope, streaming) => {
+            Ok(streams::events(&lines(&envelope), streaming)?.into())
+        }
+        Handled::WebSocket(socket) => outlined(async { Ok(streams::socket(socket)?.into()) }).await,
+        Handled::Accepted(envelope, accepted) => {
+            run_later(accepted, isolate)?;
+            response(&envelope)
+        }
+    }
+}
+
+/// Runs an asynchronous invocation after its response. Its client may disconnect: nobody waits for it.
+fn run_later(accepted: Accepted<'static>, isolate: &'static Isolate) -> Result<(), JsValue> {
+    let client = JsValue::from(web_sys::AbortController::new()?);
+    let worker = Worker { client: client.clone() };
+    glue::outlast(&task::promise(
+        &client,
+        async move {
+            let (_, record) = accepted.run(&worker).await;
+            log_for(&worker, record, isolate);
+            Ok(JsValue::UNDEFINED)
+        },
+        || Ok(JsValue::UNDEFINED),
+    ));
+    Ok(())
+}
+
+/// Logs a request that did not become a stream. If its client has disconnected, nothing failed.
+pub(super) fn log_for(worker: &Worker, mut record: Record, isolate: &Isolate) {
+    if record.level == Level::Error && glue::is_gone(&worker.client) {
+        // nginx's status: the client was told none.
+        record.status = 499;
+        record.level = Level::Info;
+        record.outcome = "cancelled";
+        record.error = None;
+    }
+    log(&record, isolate.config().ok());
+}
+
+/// Returns the response to a request whose task can never end.
+pub(super) fn internal_error() -> Result<JsValue, JsValue> {
+    let error = Error::new(Code::Internal, "Internal server error");
+    let record = Record::new(Identifier::random(0));
+    response(&Article.render_error("", &error, &record))
+}
+
+/// Reads the head of a request.
+fn incoming(request: &web_sys::Request, isolate: &Isolate) -> IncomingRequest<JsBody> {
+    let body = JsBody::new(request.into());
+    // A signature can be of any header.
+    let takes_signatures = isolate.config().is_ok_and(|it| !it.access.keys.is_empty());
+    with_head(request, takes_signatures, |line, headers| {
+        let (method, url) = line.split_once(' ').unwrap_or_default();
+        // An invalid method becomes one that no route accepts.
+        let method = method.parse().unwrap_or(http::Method::CONNECT);
+        IncomingRequest::from_http(method, target_of(url), header_map(headers), body)
+    })
+}
