@@ -6,13 +6,14 @@
 
 mod body;
 mod capabilities;
+mod errors;
 mod request;
 
 pub(crate) use body::RequestBody;
-pub use body::{Body, BodyStream, ReadError};
+pub use body::{Body, BodyStream};
 pub(crate) use capabilities::Algorithm;
 pub use capabilities::{
-    Host, Http, LedgerStore, LimitError, RateLimiter, Runtime, SignatureVerifier, TransportError,
-    Unsupported, VerifyError, VerifyingKey,
+    Host, Http, LedgerStore, RateLimiter, Runtime, SignatureVerifier, Unsupported, VerifyingKey,
 };
+pub use errors::{LimitError, ReadError, TransportError, VerifyError};
 pub use request::IncomingRequest;

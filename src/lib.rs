@@ -6,16 +6,18 @@
 
 //! Claude on Amazon Bedrock at the edge.
 //!
-//! It began as the Lambda function of a well-known article and is still that function: a prompt comes in, one SigV4-signed `InvokeModel` call goes out, and a JSON envelope goes back. The same function runs as a
-//! Cloudflare Worker, as a Lambda, and in a route of another Worker: all it needs of the platform is a [`Host`].
+//! It began as the Lambda function of a well-known article and is still that function: a prompt comes in, one
+//! SigV4-signed `InvokeModel` call goes out, and a JSON envelope goes back. The same function runs as a Cloudflare
+//! Worker, as a Lambda, and in a route of another Worker: all it needs of the platform is a [`Host`].
 //!
 //! # Layers
 //!
-//! Each module imports only from modules above it in this list; a test checks that.
+//! Each module imports only from modules above it in this list. A test checks that.
 //!
-//! - `json`, `redact`, `identifier`, `deadline`, `date` and the like know nothing of the project.
+//! - `json`, `redact`, `identifier`, `secret`, `deadline`, `date`, `percent`, `hex`, `lock`, `outlined`, `executor`: they
+//!   know nothing of the project.
 //! - [`host`]: the capabilities of the platform, and the incoming request.
-//! - `headers`: the header tables.
+//! - `headers`: the tables of headers.
 //! - `single_flight`: one fetch for concurrent requests.
 //! - `error`: [`Error`] and the table of its [`Code`]s.
 //! - `aws`: Signature Version 4, temporary credentials, event streams, the table of AWS's errors.

@@ -14,6 +14,7 @@ mod glue;
 #[cfg(feature = "worker")]
 mod host;
 mod http;
+mod log;
 mod platform;
 mod serve;
 mod streams;
@@ -23,6 +24,7 @@ mod task;
 pub use durable::Ledger;
 #[cfg(feature = "worker")]
 pub use host::{WorkerBody, WorkerHost};
+pub use log::log;
 #[cfg(feature = "worker")]
 pub use serve::handle;
-pub use serve::{isolate, log};
+pub use serve::isolate;

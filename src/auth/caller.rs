@@ -5,7 +5,6 @@ use std::time::SystemTime;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
-use super::refusal::UNAUTHORIZED;
 use crate::error::{Code, Error};
 
 /// The characters that are escaped in a name, so that different names stay different and a name never breaks a log
@@ -21,6 +20,9 @@ const NAME_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'+')
     .remove(b'@')
     .remove(b'|');
+
+/// The message for every unauthenticated caller.
+pub(super) const UNAUTHORIZED: &str = "Unauthorized";
 
 /// The name of a caller, the same for every method of authentication. It is logged, and limits count by it.
 ///

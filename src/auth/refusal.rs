@@ -1,13 +1,11 @@
 //! Refusals: why a caller does not get in, and what the response says about it.
 
-use super::caller::Session;
+use std::time::Duration;
+
+use super::caller::{Session, UNAUTHORIZED};
 use crate::config::Access;
 use crate::error::{Code, Error};
 use crate::redact::Redacted;
-use std::time::Duration;
-
-/// The message for every unauthenticated caller.
-pub(super) const UNAUTHORIZED: &str = "Unauthorized";
 
 /// When to try again while the issuer's keys cannot be fetched.
 pub(super) const ISSUER_PAUSE: Duration = Duration::from_secs(5);

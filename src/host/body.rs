@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::capabilities::TransportError;
+use super::errors::{ReadError, TransportError};
 
 /// A body that is read on demand: the client's, or that of a response.
 pub trait Body {
@@ -21,21 +21,6 @@ pub trait BodyStream: Body {
         &mut self,
         within: Duration,
     ) -> impl Future<Output = Result<Option<Bytes>, TransportError>>;
-}
-
-/// A body could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The body is longer than the limit.
-    #[error("the body is too long")]
-    TooLong,
-    /// The envelope that contains the body is malformed. The text is for the caller.
-    #[error("{0}")]
-    Malformed(String),
-    /// The body ended early or did not arrive in time.
-    #[error(transparent)]
-    Transport(#[from] TransportError),
 }
 
 impl Body for Bytes {

@@ -8,6 +8,7 @@ use http::{Request, Response};
 use sha2::{Digest, Sha256};
 
 use super::body::BodyStream;
+use super::errors::{LimitError, TransportError, VerifyError};
 
 /// The clock and the random numbers of a platform.
 pub trait Runtime {
@@ -240,27 +241,3 @@ impl VerifyingKey {
         &self.jwk
     }
 }
-
-/// A network operation failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TransportError {
-    /// The connection failed or ended early. The text is for the log.
-    #[error("{0}")]
-    Failed(String),
-    /// The operation took longer than it was given.
-    #[error("it took too long")]
-    TimedOut,
-    /// The client disconnected, so every further operation of the request is pointless.
-    #[error("the client left")]
-    Cancelled,
-}
-
-/// A signature could not be verified because the platform does not accept the key. The text is for the log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct VerifyError(pub String);
-
-/// A limit could not be checked because its store did not reply. The text is for the log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct LimitError(pub String);

@@ -7,10 +7,10 @@ use wasm_bindgen::JsValue;
 
 use super::body::JsBody;
 use super::http::{header_map, lines, response, target_of, with_head};
+use super::log::log_for;
 use super::platform::Worker;
 use super::{glue, streams, task};
 use crate::api::{Article, RenderError};
-use crate::config::{Config, Level};
 use crate::error::{Code, Error};
 use crate::host::IncomingRequest;
 use crate::identifier::Identifier;
@@ -57,13 +57,6 @@ pub fn isolate(env: &JsValue) -> &'static Isolate {
         isolate.warnings().iter().for_each(|line| glue::log(line));
         isolate
     })
-}
-
-/// Writes the line of a request on the console, unless `LOG_LEVEL` excludes it.
-pub fn log(record: &Record, config: Option<&Config>) {
-    if let Some(line) = record.line(config) {
-        glue::log(&line);
-    }
 }
 
 /// Returns a promise of the Response to a request.
@@ -118,18 +111,6 @@ fn run_later(accepted: Accepted<'static>, isolate: &'static Isolate) -> Result<(
         || Ok(JsValue::UNDEFINED),
     ));
     Ok(())
-}
-
-/// Logs a request that did not become a stream. If its client has disconnected, nothing failed.
-pub(super) fn log_for(worker: &Worker, mut record: Record, isolate: &Isolate) {
-    if record.level == Level::Error && glue::is_gone(&worker.client) {
-        // nginx's status: the client was told none.
-        record.status = 499;
-        record.level = Level::Info;
-        record.outcome = "cancelled";
-        record.error = None;
-    }
-    log(&record, isolate.config().ok());
 }
 
 /// Returns the response to a request whose task can never end.

@@ -11,8 +11,8 @@ use wasm_bindgen::closure::Closure;
 
 use super::body::JsBody;
 use super::http::milliseconds;
+use super::log::{log, log_for};
 use super::platform::{Worker, now};
-use super::serve::{log, log_for};
 use super::{durable, glue, task};
 use crate::api::{RenderError, Socket};
 use crate::error::{Code, Error};

@@ -2,7 +2,7 @@
 import { post } from "./call.js";
 import { Failure, exception, invalidResponse, unavailable } from "./failure.js";
 import { Frames } from "./frames.js";
-import { finish, log, recordUsage } from "./worker.js";
+import { finish, log, recordUsage } from "./record.js";
 
 const utf8 = new TextEncoder();
 const RETRYABLE = new Set(["throttled", "timeout", "unavailable", "model_error", "truncated"]);

@@ -5,9 +5,10 @@
 // incomplete bodies. It also lacks what the benchmark does not use: WebSockets, limits, fallback regions,
 // roles, the Invoke API, and authentication other than API tokens.
 import { authenticate } from "./auth.js";
-import { Deadline, identifier, post } from "./call.js";
-import { LEVELS, readConfig } from "./config.js";
+import { Deadline, post } from "./call.js";
+import { readConfig } from "./config.js";
 import { Failure, invalidResponse } from "./failure.js";
+import { finish, log, recordUsage } from "./record.js";
 import { checkHeaders, parseRequest, tooLarge } from "./request.js";
 import { respondWithEvents } from "./stream.js";
 
@@ -112,13 +113,6 @@ async function invoke(request, context) {
   }
 }
 
-/** Records the stop reason and the token counts of a reply. */
-export function recordUsage(record, stopReason, usage) {
-  record.stop_reason = identifier(stopReason) ?? record.stop_reason;
-  record.input_tokens = usage?.input_tokens ?? record.input_tokens;
-  record.output_tokens = usage?.output_tokens ?? record.output_tokens;
-}
-
 function fail({ code, status, cause, allow, challenge, retryAfter }, record, headers) {
   record.outcome = code;
   record.status = status;
@@ -127,26 +121,4 @@ function fail({ code, status, cause, allow, challenge, retryAfter }, record, hea
   if (allow) headers.allow = allow;
   if (challenge) headers["www-authenticate"] = challenge;
   if (retryAfter) headers["retry-after"] = retryAfter;
-}
-
-/** Sets the headers that describe the call. */
-export function finish({ record, attempts, started }, headers) {
-  record.total_ms = Date.now() - started;
-  record.level = record.status >= 500 ? "error" : record.status >= 400 ? "warn" : "info";
-  headers["Cache-Control"] ??= "no-store";
-  headers["X-Content-Type-Options"] = "nosniff";
-  headers["x-request-id"] = record.request_id;
-  if (record.x_amzn_requestid !== undefined) headers["x-amzn-requestid"] = record.x_amzn_requestid;
-  if (attempts > 0) {
-    headers["x-bedrock-attempts"] = String(attempts);
-    headers["x-bedrock-region"] = record.region;
-  }
-  if (record.stop_reason !== undefined) headers["x-stop-reason"] = record.stop_reason;
-  if (record.input_tokens !== undefined) headers["x-amzn-bedrock-input-token-count"] = String(record.input_tokens);
-  if (record.output_tokens !== undefined) headers["x-amzn-bedrock-output-token-count"] = String(record.output_tokens);
-  if (record.upstream_ms !== undefined) headers["server-timing"] = `bedrock;dur=${record.upstream_ms}, total;dur=${record.total_ms}`;
-}
-
-export function log(record, { logLevel }) {
-  if (LEVELS.indexOf(record.level) >= logLevel) console.log(JSON.stringify(record));
 }

@@ -1,0 +1,33 @@
+// The record of a request: its log line, and the headers that describe it.
+import { identifier } from "./call.js";
+import { LEVELS } from "./config.js";
+
+/** Records the stop reason and the token counts of a reply. */
+export function recordUsage(record, stopReason, usage) {
+  record.stop_reason = identifier(stopReason) ?? record.stop_reason;
+  record.input_tokens = usage?.input_tokens ?? record.input_tokens;
+  record.output_tokens = usage?.output_tokens ?? record.output_tokens;
+}
+
+/** Sets the headers that describe the call. */
+export function finish({ record, attempts, started }, headers) {
+  record.total_ms = Date.now() - started;
+  record.level = record.status >= 500 ? "error" : record.status >= 400 ? "warn" : "info";
+  headers["Cache-Control"] ??= "no-store";
+  headers["X-Content-Type-Options"] = "nosniff";
+  headers["x-request-id"] = record.request_id;
+  if (record.x_amzn_requestid !== undefined) headers["x-amzn-requestid"] = record.x_amzn_requestid;
+  if (attempts > 0) {
+    headers["x-bedrock-attempts"] = String(attempts);
+    headers["x-bedrock-region"] = record.region;
+  }
+  if (record.stop_reason !== undefined) headers["x-stop-reason"] = record.stop_reason;
+  if (record.input_tokens !== undefined) headers["x-amzn-bedrock-input-token-count"] = String(record.input_tokens);
+  if (record.output_tokens !== undefined) headers["x-amzn-bedrock-output-token-count"] = String(record.output_tokens);
+  if (record.upstream_ms !== undefined) headers["server-timing"] = `bedrock;dur=${record.upstream_ms}, total;dur=${record.total_ms}`;
+}
+
+/** Logs the line of a request. */
+export function log(record, { logLevel }) {
+  if (LEVELS.indexOf(record.level) >= logLevel) console.log(JSON.stringify(record));
+}
