@@ -13,7 +13,7 @@ use crate::host::{ReadError, TransportError};
 use crate::identifier::milliseconds;
 use crate::redact::Redacted;
 
-/// A request that was not answered with generated text.
+/// A request that did not get generated text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// The code, which is the value of the `x-error-code` header.

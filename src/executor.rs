@@ -22,7 +22,7 @@ struct State<P, S> {
     fault: Option<Fault>,
 }
 
-/// A task did what the executor cannot drive.
+/// The reason why a task can never end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     /// The task awaits a future that is not a promise of this executor.

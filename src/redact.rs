@@ -1,4 +1,4 @@
-//! Redaction: texts from outside lose what the log must not contain.
+//! Redaction: removes secrets and quotations, such as a prompt, from texts of AWS, of libraries and of the network.
 
 use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
@@ -108,7 +108,7 @@ fn truncate(text: &mut String, chars: usize) {
     }
 }
 
-/// So many equal bytes in a row are no coincidence. They are four or five characters of Japanese.
+/// This many equal bytes in a row are a quotation. They are four or five characters of Japanese.
 const QUOTE_BYTES: usize = 16;
 
 /// Reports whether a text that occurs in a message must be a quotation: a prompt such as "a" occurs in each.

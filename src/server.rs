@@ -1,4 +1,4 @@
-//! The server: the table of routes, the pipeline, and what outlives a request in an isolate.
+//! The server: the table of routes, the pipeline, and the state that outlives a request in an isolate.
 //!
 //! # Life of a request
 //!

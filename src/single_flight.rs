@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::host::{Runtime, TransportError};
 use crate::lock::lock;
 
-/// How long a fetch may take before another request takes over.
+/// The time that a fetch may take before another request takes over.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
 /// The first wait of a request that waits for another one. Each further wait is twice as long.
@@ -24,8 +24,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(160);
 /// A value that is fetched once for all requests, with its state `S`.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<S> {
-    /// How long nobody fetches after a fetching client disconnected, so that unauthenticated clients cannot
-    /// drive the rate of fetches. If the platform drops the request without a word, it counts from the start of
+    /// The pause after a fetching client disconnected, so that unauthenticated clients cannot
+    /// drive the rate of fetches. If the platform drops the request silently, it counts from the start of
     /// the fetch.
     takeover_pause: Duration,
     inner: Mutex<Inner<S>>,
@@ -40,7 +40,7 @@ struct Inner<S> {
     paused_until: Option<SystemTime>,
 }
 
-/// What the state has for a request.
+/// The content of the state, as a request needs it.
 pub(crate) enum Next<T> {
     /// The result, good or bad.
     Return(T),
@@ -51,7 +51,7 @@ pub(crate) enum Next<T> {
     },
 }
 
-/// When a request arrived, to tell whether a failure is news for it.
+/// The arrival of a request, to tell whether a failure came after it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     /// The number of the last fetch that had ended.

@@ -28,7 +28,7 @@ pub(crate) const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPL
 /// The UUID of the number 42, which is the first of [`Scripted::random`].
 pub(crate) const RANDOM_ID: &str = "00000000-0000-4000-8000-00000000002a";
 
-/// For a test that is not about retries.
+/// The variable that turns retries off.
 pub(crate) const ONCE: (&str, &str) = ("BEDROCK_MAX_ATTEMPTS", "1");
 
 /// Makes a configuration with AWS's example key, open to all, and with `vars` set or, if empty, unset.
@@ -45,7 +45,7 @@ pub(crate) fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
     })
 }
 
-/// Makes an isolate with such a configuration.
+/// Makes an isolate with the configuration of [`config`].
 pub(crate) fn isolate(vars: &[(&str, &str)]) -> Isolate {
     Isolate::new(config(vars))
 }
@@ -99,7 +99,7 @@ pub(crate) struct Scripted {
     pub(crate) sleeps: RefCell<Vec<Duration>>,
     /// The next random number.
     pub(crate) chance: Cell<u128>,
-    /// Whether each random number is one more than the one before.
+    /// Whether each random number is one more than the last.
     pub(crate) counts: bool,
     clock: Clock,
     /// The client disconnects during this wait, counted from 0.
@@ -117,7 +117,7 @@ pub(crate) struct Scripted {
     pub(crate) told: RefCell<Vec<(String, Value)>>,
     /// The error of the limiter and of the ledgers.
     pub(crate) broken: Option<LimitError>,
-    /// Whether the reply of a ledger gets lost.
+    /// Whether the replies of ledgers get lost.
     pub(crate) loses_replies: bool,
     /// Whether requests and waits are pending once.
     is_in_steps: bool,
@@ -133,7 +133,7 @@ struct Scene {
     latency: Duration,
 }
 
-/// Lets the time pass that an operation takes, or as much of it as it may.
+/// Advances the clock by the time that an operation takes, but not past its limit.
 fn take(clock: &Clock, time: Duration, within: Duration) -> Result<(), TransportError> {
     clock.set(clock.get() + time.min(within));
     if time > within { Err(TransportError::TimedOut) } else { Ok(()) }
@@ -189,7 +189,7 @@ impl Scripted {
         self.will(Err(TransportError::Cancelled))
     }
 
-    /// Adds a request that takes too long.
+    /// Adds a request that times out.
     pub(crate) fn then_time_out(self) -> Self {
         self.will(Err(TransportError::TimedOut))
     }
@@ -205,7 +205,7 @@ impl Scripted {
         self
     }
 
-    /// Lets the client disconnect during a wait, counted from 0.
+    /// Makes the client disconnect during a wait, counted from 0.
     pub(crate) fn leaving_in_sleep(self, number: usize) -> Self {
         Self { leaves_in_sleep: Some(number), ..self }
     }
@@ -231,12 +231,12 @@ impl Scripted {
         .await;
     }
 
-    /// Returns how many responses nobody has asked for.
+    /// Returns the number of responses that are left.
     pub(crate) fn left(&self) -> usize {
         self.responses.borrow().len()
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(crate) fn pass(&self, time: Duration) {
         self.clock.set(self.clock.get() + time);
     }
@@ -383,7 +383,7 @@ impl Watched {
         Self::in_chunks::<Bytes>([]).then_broken(error)
     }
 
-    /// Lets the connection fail after the chunks.
+    /// Makes the connection fail after the chunks.
     pub(crate) fn then_broken(mut self, error: &str) -> Self {
         self.chunks.push_back((Duration::ZERO, Err(TransportError::Failed(error.to_owned()))));
         self
@@ -395,12 +395,12 @@ impl Watched {
         self
     }
 
-    /// Lets nothing follow, not even the end.
+    /// Makes the body stall after the chunks.
     pub(crate) fn then_silence(self) -> Self {
         self.then_after(Duration::MAX, Bytes::new())
     }
 
-    /// Lets the clock of a platform run while a client sends this body.
+    /// Advances the clock of a platform while this body arrives.
     pub(crate) fn to(self, host: &Scripted) -> Self {
         Self { clock: Some(host.clock.clone()), ..self }
     }

@@ -4,7 +4,7 @@
 //! `bytes()`, in two closures for each awaited promise. So a message's head is one call, a body one, a response one, with
 //! `glue.js` on the other side; and a request is one task, which JavaScript drives.
 //!
-//! Out of scope: everything about the function itself.
+//! Out of scope: every rule about requests, which the core has.
 
 mod body;
 mod durable;

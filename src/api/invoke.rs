@@ -30,7 +30,7 @@ pub(crate) fn is_path(path: &str) -> bool {
     name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
-/// How an invocation is to be run.
+/// The type of an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InvocationType {
     /// The response waits for the function.

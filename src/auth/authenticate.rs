@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::host::{Body, Host, IncomingRequest, RequestBody};
 use crate::outlined::outlined;
 
-/// What one isolate remembers for authentication.
+/// The state of one isolate for authentication: the issuer's keys.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     jwks: Jwks,

@@ -44,7 +44,7 @@ impl Caller {
     }
 }
 
-/// What authentication found out about a caller. A WebSocket keeps it for its lifetime.
+/// The result of authentication. A WebSocket keeps it for its lifetime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Session {

@@ -12,7 +12,8 @@ use http::{HeaderMap, Method};
 use crate::config::Access;
 use crate::headers::{exposed, only_value, request};
 
-/// How long a browser may keep the response to a preflight, in seconds. Chromium keeps it two hours at most.
+/// The value of `access-control-max-age`: a browser may keep the response to a preflight for so many seconds.
+/// Chromium keeps it two hours at most.
 const MAX_AGE: u32 = 3600;
 
 type Headers = Vec<(&'static str, String)>;

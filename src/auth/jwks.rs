@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// The delay before a fetch whose client disconnected is made again.
 const TAKEOVER_PAUSE: Duration = Duration::from_secs(1);
 
-const DISCONNECTED: &str = "the client went away";
+const DISCONNECTED: &str = "the client disconnected";
 
 /// Keys and their ids.
 type Keys = Vec<(Option<String>, Arc<VerifyingKey>)>;

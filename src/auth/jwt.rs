@@ -24,7 +24,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::host::{Algorithm, Host, SignatureVerifier};
 
-/// How far clocks may differ.
+/// The difference between clocks that is tolerated.
 const LEEWAY: Duration = Duration::from_secs(60);
 
 /// OpenID Connect's limit for a subject.
@@ -106,7 +106,7 @@ struct Unverified<'a> {
 
 impl<'a> Unverified<'a> {
     fn parse(jwt: &'a str) -> Result<Self, &'static str> {
-        const NO_JWT: &str = "the token is not known, and is no JWT";
+        const NO_JWT: &str = "the token is not known, and is not a JWT";
         let (message, signature) = jwt.rsplit_once('.').ok_or(NO_JWT)?;
         let (header, claims) = message.split_once('.').ok_or(NO_JWT)?;
         let header = decode(header).ok_or("the JWT's header is malformed")?;
@@ -122,7 +122,7 @@ impl<'a> Unverified<'a> {
         let kid = match header.get("kid") {
             None => None,
             Some(Value::String(kid)) => Some(kid.clone()),
-            Some(_) => return Err("the JWT's kid is no string"),
+            Some(_) => return Err("the JWT's kid is not a string"),
         };
         Ok(Self { message, algorithm, kid, claims, signature })
     }

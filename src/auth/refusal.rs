@@ -7,7 +7,7 @@ use crate::config::Access;
 use crate::error::{Code, Error};
 use crate::redact::Redacted;
 
-/// When to try again while the issuer's keys cannot be fetched.
+/// When to retry while the issuer's keys cannot be fetched.
 pub(super) const ISSUER_PAUSE: Duration = Duration::from_secs(5);
 
 /// The reason why a caller does not get in.

@@ -9,7 +9,7 @@ use Recovery::{Expired, Permanent, Skewed, Throttled, TimedOut, Transient};
 use crate::error::Code;
 use crate::identifier::Identifier;
 
-/// What may help after an error.
+/// The remedy for an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recovery {
     /// Nothing: the same request fails again.
@@ -86,7 +86,7 @@ const ERRORS: [AwsError; 37] = [
     // Every other status, by its first digit.
     row("", 4, Code::Rejected, Permanent, NOT_BILLED),
     row("", 5, Code::Unavailable, Permanent, NOT_BILLED),
-    // A success that is none, or a redirect, which AWS does not send.
+    // A success other than 200, or a redirect: AWS sends neither.
     row("", 0, Code::InvalidResponse, Permanent, NOT_BILLED),
 ];
 

@@ -51,16 +51,16 @@ pub struct Message<'a> {
 #[non_exhaustive]
 pub enum FrameError {
     /// The CRC of a prelude is wrong, so its lengths mean nothing.
-    #[error("a frame's prelude has another CRC")]
+    #[error("the CRC of a frame's prelude does not match")]
     Prelude,
     /// A length is shorter than an empty message or longer than AWS's longest.
-    #[error("a frame of {0} bytes")]
+    #[error("expected a frame of 16 to 16777216 bytes, got {0}")]
     Length(usize),
     /// The CRC of a message is wrong.
-    #[error("a frame has another CRC")]
+    #[error("the CRC of a frame does not match")]
     Message,
     /// A header is malformed.
-    #[error("a frame's headers cannot be read")]
+    #[error("the headers of a frame are malformed")]
     Headers,
 }
 

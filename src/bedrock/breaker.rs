@@ -124,12 +124,12 @@ mod tests {
 
     #[test]
     fn it_opens_after_five_throttled_calls_in_a_row() {
-        // How far apart, whether an answer comes between, whether it opens.
+        // How far apart the failures are, whether a success comes between, whether it opens.
         for (name, distance, answered, opens) in [
             ("at once", 0, false, true),
             ("at the window's end", 10, false, true),
             ("rarely", 11, false, false),
-            ("with an answer between", 0, true, false),
+            ("with a success between", 0, true, false),
         ] {
             let mut breaker = Breaker::default();
             for count in 0..5 {

@@ -30,7 +30,7 @@ use crate::secret::Secret;
 /// Far longer than any reply, and short enough for the 128 MB of an isolate.
 const MAX_REPLY_BYTES: usize = 8 << 20;
 
-/// What a call is made with: the configuration, what the isolate has learnt, a deadline, and the platform.
+/// The means of a call: the configuration, what the isolate has learnt, a deadline, and the platform.
 /// [`Isolate::bedrock`](crate::Isolate::bedrock) makes it.
 #[derive(Debug)]
 pub struct Bedrock<'a, H> {
@@ -163,7 +163,7 @@ impl<'a, H: Http> Call<'a, H> {
         Self { operation, request, config, state, deadline, host }
     }
 
-    /// Calls until a good response with status 200 is read, or until a retry is pointless.
+    /// Calls until a valid reply is read, or until a retry is pointless.
     async fn make(&self, record: &mut Record) -> Result<Outcome<H::Body>, Error> {
         let started = self.host.now();
         let result = self.attempts(record).await;
@@ -235,7 +235,7 @@ impl<'a, H: Http> Call<'a, H> {
         }
     }
 
-    /// Returns where to call, and where else. The fallback regions have a model of their own, which stands for the
+    /// Returns the endpoint to call, and those to fall back to. The fallback regions have a model of their own, which stands for the
     /// default model only.
     fn endpoints(&self) -> (&'a Endpoint, &'a [Endpoint]) {
         let Self { request, config, .. } = *self;

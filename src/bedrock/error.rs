@@ -39,10 +39,10 @@ pub enum InvokeError {
     #[error(transparent)]
     Sign(#[from] SignError),
     /// Bedrock could not be reached.
-    #[error("no answer: {0}")]
+    #[error("no response: {0}")]
     Send(#[from] TransportError),
     /// The body of the response could not be read to its end.
-    #[error("the answer broke off: {0}")]
+    #[error("cannot read the response: {0}")]
     Read(#[from] ReadError),
     /// Bedrock responded with a status other than 200.
     #[error("{status} {}{}", name(kind), after_colon(message))]
@@ -73,7 +73,7 @@ pub enum InvokeError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// A stream ended before the reply did.
-    #[error("the stream ended before the answer did")]
+    #[error("the stream ended before the reply did")]
     Truncated,
 }
 

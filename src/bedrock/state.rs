@@ -10,7 +10,7 @@ use super::quota::Quota;
 use crate::aws::{RoleCredentials, SigningCache};
 use crate::lock::lock;
 
-/// What one isolate has learnt about Bedrock.
+/// The knowledge of one isolate about Bedrock.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub clock: ClockOffset,

@@ -43,16 +43,16 @@ pub enum InvalidReply {
     #[error("an error with status 200: {}", .0.as_ref().map_or("?", Identifier::as_str))]
     Error(Option<Identifier>),
     /// A message of a stream does not say what it is.
-    #[error("a message without a type")]
+    #[error("expected a message with a type, got none")]
     NoMessageType,
     /// The bytes of a chunk are not base64.
-    #[error("a chunk that is not base64")]
+    #[error("expected base64 in a chunk, got something else")]
     NotBase64,
     /// The response to a streaming operation is not an event stream.
-    #[error("an answer that is not an event stream")]
+    #[error("expected an event stream, got another Content-Type")]
     NotEvents,
     /// The reply has no text block.
-    #[error("no block of text")]
+    #[error("expected a text block in the reply, got none")]
     NoText,
     /// The reply ended at `max_tokens` before it had any text.
     #[error("the reply ended at max_tokens before any text")]

@@ -105,10 +105,10 @@ fn unknown_and_odd_fields_do_not_discard_a_reply() {
 #[test]
 fn a_body_without_text_has_its_reason_and_is_not_quoted() {
     let cases = [
-        ("tool-use-only.json", "no block of text"),
-        ("no-content.json", "no block of text"),
-        ("empty-content.json", "no block of text"),
-        ("null-text.json", "no block of text"),
+        ("tool-use-only.json", "expected a text block in the reply, got none"),
+        ("no-content.json", "expected a text block in the reply, got none"),
+        ("empty-content.json", "expected a text block in the reply, got none"),
+        ("null-text.json", "expected a text block in the reply, got none"),
         ("unknown-operation.json", "an error with status 200: UnknownOperationException"),
         ("unknown-operation-odd-type.json", "an error with status 200: ?"),
         ("html.html", "the body of 109 bytes is not Claude's JSON: syntax at 1:1"),

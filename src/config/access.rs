@@ -9,7 +9,7 @@ use super::variables::{Variables, entries};
 use crate::hex::from_hex;
 use crate::secret::Secret;
 
-/// Who may call. With nothing configured it is nobody: an open Worker is an explicit choice.
+/// The callers that may use the Worker. With nothing configured none may: an open Worker is an explicit choice.
 #[derive(Debug)]
 pub struct Access {
     /// `AUTH=open`: callers need no credential.

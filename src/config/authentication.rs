@@ -5,7 +5,7 @@ use super::variables::{Variables, parse_header_text};
 use crate::aws::{Credentials, RoleSettings};
 use crate::secret::Secret;
 
-/// How calls to Bedrock are authenticated.
+/// The authentication of calls to Bedrock.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // There is one, and it is not moved.
 pub enum Authentication {

@@ -51,7 +51,7 @@ pub trait Http: Runtime {
 /// A platform: an HTTP client, a clock, and the optional capabilities that a configuration may ask for.
 ///
 /// Each method returns `None` unless it is overridden. A configuration that needs a capability which the
-/// platform does not have is answered with 500 `misconfigured`, and the log names the capability.
+/// platform does not have makes each response 500 `misconfigured`, and the log names the capability.
 ///
 /// ```
 /// # use std::time::{Duration, SystemTime};

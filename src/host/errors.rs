@@ -10,7 +10,7 @@ pub enum TransportError {
     #[error("it took too long")]
     TimedOut,
     /// The client disconnected, so every further operation of the request is pointless.
-    #[error("the client left")]
+    #[error("the client disconnected")]
     Cancelled,
 }
 

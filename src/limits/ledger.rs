@@ -20,7 +20,7 @@ use crate::config::{Budget, MOST_IN_FLIGHT};
 
 const DAY: u64 = 86_400;
 
-/// How long an expired reservation is remembered: a settlement that comes late is still counted.
+/// An expired reservation is remembered for this long: a settlement that comes late is still counted.
 const REMEMBERED: u64 = DAY;
 
 /// The most reservations that are stored: half of them open, half expired.

@@ -1,4 +1,4 @@
-//! What a call reserves, and what it is settled on.
+//! Reservations: the tokens that a call may use, and their settlement on those that it has used.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -21,7 +21,7 @@ const TOKENS_OF_A_REQUEST: u64 = 32;
 /// The tokens around each further message of a conversation. Claude counts about four.
 const TOKENS_OF_A_MESSAGE: u64 = 8;
 
-/// What a call may use at most, reserved in a ledger.
+/// The tokens that a call may use at most, reserved in a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     account: String,
@@ -30,11 +30,11 @@ pub struct Reservation {
     input: u64,
     /// `max_tokens`.
     output: u64,
-    /// What earlier calls, which failed, may have used.
+    /// The tokens that earlier calls, which failed, may have used.
     lost: u64,
 }
 
-/// What was used of a reservation: a message to a ledger, to be sent with
+/// The tokens that were used of a reservation: a message to a ledger, to be sent with
 /// [`LedgerStore::settle`](crate::host::LedgerStore::settle). Without it the reservation expires and nothing is
 /// counted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -173,7 +173,7 @@ async fn a_request_that_exceeds_a_limit_gets_a_429_with_a_time_to_wait() {
 
 #[tokio::test]
 async fn a_limit_that_cannot_be_enforced_fails_every_request() {
-    const MISSING: &str = "this Host has no such binding";
+    const MISSING: &str = "the host platform does not have it";
     let missing = Scripted::new;
     let broken = || {
         let mut host = Scripted::new().with_limits();

@@ -287,7 +287,7 @@ impl<'a> WebSocket<'a> {
 /// ```
 /// use bedrock_edge::{Host, WebSocket, socket_handler};
 ///
-/// /// Returns the messages that answer one message.
+/// /// Returns the messages in reply to one message.
 /// async fn messages(message: bytes::Bytes, socket: &WebSocket<'_>, host: &impl Host) -> Vec<String> {
 ///     let (mut streaming, mut messages) = match socket_handler(message, socket, host).await {
 ///         Ok(streaming) => (streaming, Vec::new()),

@@ -1,4 +1,4 @@
-//! What outlives a request: the configuration, and what has been learnt since the start.
+//! The state that outlives a request: the configuration, and what has been learnt since the start.
 
 use crate::auth;
 use crate::bedrock::{self, Bedrock};

@@ -35,7 +35,7 @@ pub(super) struct Exchange<'a, 'h, H> {
     cors: Vec<(&'static str, String)>,
 }
 
-/// What a platform or an outer request has found out about a request already.
+/// The facts that a platform or an outer request has found out about a request already.
 pub(super) struct Admission {
     pub session: Session,
     /// Whether the request was counted.
@@ -312,7 +312,7 @@ pub(super) fn upgrade_required() -> Error {
     error.with("upgrade", "websocket")
 }
 
-/// Whether a reply is streamed.
+/// The choice between a whole and a streamed reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Streams {
     /// Always: over a WebSocket.

@@ -29,21 +29,21 @@ enum Path {
     Matching(fn(&str) -> bool),
 }
 
-/// Who may call a route.
+/// The callers that may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Auth {
     Everybody,
     Callers,
 }
 
-/// Whether a route has preflights. A WebSocket has none.
+/// The CORS of a route. A WebSocket has no preflight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cors {
     Preflight,
     None,
 }
 
-/// What a route serves.
+/// The resource that a route serves.
 #[derive(Clone, Copy)]
 pub(super) enum Resource {
     /// A reply of the model, in the format of an interface.

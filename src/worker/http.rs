@@ -16,8 +16,8 @@ use crate::headers::{
 };
 use crate::host::TransportError;
 
-/// Up to so many bytes a body goes to JavaScript as a string: a buffer is outside of JavaScript's heap and takes longer
-/// to make and to collect. A long string is copied once more.
+/// The longest body, in bytes, that goes to JavaScript as a string. A buffer is outside of JavaScript's heap and takes longer
+/// to make and to collect, but a string is copied once more.
 const SHORT: usize = 16 << 10;
 
 /// Passes the first line and the header lines of a Request or a Response to `read`.

@@ -20,8 +20,8 @@ fn ms(milliseconds: u64) -> Duration {
 async fn bedrock_timeout_ms_limits_a_request_without_streaming() {
     let fixture = Fixture::with_bindings(json!({ "BEDROCK_TIMEOUT_MS": 400 })).await;
     let cases = [
-        ("before the head", "fault:slow:60000", None, "no answer: it took too long"),
-        ("in the body", "fault:stall", Some(200), "the answer broke off: it took too long"),
+        ("before the head", "fault:slow:60000", None, "no response: it took too long"),
+        ("in the body", "fault:stall", Some(200), "cannot read the response: it took too long"),
         // Bedrock asks for a wait that is longer than the rest of the timeout.
         ("before a retry", "fault:throttled", Some(429), "429 Too Many Requests"),
     ];
@@ -76,7 +76,7 @@ async fn a_stream_that_stalls_ends_with_a_timeout_error() {
     reply.assert_error("events", "timeout", FAILED, true);
     let line = fixture.worker.log_line(reply.request_id()).await;
     assert_eq!((&line["outcome"], &line["level"]), (&json!("timeout"), &json!("error")), "{line}");
-    assert_eq!(line["error"], "the answer broke off: it took too long", "{line}");
+    assert_eq!(line["error"], "cannot read the response: it took too long", "{line}");
     fixture.wait_for_streams("the stream to be cancelled", |it| it.cancelled == 1).await;
 
     let mut socket = fixture.worker.open_websocket().await;

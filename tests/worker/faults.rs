@@ -76,9 +76,9 @@ const FAILURES: &[Expected] = &[
         FAILED,
         "unavailable",
         Some(200),
-        "the answer broke off: Network connection lost.",
+        "cannot read the response: Network connection lost.",
     ),
-    failure("hang_up_before", FAILED, "unavailable", None, "no answer: Network connection lost."),
+    failure("hang_up_before", FAILED, "unavailable", None, "no response: Network connection lost."),
     failure(
         "model_timeout",
         FAILED,
@@ -151,8 +151,20 @@ const FAILURES: &[Expected] = &[
         Some(200),
         "the model refused to reply",
     ),
-    failure("no_text", INVALID, "invalid_response", Some(200), "no block of text"),
-    failure("tool_only", INVALID, "invalid_response", Some(200), "no block of text"),
+    failure(
+        "no_text",
+        INVALID,
+        "invalid_response",
+        Some(200),
+        "expected a text block in the reply, got none",
+    ),
+    failure(
+        "tool_only",
+        INVALID,
+        "invalid_response",
+        Some(200),
+        "expected a text block in the reply, got none",
+    ),
     failure(
         "unknown_operation",
         INVALID,
@@ -343,7 +355,7 @@ async fn a_refused_connection_is_unavailable() {
     assert_eq!(line["outcome"], "unavailable", "{line}");
     assert_eq!(line["upstream_status"], Value::Null, "{line}");
     let error = line["error"].as_str().unwrap_or_default();
-    assert!(error.starts_with("no answer: "), "{line}");
+    assert!(error.starts_with("no response: "), "{line}");
     // The health check does not depend on Bedrock.
     let health = worker.health().await;
     health.assert_envelope("health", 200, "", "ok");

@@ -117,6 +117,6 @@ async fn a_limit_without_the_ledger_binding_fails_closed() {
     let response = worker.prompt("hi").await;
     response.assert_envelope("no binding", 500, "hi", "Error: Internal server error");
     let line = worker.log_line(response.request_id()).await;
-    assert_eq!(line["error"], "LEDGER: this Host has no such binding");
+    assert_eq!(line["error"], "LEDGER: the host platform does not have it");
     assert!(stub.requests().is_empty());
 }

@@ -138,26 +138,38 @@ const CASES: &[(&str, Expected)] = &[
         "stream_error:0",
         Envelope(FAILED, "unavailable", "InternalFailure: An internal error occurred."),
     ),
-    ("stream_bad_crc", Error("You", "invalid_response", INVALID, false, "a frame has another CRC")),
-    ("stream_bad_crc:0", Envelope(INVALID, "invalid_response", "a frame has another CRC")),
+    (
+        "stream_bad_crc",
+        Error("You", "invalid_response", INVALID, false, "the CRC of a frame does not match"),
+    ),
+    (
+        "stream_bad_crc:0",
+        Envelope(INVALID, "invalid_response", "the CRC of a frame does not match"),
+    ),
     (
         "stream_bad_prelude",
-        Error("You", "invalid_response", INVALID, false, "a frame's prelude has another CRC"),
+        Error(
+            "You",
+            "invalid_response",
+            INVALID,
+            false,
+            "the CRC of a frame's prelude does not match",
+        ),
     ),
     (
         "stream_bad_prelude:0",
-        Envelope(INVALID, "invalid_response", "a frame's prelude has another CRC"),
+        Envelope(INVALID, "invalid_response", "the CRC of a frame's prelude does not match"),
     ),
     (
         "stream_cut",
-        Error("You", "truncated", INVALID, true, "the stream ended before the answer did"),
+        Error("You", "truncated", INVALID, true, "the stream ended before the reply did"),
     ),
-    ("stream_cut:0", Envelope(INVALID, "truncated", "the stream ended before the answer did")),
+    ("stream_cut:0", Envelope(INVALID, "truncated", "the stream ended before the reply did")),
     ("stream_hang_up", Error("You", "unavailable", FAILED, true, HUNG_UP)),
     ("stream_hang_up:0", Envelope(FAILED, "unavailable", HUNG_UP)),
     (
         "stream_end",
-        Error("You", "truncated", INVALID, true, "the stream ended before the answer did"),
+        Error("You", "truncated", INVALID, true, "the stream ended before the reply did"),
     ),
     // Every frame but `message_stop`, without which the reply is incomplete.
     (
@@ -167,17 +179,23 @@ const CASES: &[(&str, Expected)] = &[
             "truncated",
             INVALID,
             true,
-            "the stream ended before the answer did",
+            "the stream ended before the reply did",
         ),
     ),
-    ("stream_end:0", Envelope(INVALID, "truncated", "the stream ended before the answer did")),
-    ("stream_empty", Envelope(INVALID, "truncated", "the stream ended before the answer did")),
+    ("stream_end:0", Envelope(INVALID, "truncated", "the stream ended before the reply did")),
+    ("stream_empty", Envelope(INVALID, "truncated", "the stream ended before the reply did")),
     ("stream_not_frames", Envelope(INVALID, "invalid_response", "")),
     ("stream_not_frames:json", Envelope(INVALID, "invalid_response", "")),
     ("stream_not_frames:mislabelled", Envelope(INVALID, "invalid_response", "")),
     (
         "stream_huge_frame",
-        Error("You", "invalid_response", INVALID, false, "a frame of 17825922 bytes"),
+        Error(
+            "You",
+            "invalid_response",
+            INVALID,
+            false,
+            "expected a frame of 16 to 16777216 bytes, got 17825922",
+        ),
     ),
     ("stream_thinking", Usual),
     ("stream_split", Usual),
@@ -186,7 +204,7 @@ const CASES: &[(&str, Expected)] = &[
 ];
 
 /// workerd's message for a lost connection.
-const HUNG_UP: &str = "the answer broke off: Network connection lost.";
+const HUNG_UP: &str = "cannot read the response: Network connection lost.";
 
 /// Faults that other tests cover: this stream does not end (keep_alive.rs, deadlines.rs).
 const ELSEWHERE: &[&str] = &["stream_stall"];

@@ -38,7 +38,7 @@ export class Deadline {
 
   /** The failure for an error of fetch or of reading a body. */
   failure(error) {
-    return this.timedOut ? new Failure("timeout", "Bedrock invocation failed", { cause: "no answer: it took too long" }) : unavailable(error);
+    return this.timedOut ? new Failure("timeout", "Bedrock invocation failed", { cause: "no response: it took too long" }) : unavailable(error);
   }
 }
 

@@ -55,7 +55,7 @@ export function exception(kind, message) {
 }
 
 export function unavailable(error) {
-  return new Failure("unavailable", "Bedrock invocation failed", { cause: `no answer: ${error.message}` });
+  return new Failure("unavailable", "Bedrock invocation failed", { cause: `no response: ${error.message}` });
 }
 
 export function invalidResponse(cause, code = "invalid_response") {

@@ -24,7 +24,7 @@ export class Frames {
     let offset = 0;
     while (bytes.length - offset >= 4) {
       const length = view.getUint32(offset);
-      if (length < 16 || length > MAX_FRAME_BYTES) throw invalidResponse(`a frame of ${length} bytes`);
+      if (length < 16 || length > MAX_FRAME_BYTES) throw invalidResponse(`expected a frame of 16 to 16777216 bytes, got ${length}`);
       if (bytes.length - offset < length) break;
       const event = read(bytes.subarray(offset, offset + length));
       offset += length;
@@ -50,7 +50,7 @@ function read(frame) {
     case "error":
       throw exception(headers[":error-code"]?.value ?? "", headers[":error-message"]?.value ?? "");
     default:
-      throw invalidResponse("a message without a type");
+      throw invalidResponse("expected a message with a type, got none");
   }
 }
 

@@ -67,7 +67,7 @@ function events(reader, generation, { record, config, started }) {
             stall = setTimeout(check, config.stallMs - waited);
             return;
           }
-          generation.fail(new Failure("timeout", "Bedrock invocation failed", { cause: "the answer broke off: it took too long" }));
+          generation.fail(new Failure("timeout", "Bedrock invocation failed", { cause: "cannot read the response: it took too long" }));
           controller.enqueue(utf8.encode(generation.take()));
           end();
           controller.close();
@@ -172,4 +172,4 @@ class Generation {
   }
 }
 
-const truncated = () => invalidResponse("the stream ended before the answer did", "truncated");
+const truncated = () => invalidResponse("the stream ended before the reply did", "truncated");

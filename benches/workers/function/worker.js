@@ -105,7 +105,7 @@ async function invoke(request, context) {
       throw invalidResponse(`the body is not Claude's JSON: ${error.message}`);
     });
     const texts = (Array.isArray(reply.content) ? reply.content : []).filter(({ type, text }) => type === "text" && typeof text === "string");
-    if (texts.length === 0) throw invalidResponse("no block of text");
+    if (texts.length === 0) throw invalidResponse("expected a text block in the reply, got none");
     recordUsage(record, reply.stop_reason, reply.usage);
     return texts.length === 1 ? texts[0].text : texts.map(({ text }) => text).join("");
   } finally {

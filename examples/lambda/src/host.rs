@@ -53,13 +53,14 @@ impl Http for Native {
         within: Duration,
     ) -> Result<Response<NativeBody>, TransportError> {
         let request = reqwest::Request::try_from(request).map_err(failed)?;
-        let answer = timeout(within, self.client.execute(request)).await;
-        let mut answer = answer.map_err(|_| TransportError::TimedOut)?.map_err(failed)?;
-        let mut response = Response::builder().status(answer.status());
+        let received = timeout(within, self.client.execute(request)).await;
+        let mut received = received.map_err(|_| TransportError::TimedOut)?.map_err(failed)?;
+        let mut response = Response::builder().status(received.status());
         if let Some(headers) = response.headers_mut() {
-            *headers = std::mem::take(answer.headers_mut());
+            *headers = std::mem::take(received.headers_mut());
         }
-        response.body(NativeBody(answer)).map_err(|error| TransportError::Failed(error.to_string()))
+        let response = response.body(NativeBody(received));
+        response.map_err(|error| TransportError::Failed(error.to_string()))
     }
 }
 

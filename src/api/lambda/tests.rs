@@ -136,13 +136,13 @@ async fn an_event_that_is_not_a_valid_request_gets_an_error() {
             "Error: the body is not base64, as isBase64Encoded says: Invalid symbol 95, offset 4.",
         ),
         (
-            "a body that is no string",
+            "a body that is not a string",
             br#"{"requestContext": {"http": {"method": "POST"}}, "body": 5}"#,
             400,
             "Error: the proxy event is malformed: body must be a string",
         ),
         (
-            "a requestContext that is no object",
+            "a requestContext that is not an object",
             br#"{"requestContext": 5}"#,
             400,
             "Error: the proxy event is malformed: requestContext must be an object",

@@ -180,7 +180,7 @@ async fn a_fetch_whose_client_disconnects_is_made_again_after_a_second() {
     let service = Service::new();
     let host = verifying(Scripted::new().then_leave().then(200, &[], JWKS));
     let good = token("1", &[], "right");
-    assert_eq!(service.caller(&host, &good).await.unwrap_err(), "the client went away");
+    assert_eq!(service.caller(&host, &good).await.unwrap_err(), "the client disconnected");
     let before = host.now();
     // Not at once, and long before the end of the pause after a failure.
     assert!(service.caller(&host, &good).await.is_ok());

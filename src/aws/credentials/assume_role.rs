@@ -33,7 +33,7 @@ const MAX_RESPONSE_BYTES: usize = 256 << 10;
 #[non_exhaustive]
 pub enum AssumeRoleError {
     /// STS could not be reached, or did not respond in time.
-    #[error("no answer: {0}")]
+    #[error("no response: {0}")]
     Transport(#[from] TransportError),
     /// STS refused.
     #[error("{status} {}: {message}", code.as_ref().map_or("without a code", Identifier::as_str))]
@@ -48,7 +48,7 @@ pub enum AssumeRoleError {
         date: Option<SystemTime>,
     },
     /// The response is not one of STS's.
-    #[error("the answer {0}")]
+    #[error("the response {0}")]
     Unreadable(&'static str),
     /// The request cannot be made or signed.
     #[error("{0}")]
@@ -194,7 +194,7 @@ pub fn read_assume_role(
     Ok(TemporaryCredentials {
         credentials: Credentials::new(id, secret, Some(token.to_owned())),
         expires: date::parse_iso(expires)
-            .ok_or(AssumeRoleError::Unreadable("has an Expiration that is no time"))?,
+            .ok_or(AssumeRoleError::Unreadable("has an Expiration that is not a time"))?,
     })
 }
 

@@ -13,10 +13,10 @@ use crate::deadline::Deadline;
 use crate::host::{Http, TransportError};
 use crate::single_flight::{Arrival, LEASE, Next, SingleFlight};
 
-/// How long before their end credentials are replaced, as in the AWS SDKs.
+/// Credentials are replaced this long before they expire, as in the AWS SDKs.
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
-/// How long nobody tries to replace credentials that are still valid after that failed.
+/// The pause after a failed attempt to replace credentials that are still valid.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// The credentials of a role, and why they could not be replaced although it was time to.
@@ -39,7 +39,7 @@ struct State {
 /// The result of a call to STS.
 struct Outcome {
     result: Result<TemporaryCredentials, AssumeRoleError>,
-    /// Whether only this request's deadline passed, which says nothing to others.
+    /// Whether only the deadline of this request passed, which is no failure for other requests.
     is_own_timeout: bool,
 }
 

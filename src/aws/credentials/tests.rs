@@ -18,7 +18,7 @@ const REPLY: &str = r#"{"content": [{"type": "text", "text": "はい"}]}"#;
 const ROLE: &str = "arn:aws:iam::123456789012:role/edge";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// How long before their end credentials are replaced.
+/// Credentials are replaced this long before they expire.
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
 fn fixture(name: &str) -> String {
@@ -70,18 +70,18 @@ fn credentials_are_read_only_from_a_whole_response_of_sts() {
         ("granted", Ok(SECRET_ACCESS_KEY)),
         ("declared-and-commented", Ok(SECRET_ACCESS_KEY)),
         ("escaped", Ok(SECRET_ACCESS_KEY)),
-        ("access-denied", Err("the answer has no AccessKeyId")),
-        ("empty", Err("the answer is not XML")),
-        ("text", Err("the answer is not XML")),
-        ("html", Err("the answer is not XML")),
-        ("cut-off", Err("the answer is not XML")),
-        ("not-closed", Err("the answer is not XML")),
-        ("no-token", Err("the answer has no SessionToken")),
-        ("empty-token", Err("the answer has no SessionToken")),
-        ("token-with-line-end", Err("the answer has no SessionToken")),
-        ("no-expiration", Err("the answer has no Expiration")),
-        ("odd-expiration", Err("the answer has an Expiration that is no time")),
-        ("deep", Err("the answer is not XML")),
+        ("access-denied", Err("the response has no AccessKeyId")),
+        ("empty", Err("the response is not XML")),
+        ("text", Err("the response is not XML")),
+        ("html", Err("the response is not XML")),
+        ("cut-off", Err("the response is not XML")),
+        ("not-closed", Err("the response is not XML")),
+        ("no-token", Err("the response has no SessionToken")),
+        ("empty-token", Err("the response has no SessionToken")),
+        ("token-with-line-end", Err("the response has no SessionToken")),
+        ("no-expiration", Err("the response has no Expiration")),
+        ("odd-expiration", Err("the response has an Expiration that is not a time")),
+        ("deep", Err("the response is not XML")),
     ];
     for (name, expected) in cases {
         let read = read_assume_role(StatusCode::OK, fixture(name).as_bytes(), None);
@@ -103,10 +103,10 @@ fn credentials_are_read_only_from_a_whole_response_of_sts() {
     // A document that declares entities could be a bomb.
     for name in ["entities", "unknown-entity"] {
         let error = read_assume_role(StatusCode::OK, fixture(name).as_bytes(), None).unwrap_err();
-        assert_eq!(error.to_string(), "the answer is not XML", "{name}");
+        assert_eq!(error.to_string(), "the response is not XML", "{name}");
     }
     let not_utf8 = read_assume_role(StatusCode::OK, b"<a><b>\xff</b></a>", None).unwrap_err();
-    assert_eq!(not_utf8.to_string(), "the answer is not XML");
+    assert_eq!(not_utf8.to_string(), "the response is not XML");
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn one_request_assumes_the_role_and_the_others_wait_or_use_the_old_credentials()
     assert_eq!(calls(), ["sts"; 5]);
     assert_eq!(
         sixth.end(),
-        ("timeout", "cannot assume the role: no answer: it took too long".into())
+        ("timeout", "cannot assume the role: no response: it took too long".into())
     );
     // The client of the seventh disconnects, which is no failure of the eighth.
     assert!(seventh.step().is_none());
@@ -395,7 +395,7 @@ fn one_request_assumes_the_role_and_the_others_wait_or_use_the_old_credentials()
     let (outcome, cause) = seventh.end();
     assert_eq!(
         (outcome, &*cause),
-        ("unavailable", "cannot assume the role: no answer: the client left")
+        ("unavailable", "cannot assume the role: no response: the client disconnected")
     );
     assert!(eighth.step().is_none());
     assert_eq!(calls(), ["sts"; 7]);

@@ -19,7 +19,7 @@ fn check(bytes: &[u8]) -> Result<Option<()>, FrameError> {
     frames.message().map(|message| message.map(drop))
 }
 
-/// Makes a frame with right CRCs and a total length that is right.
+/// Makes a frame with the correct CRCs and total length.
 fn sealed(headers_length: u32, between: &[u8]) -> Vec<u8> {
     let total = u32::try_from(between.len() + 16).unwrap();
     let mut bytes = [&prelude(total, headers_length)[..], between].concat();

@@ -1,4 +1,4 @@
-//! What signing and verifying have in common besides the canonical request.
+//! The parts that signing and verifying share, besides the canonical request.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

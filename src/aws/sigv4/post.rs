@@ -103,7 +103,7 @@ impl SigningKey {
     }
 }
 
-/// What the requests to one endpoint in one second share: everything but the hash of the payload and what
+/// The parts that the requests to one endpoint share for one second: everything but the hash of the payload and what
 /// follows from it. Four of the 13 SHA-256 blocks of a short request to Bedrock are done.
 struct Shared {
     uri: Uri,

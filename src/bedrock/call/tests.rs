@@ -231,19 +231,19 @@ async fn a_response_that_is_none_has_its_code_and_cause() {
             "no connection",
             Scripted::new().then_fail("connection refused"),
             Code::Unavailable,
-            "no answer: connection refused",
+            "no response: connection refused",
         ),
         (
             "broken off",
             Scripted::new().then(200, &[], Watched::broken("connection reset")),
             Code::Unavailable,
-            "the answer broke off: connection reset",
+            "cannot read the response: connection reset",
         ),
         (
             "too long",
             Scripted::new().then(200, &[], long),
             Code::InvalidResponse,
-            "the answer broke off: the body is too long",
+            "cannot read the response: the body is too long",
         ),
         (
             "an error with status 200",
@@ -267,7 +267,7 @@ async fn a_response_that_is_none_has_its_code_and_cause() {
             "a network's error with a secret in it",
             Scripted::new().then_fail("bad header: IQoJb3JpZ2luX2VjEXAMPLE/session+token=="),
             Code::Unavailable,
-            "no answer: bad header: [redacted]",
+            "no response: bad header: [redacted]",
         ),
     ];
     for (name, host, code, expected) in cases {
@@ -327,7 +327,7 @@ async fn the_cause_quotes_aws_without_secrets_and_prompts() {
     }
 }
 
-/// AWS quotes a part of a body, or its JSON.
+/// AWS quotes parts of a body, as they are or as JSON.
 #[tokio::test]
 async fn the_cause_has_no_part_of_the_prompt() {
     let prompt = "himitsu one: the plan is\nhimitsu two: \"buy\"\nhimitsu three";

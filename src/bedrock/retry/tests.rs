@@ -43,11 +43,11 @@ fn each_failure_is_transient_or_permanent() {
     use Failure::{Throttled, TimedOut, Transient};
     let cases = [
         ("no connection", InvokeError::Send(failed()), Some(Transient)),
-        ("an answer that breaks off", InvokeError::Read(failed().into()), Some(Transient)),
+        ("a response that ends early", InvokeError::Read(failed().into()), Some(Transient)),
         ("the deadline", InvokeError::Send(TransportError::TimedOut), None),
         ("the deadline in a body", InvokeError::Read(TransportError::TimedOut.into()), None),
         ("a client that left", InvokeError::Send(TransportError::Cancelled), None),
-        ("too long an answer", InvokeError::Read(ReadError::TooLong), None),
+        ("too long a response", InvokeError::Read(ReadError::TooLong), None),
         ("a stream that ends early", InvokeError::Truncated, None),
         ("429", refused(429, ""), Some(Throttled)),
         ("a type says more than a status", refused(400, "ThrottlingException"), Some(Throttled)),

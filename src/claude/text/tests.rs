@@ -4,7 +4,7 @@ use super::*;
 type Case<'a> = (&'a str, &'a [u8], Option<&'a [u8]>);
 
 #[test]
-fn a_json_string_as_bytes() {
+fn a_json_string_is_read_as_bytes_with_lone_surrogates() {
     #[rustfmt::skip]
     let cases: &[Case] = &[
         ("empty", br#""""#, Some(b"")),
@@ -29,23 +29,23 @@ fn a_json_string_as_bytes() {
     }
 }
 
-/// Pieces in, and what each of them and the end gives.
+/// A name, the deltas, and the text that each of them and the end gives.
 type Row<'a> = (&'a str, &'a [&'a [u8]], &'a [&'a str]);
 
 #[test]
-fn pieces_of_text() {
+fn characters_that_are_split_across_deltas_are_joined_and_the_rest_is_replaced() {
     #[rustfmt::skip]
     let cases: &[Row] = &[
         ("whole characters", &[b"a", "日".as_bytes()], &["a", "日", ""]),
-        ("empty pieces", &[b"", "日".as_bytes(), b""], &["", "日", "", ""]),
+        ("empty deltas", &[b"", "日".as_bytes(), b""], &["", "日", "", ""]),
         ("two bytes", &[b"\xc3", b"\xa9"], &["", "é", ""]),
         ("three bytes", &[b"\xe6", b"\x97", b"\xa5"], &["", "", "日", ""]),
         ("four bytes", &[b"\xf0", b"\x9f", b"\x98", b"\x80"], &["", "", "", "😀", ""]),
         ("between whole ones", &[b"a\xe6\x97", b"\xa5b"], &["a", "日b", ""]),
-        ("an empty piece between", &[b"\xe6\x97", b"", b"\xa5"], &["", "", "日", ""]),
+        ("an empty delta between", &[b"\xe6\x97", b"", b"\xa5"], &["", "", "日", ""]),
         ("a surrogate pair", &[b"\xed\xa0\xbd", b"\xed\xb8\x80"], &["", "😀", ""]),
         ("a surrogate pair in text", &[b"a\xed\xa0\xbd", b"\xed\xb8\x80b"], &["a", "😀b", ""]),
-        ("pairs in one piece", &[b"\xed\xa0\xbd\xed\xb8\x80-\xed\xa0\xbc\xed\xbe\x8c"], &["😀-🎌", ""]),
+        ("pairs in one delta", &[b"\xed\xa0\xbd\xed\xb8\x80-\xed\xa0\xbc\xed\xbe\x8c"], &["😀-🎌", ""]),
         ("Hangul, which begins like a surrogate", &["\u{d7a3}\u{d000}".as_bytes()], &["\u{d7a3}\u{d000}", ""]),
         ("half of two bytes", &[b"a\xc3"], &["a", "\u{fffd}"]),
         ("half of three bytes", &[b"a\xe6\x97"], &["a", "\u{fffd}"]),
@@ -58,14 +58,14 @@ fn pieces_of_text() {
         ("the second half alone", &[b"a\xed\xb8\x80b"], &["a\u{fffd}b", ""]),
         ("a pair whose half is cut", &[b"\xed\xa0a\xed\xb8\x80"], &["\u{fffd}\u{fffd}a\u{fffd}", ""]),
         ("a rest without a beginning", &[b"\x97a"], &["\u{fffd}a", ""]),
-        ("what UTF-8 never has", &[b"\xff", b"a"], &["\u{fffd}", "a", ""]),
+        ("a byte that UTF-8 never has", &[b"\xff", b"a"], &["\u{fffd}", "a", ""]),
     ];
     let mut wrong = Vec::new();
-    for (name, pieces, expected) in cases {
+    for (name, deltas, expected) in cases {
         let mut joiner = Joiner::default();
         let mut actual = Vec::new();
-        for piece in *pieces {
-            actual.push(joiner.push(piece));
+        for delta in *deltas {
+            actual.push(joiner.push(delta));
             assert!(joiner.tail.len() <= 3, "{name}");
         }
         actual.push(joiner.finish());
@@ -77,9 +77,8 @@ fn pieces_of_text() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Nothing is held back that a character's rest does not complete.
 #[test]
-fn bytes_of_any_kind() {
+fn whole_characters_are_never_held_back_or_lost() {
     let interesting = [b'a', 0x80, 0xa0, 0xbf, 0xc3, 0xe6, 0xed, 0xf0, 0xff];
     let count = interesting.len();
     for number in 0..count.pow(4) {

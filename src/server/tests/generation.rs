@@ -141,9 +141,13 @@ async fn texts_and_secrets_that_an_exception_quotes_are_redacted() {
 async fn a_connection_that_fails_ends_the_stream_as_unavailable() {
     let beginning = beginning();
     let cases: [(&str, Vec<&[u8]>, &str); 3] = [
-        ("at once", vec![], "the answer broke off: reset of [redacted]"),
-        ("between two frames", vec![&beginning], "the answer broke off: reset of [redacted]"),
-        ("inside a frame", vec![&beginning, &[0; 5]], "the answer broke off: reset of [redacted]"),
+        ("at once", vec![], "cannot read the response: reset of [redacted]"),
+        ("between two frames", vec![&beginning], "cannot read the response: reset of [redacted]"),
+        (
+            "inside a frame",
+            vec![&beginning, &[0; 5]],
+            "cannot read the response: reset of [redacted]",
+        ),
     ];
     for (name, chunks, cause) in cases {
         let chunks = chunks.into_iter().map(Bytes::copy_from_slice);

@@ -67,7 +67,7 @@ async fn a_reply_is_streamed_if_the_body_or_the_accept_header_asks_for_it() {
             true,
         ),
         (
-            "a second header that is no text",
+            "a second header that is not text",
             &[("accept", "日本語"), ("accept", "text/event-stream")],
             PROMPT,
             true,

@@ -16,7 +16,7 @@ async function send(account, message) {
       const stub = env.LEDGER.get(env.LEDGER.idFromName(account));
       const reply = await stub.fetch("https://ledger/", { headers: { message } });
       if (reply.ok) return await reply.text();
-      throw new Error(`the ledger answers ${reply.status}`);
+      throw new Error(`the ledger responded with ${reply.status}`);
     } catch (error) {
       // A repeated message has no effect.
       if (retries === 0) throw error;

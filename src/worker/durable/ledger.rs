@@ -1,6 +1,6 @@
 //! Ledgers: a Durable Object for each account, with SQLite storage.
 //!
-//! A message comes in a header and is answered without awaiting anything, so one is complete before the next begins. Its
+//! A message comes in a header, and its reply is made without awaiting anything, so one is complete before the next begins. Its
 //! changes are on disk before the reply leaves: the runtime holds the reply back.
 //!
 //! Out of scope: what a message does ([`limits::Ledger`](crate::limits::Ledger)).

@@ -93,10 +93,10 @@ pub fn script(steps: &[Step], operation: Operation) -> Vec<Step> {
         .collect()
 }
 
-const LOST: &str = "no answer: ";
-const BROKE_OFF: &str = "the answer broke off: ";
-const LATE: &str = "no answer: it took too long";
-const LATE_BODY: &str = "the answer broke off: it took too long";
+const LOST: &str = "no response: ";
+const UNREADABLE: &str = "cannot read the response: ";
+const LATE: &str = "no response: it took too long";
+const LATE_BODY: &str = "cannot read the response: it took too long";
 
 #[allow(clippy::too_many_lines)]
 pub fn cases() -> Vec<Case> {
@@ -104,7 +104,7 @@ pub fn cases() -> Vec<Case> {
     let same = |name, steps, expected: fn() -> Expected| case(name, steps, expected(), expected());
     let ms = Duration::from_millis;
     let lost = || Fails("unavailable", None, LOST, 3);
-    let broke_off = || Fails("unavailable", Some(200), BROKE_OFF, 3);
+    let unreadable = || Fails("unavailable", Some(200), UNREADABLE, 3);
     let late = || Fails("timeout", None, LATE, 1);
     let late_body = || Fails("timeout", Some(200), LATE_BODY, 1);
     vec![
@@ -137,42 +137,42 @@ pub fn cases() -> Vec<Case> {
         same(
             "closed before the body",
             vec![text("{ok}Content-Length: {length}\r\n\r\n")],
-            broke_off,
+            unreadable,
         ),
         case(
             "closed in the body",
             vec![text("{ok}Content-Length: {length}\r\n\r\n{half}")],
-            broke_off(),
-            Breaks("unavailable", BROKE_OFF),
+            unreadable(),
+            Breaks("unavailable", UNREADABLE),
         ),
         case(
             "reset in the body",
             vec![text("{ok}Content-Length: {length}\r\n\r\n{half}"), Wait(ms(50)), Reset],
-            broke_off(),
-            Breaks("unavailable", BROKE_OFF),
+            unreadable(),
+            Breaks("unavailable", UNREADABLE),
         ),
         case(
             "closed in a chunk",
             vec![text("{ok}Transfer-Encoding: chunked\r\n\r\nffff\r\n{half}")],
-            broke_off(),
-            Breaks("unavailable", BROKE_OFF),
+            unreadable(),
+            Breaks("unavailable", UNREADABLE),
         ),
         same(
             "a chunk without a size",
             vec![text("{ok}Transfer-Encoding: chunked\r\n\r\nzz\r\n{body}")],
-            broke_off,
+            unreadable,
         ),
         case(
             "half a body, delimited by the close of the connection",
             vec![text("{ok}Connection: close\r\n\r\n{half}")],
             Fails("invalid_response", Some(200), "the body of ", 1),
-            Breaks("truncated", "the stream ended before the answer did"),
+            Breaks("truncated", "the stream ended before the reply did"),
         ),
         case(
             "no body",
             vec![text("{ok}Content-Length: 0\r\n\r\n")],
             Fails("invalid_response", Some(200), "the body of 0 bytes is not Claude's JSON", 1),
-            Fails("truncated", Some(200), "the stream ended before the answer did", 1),
+            Fails("truncated", Some(200), "the stream ended before the reply did", 1),
         ),
         same("text instead of HTTP", vec![text("220 mail.example.com ESMTP\r\n\r\n")], lost),
         same(
@@ -209,7 +209,7 @@ pub fn cases() -> Vec<Case> {
                 .chain((0..30).flat_map(|_| [text("\0"), Wait(ms(250))]))
                 .collect(),
             late_body(),
-            Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
+            Fails("invalid_response", Some(200), "the CRC of a frame's prelude does not match", 1),
         ),
         case(
             "an endless body",
@@ -217,14 +217,24 @@ pub fn cases() -> Vec<Case> {
                 text("{ok}Transfer-Encoding: chunked\r\n\r\n"),
                 Repeat(b"1000\r\n".iter().copied().chain([b' '; 4096]).chain(*b"\r\n").collect()),
             ],
-            Fails("invalid_response", Some(200), "the answer broke off: the body is too long", 1),
-            Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
+            Fails(
+                "invalid_response",
+                Some(200),
+                "cannot read the response: the body is too long",
+                1,
+            ),
+            Fails("invalid_response", Some(200), "the CRC of a frame's prelude does not match", 1),
         ),
         case(
             "a huge body",
             vec![text("{ok}Content-Length: 9000000\r\n\r\n"), Repeat(vec![b' '; 4096])],
-            Fails("invalid_response", Some(200), "the answer broke off: the body is too long", 1),
-            Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
+            Fails(
+                "invalid_response",
+                Some(200),
+                "cannot read the response: the body is too long",
+                1,
+            ),
+            Fails("invalid_response", Some(200), "the CRC of a frame's prelude does not match", 1),
         ),
         case(
             "another content type with a valid body",
@@ -238,12 +248,12 @@ pub fn cases() -> Vec<Case> {
             "HTML with the right content type",
             vec![text("{ok}Content-Length: 15\r\n\r\n<!doctype html>")],
             Fails("invalid_response", Some(200), "the body of 15 bytes is not Claude's JSON", 1),
-            Fails("invalid_response", Some(200), "a frame's prelude has another CRC", 1),
+            Fails("invalid_response", Some(200), "the CRC of a frame's prelude does not match", 1),
         ),
         same(
             "an uncompressed body with content-encoding: gzip",
             vec![text("{ok}Content-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n{body}")],
-            broke_off,
+            unreadable,
         ),
         same(
             "a redirect",

@@ -30,7 +30,7 @@ fn at(time: &str) -> SystemTime {
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap_or_else(|| panic!("{key} is no text"))
+    value[key].as_str().unwrap_or_else(|| panic!("{key} is not a string"))
 }
 
 fn credentials(value: &Value, token: &str) -> Credentials {

@@ -2,7 +2,7 @@ use bedrock_stub::frames::{HeaderValue, event};
 
 use super::*;
 
-/// Returns the failure to which this frame leads after good ones.
+/// Returns the failure that this frame causes after valid ones.
 fn failure(frame: &Frame) -> String {
     let steps = steps([&begun()[..], &encode(frame), &closing()]);
     match steps.last() {
@@ -22,22 +22,22 @@ fn a_frame_that_cannot_be_read_ends_the_reply_with_its_reason() {
     let raw = |payload: &str| event("chunk", payload.into());
     #[rustfmt::skip]
     let cases = [
-        ("no message type", typed(":other", "event".into()), "a message without a type"),
-        ("a message type in capitals", typed(":message-type", "EVENT".into()), "a message without a type"),
-        ("a message type that is no string", typed(":message-type", HeaderValue::Bool(true)), "a message without a type"),
-        ("an unknown message type", typed(":message-type", "ping".into()), "a message without a type"),
+        ("no message type", typed(":other", "event".into()), "expected a message with a type, got none"),
+        ("a message type in capitals", typed(":message-type", "EVENT".into()), "expected a message with a type, got none"),
+        ("a message type that is not a string", typed(":message-type", HeaderValue::Bool(true)), "expected a message with a type, got none"),
+        ("an unknown message type", typed(":message-type", "ping".into()), "expected a message with a type, got none"),
         ("an unknown event", event("himitsu", payload()), "none"),
         ("no payload", raw(""), "the body of 0 bytes is not Claude's JSON: end at 1:0"),
         ("a payload without bytes", raw("{}"), "the body of 2 bytes is not Claude's JSON: data at 1:2"),
-        ("bytes that are no string", raw(r#"{"bytes":[1]}"#), "the body of 13 bytes is not Claude's JSON: data at 1:9"),
-        ("base64 that is cut", raw(r#"{"bytes":"YWI"}"#), "a chunk that is not base64"),
-        ("base64url", raw(r#"{"bytes":"_-8="}"#), "a chunk that is not base64"),
+        ("bytes that are not a string", raw(r#"{"bytes":[1]}"#), "the body of 13 bytes is not Claude's JSON: data at 1:9"),
+        ("base64 that is cut", raw(r#"{"bytes":"YWI"}"#), "expected base64 in a chunk, got something else"),
+        ("base64url", raw(r#"{"bytes":"_-8="}"#), "expected base64 in a chunk, got something else"),
         ("base64, escaped", raw(r#"{"bytes":"eyJ0eXBlIjoi\u0061W5nIn0="}"#), "none"),
         ("padding before it", raw(r#"{"p":"abc","bytes":"eyJ0eXBlIjoicGluZyJ9"}"#), "none"),
         ("no bytes", raw(r#"{"bytes":""}"#), "the body of 0 bytes is not Claude's JSON: end at 1:0"),
         ("JSON that is cut", chunk(r#"{"type":"himitsu"#), "the body of 16 bytes is not Claude's JSON: end at 1:16"),
         ("JSON without a type", chunk(r#"{"kind":"himitsu"}"#), "the body of 18 bytes is not Claude's JSON: data at 1:18"),
-        ("a text that is no string", chunk(r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":1}}"#), "the body of 69 bytes is not Claude's JSON: data at 1:67"),
+        ("a text that is not a string", chunk(r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":1}}"#), "the body of 69 bytes is not Claude's JSON: data at 1:67"),
         ("an unknown type", chunk(r#"{"type":"himitsu"}"#), "none"),
         ("an unknown delta", chunk(r#"{"type":"content_block_delta","delta":{"type":"himitsu"}}"#), "none"),
         ("a delta of no type", chunk(r#"{"type":"content_block_delta","delta":{"text":"himitsu"}}"#), "none"),
@@ -89,7 +89,7 @@ fn a_step_waits_for_its_whole_frame() {
 }
 
 #[test]
-fn what_comes_after_the_end_is_not_kept() {
+fn bytes_after_the_end_are_not_kept() {
     let mut decoder = Decoder::default();
     decoder.push(&closing());
     while decoder.step().is_some() {}
@@ -97,9 +97,8 @@ fn what_comes_after_the_end_is_not_kept() {
     assert!(decoder.frames.is_empty() && decoder.so_far().text.is_empty());
 }
 
-/// Both may bring text: a block's start, and its deltas.
 #[test]
-fn every_block_of_text_counts() {
+fn the_text_of_a_blocks_start_and_of_its_deltas_is_part_of_the_reply() {
     let start = |text| json!({ "type": "content_block_start", "content_block": { "type": "text", "text": text } });
     let events = [
         start("一"),
@@ -116,9 +115,8 @@ fn every_block_of_text_counts() {
     assert!(matches!(steps.last(), Some(Step::Done(it)) if it.text == "一二三"));
 }
 
-/// A character that is broken off is marked once, before the end, and not at all in an error.
 #[test]
-fn half_a_character_at_the_end() {
+fn an_incomplete_last_character_is_replaced_at_the_end_and_dropped_on_an_error() {
     let halves = [
         ("one of two", raw_delta(b"\xc3")),
         ("two of three", raw_delta(b"\xe6\x97")),
@@ -140,9 +138,8 @@ fn half_a_character_at_the_end() {
     }
 }
 
-/// What is not for the reader does not cost the answer, whatever its form.
 #[test]
-fn events_of_another_form() {
+fn events_that_are_not_part_of_the_reply_may_have_any_form() {
     #[rustfmt::skip]
     let cases = [
         ("an unknown event with another delta", r#"{"type":"aside","delta":"x"}"#),
@@ -182,9 +179,8 @@ fn events_of_another_form() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// As without streaming: an answer without text is none.
 #[test]
-fn an_answer_needs_a_block_of_text() {
+fn a_stream_without_a_text_block_fails_as_a_whole_reply_does() {
     let tool = json!({ "type": "tool_use", "id": "t", "name": "search", "input": {} });
     let empty =
         json!({ "type": "content_block_start", "content_block": { "type": "text", "text": "" } });

@@ -23,9 +23,9 @@ fn script(calls: &[Call]) -> Scripted {
 struct Row {
     name: &'static str,
     calls: &'static [Call],
-    /// The waits in milliseconds: the longest that chance allows, or those that `retry-after` asks for.
+    /// The waits in milliseconds: the longest of the jitter's range, or those that `retry-after` asks for.
     waits: &'static [u64],
-    /// `x-error-code` and `retry-after`.
+    /// The values of `x-error-code` and `retry-after`.
     ends: (Option<&'static str>, Option<&'static str>),
     total_ms: u64,
 }

@@ -5,7 +5,7 @@ use super::*;
 const US: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
 const EU: &str = "eu.anthropic.claude-sonnet-4-20250514-v1:0";
 
-/// Tokyo, then Virginia, then Ireland, with two attempts each.
+/// Variables for Tokyo, then Virginia, then Ireland, with two attempts each.
 fn three_regions() -> Isolate {
     three_regions_with(&[])
 }
@@ -16,7 +16,7 @@ fn three_regions_with(vars: &[(&str, &str)]) -> Isolate {
     isolate(&[vars, &regions].concat())
 }
 
-/// Returns the region of each call, which its host and its signature agree on.
+/// Returns the region of each call. Checks that its host and its signature name the same one.
 fn regions(host: &Scripted) -> Vec<String> {
     let requests = host.requests.borrow();
     let region = |call: &http::Request<Bytes>| {
@@ -67,9 +67,8 @@ async fn the_next_region_is_called_when_the_attempts_in_one_are_spent() {
     }
 }
 
-/// A region that asks for a longer wait than the deadline allows is left at once.
 #[tokio::test]
-async fn the_next_region_is_called_at_once_if_the_wait_is_too_long() {
+async fn the_next_region_is_called_at_once_if_retry_after_is_beyond_the_deadline() {
     let host = Scripted::new().then(429, &[("retry-after", "60")], "{}").then(200, &[], REPLY);
     let (_, record) = ask(&three_regions(), &host).await;
     assert_eq!(regions(&host), [TOKYO, VIRGINIA]);
@@ -132,9 +131,8 @@ async fn the_first_region_is_called_if_all_throttle() {
     assert_eq!(regions(&host), [TOKYO]);
 }
 
-/// The breaker keeps no call away from the only region.
 #[tokio::test]
-async fn the_only_region_is_always_called() {
+async fn a_breaker_never_refuses_a_call_to_the_only_region() {
     let isolate = isolate(&[("BEDROCK_MAX_ATTEMPTS", "1")]);
     for _ in 0..20 {
         let host = Scripted::new().then(429, &[], "{}");
@@ -144,7 +142,7 @@ async fn the_only_region_is_always_called() {
     assert_eq!(ask(&isolate, &host).await.0.status_code, 200);
 }
 
-/// The retry quota protects the region that fails, and says nothing about others.
+/// Each region has a retry quota of its own.
 #[tokio::test]
 async fn a_spent_quota_leads_to_the_next_region() {
     let isolate = three_regions();
