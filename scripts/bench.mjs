@@ -35,7 +35,7 @@ const WORKERS = ["bedrock-edge", "aws4fetch", "unsigned", "pass-through"];
 const IMPLEMENTATIONS = WORKERS.slice(0, 3);
 
 const SCENARIOS = [
-  ...["short", "gated", "long", "stream"].flatMap((workload) => [1, 8, 64].map((connections) => ({ workload, connections }))),
+  ...["short", "token", "long", "stream"].flatMap((workload) => [1, 8, 64].map((connections) => ({ workload, connections }))),
   { workload: "batched", connections: 8 },
 ];
 

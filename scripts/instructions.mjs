@@ -14,7 +14,7 @@ process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 
 const WORKERS = ["bedrock-edge", "aws4fetch", "unsigned", "pass-through"];
 /** The number of warm-up requests, during which V8 compiles, and of counted requests. */
-const COUNTS = { short: [3000, 1000], gated: [3000, 1000], long: [60, 60], stream: [60, 40], batched: [100, 100] };
+const COUNTS = { short: [3000, 1000], token: [3000, 1000], long: [60, 60], stream: [60, 40], batched: [100, 100] };
 const CONNECTIONS = 4;
 
 const name = process.argv[2] ?? "short";

@@ -23,6 +23,16 @@ fn each_module_imports_only_from_those_above_it() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
+#[test]
+fn the_documents_have_the_layers_of_the_crates_documentation() {
+    let architecture = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let section = architecture.split("\n## ").find(|section| section.starts_with("Layers\n"));
+    let rows = section.unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
+    let documented = rows.map(|row| names(&format!("`{}", row.split('|').next().unwrap())));
+    let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    assert_eq!(documented.collect::<Vec<_>>(), layers(&lib));
+}
+
 const LAYERS: &str = "\
 //! # Layers
 //!
@@ -133,9 +143,13 @@ fn layers(lib: &str) -> Vec<Vec<String>> {
     list.expect("src/lib.rs has no list of layers")
         .lines()
         .filter_map(|line| line.strip_prefix("//! - "))
-        .map(|item| item.split(':').next().unwrap_or_default().split('`').skip(1).step_by(2))
-        .map(|names| names.map(str::to_owned).collect())
+        .map(|item| names(item.split(':').next().unwrap_or_default()))
         .collect()
+}
+
+/// Returns the words in backticks.
+fn names(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// The files of a crate and what they import.

@@ -14,7 +14,7 @@ const SHORT = { prompt: "What is the capital of Japan, and how many people live 
 /** The workloads: the body and headers of a request, the number of frames of a streamed response, and whether the Worker authenticates the caller. */
 export const WORKLOADS = {
   short: { body: SHORT },
-  gated: { body: SHORT, headers: { authorization: `Bearer ${TOKEN}` }, usesAuth: true },
+  token: { body: SHORT, headers: { authorization: `Bearer ${TOKEN}` }, usesAuth: true },
   long: { body: { prompt: "The quick brown fox jumps over the lazy dog. ".repeat(LONG_BYTES / 45) } },
   stream: { body: SHORT, headers: { accept: "text/event-stream" }, frames: 300 },
   batched: { body: { prompt: `batched: ${SHORT.prompt}` }, headers: { accept: "text/event-stream" }, frames: 300 },

@@ -2,7 +2,7 @@
 import { ratio } from "./figures.mjs";
 
 const COLOURS = { "bedrock-edge": "#c2410c", aws4fetch: "#2563eb", unsigned: "#64748b", "pass-through": "#cbd5e1" };
-const TITLES = { short: "short prompt", gated: "with an API token", long: "500 KB prompt", stream: "stream, one frame per write", batched: "stream in batches" };
+const TITLES = { short: "short prompt", token: "with an API token", long: "500 KB prompt", stream: "stream, one frame per write", batched: "stream in batches" };
 const WIDTH = 960;
 const HEIGHT = 380;
 const LEFT = 46;
