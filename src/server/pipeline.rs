@@ -117,10 +117,10 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         if let Some(route) = route {
             self.errors = route.errors;
         }
-        // 1.
+        // 1. The configuration is valid.
         let config = self.isolate.checked_config().map_err(|error| self.fail("", error))?;
         self.record.configure(config);
-        // 2.
+        // 2. The caller is authenticated.
         let (request, body) = request.take_body();
         let is_counted = admission.as_ref().is_some_and(|admission| admission.is_counted);
         if let Some(route) = route
@@ -149,7 +149,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             }
         };
         self.record.caller.clone_from(&session.caller);
-        // 3.
+        // 3. The path has a route that accepts the method.
         let Some(route) = route else {
             return Err(self.fail("", Error::new(Code::NotFound, "there is nothing at this path")));
         };
@@ -173,7 +173,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             Resource::WebSocket => return Err(self.fail("", upgrade_required())),
             Resource::Reply(_) | Resource::Invocation | Resource::Usage => {}
         }
-        // 4.
+        // 4. The caller is admitted.
         let caller = session.caller.as_ref();
         if !is_counted {
             let address = || Address::from_headers(&request.headers);
@@ -194,7 +194,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             Resource::Reply(interface) => Some(interface),
             _ => None,
         };
-        // 5.
+        // 5. The headers announce an acceptable body, which is then read.
         let (request, body) = request.take_body();
         let headers = request.headers;
         // The SDKs declare no type for the payload of an invocation, or one of bytes.
@@ -230,7 +230,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         body: &Bytes,
         streams: Streams,
     ) -> Replied<'a, H::Body> {
-        // 6.
+        // 6. The body is parsed.
         let request = match interface.parse(body, config) {
             Ok(request) => request,
             Err(error) => {
@@ -238,7 +238,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                 return self.whole(envelope);
             }
         };
-        // 7.
+        // 7. The tokens are reserved.
         let caller = self.record.caller.as_ref();
         let reservation = match limits::reserve(&request, caller, config, self.host).await {
             Ok(reservation) => reservation,
@@ -247,7 +247,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                 return self.whole(envelope);
             }
         };
-        // 8.
+        // 8. Bedrock is called.
         let bedrock = self.isolate.bedrock_until(self.deadline(config), config, self.host);
         let result = if streams.is_wanted(request.stream) {
             match invoke_bedrock_with_response_stream(&request, &bedrock, &mut self.record).await {
@@ -272,7 +272,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         } else {
             invoke_bedrock(&request, &bedrock, &mut self.record).await
         };
-        // 9.
+        // 9. The reservation is settled, and the reply is rendered.
         limits::settle(reservation, &mut self.record, self.host).await;
         let envelope = match result {
             Ok(reply) => interface.render_reply(request.prompt(), &reply, &self.record),
