@@ -1,6 +1,6 @@
 //! One call to Bedrock: endpoint, signature, retries, regions, decoding.
 //!
-//! Out of scope: what the callers of this service send and get ([`api`](crate::api)).
+//! Out of scope: what the callers of this service send and get (`api`).
 
 mod breaker;
 mod call;
