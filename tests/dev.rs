@@ -60,6 +60,9 @@ async fn the_curl_command_that_npm_run_dev_prints_works_and_no_process_survives_
         assert_eq!(Vec::from_iter(response.keys()), ["generated_text", "input_prompt"], "{case}");
         assert_eq!(response["input_prompt"], "こんにちは", "{case}");
         assert_ne!(response["generated_text"], "", "{case}");
+        if dev.output().contains("WARNING") {
+            dev.fail(&format!("{case}: expected no warning of wrangler"));
+        }
 
         dev.end(&termination).await;
     }

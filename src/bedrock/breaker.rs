@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn it_opens_after_five_throttled_calls_in_a_row() {
         // How far apart the failures are, whether a success comes between, whether it opens.
-        for (name, distance, answered, opens) in [
+        for (name, distance, succeeds, opens) in [
             ("at once", 0, false, true),
             ("at the window's end", 10, false, true),
             ("rarely", 11, false, false),
@@ -134,7 +134,7 @@ mod tests {
             let mut breaker = Breaker::default();
             for count in 0..5 {
                 assert!(!breaker.is_open(at(count * distance)), "{name}");
-                if answered && count == 3 {
+                if succeeds && count == 3 {
                     breaker = Breaker::default();
                 }
                 breaker.throttled(at(count * distance));

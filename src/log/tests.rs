@@ -24,7 +24,7 @@ fn the_log_line_has_exactly_this_format() {
         error: Some(Redacted::from("it said \"東京\"")),
         ..record(500)
     };
-    let answered = Record { total_time: Some(Duration::ZERO), ..record(200) };
+    let finished = Record { total_time: Some(Duration::ZERO), ..record(200) };
     for (name, record, expected) in [
         (
             "full",
@@ -39,7 +39,7 @@ fn the_log_line_has_exactly_this_format() {
         ),
         (
             "no call",
-            answered,
+            finished,
             concat!(
                 r#"{"level":"info","outcome":"ok","status":200,"request_id":"b3f6","#,
                 r#""retries":0,"total_ms":0}"#,

@@ -51,7 +51,7 @@ async fn a_disconnect_in_the_middle_of_a_reply_over_a_websocket_cancels_it() {
     {
         let mut socket = fixture.worker.open_websocket().await;
         socket.prompt(ENDLESS).await;
-        socket.prompt("never answered").await;
+        socket.prompt("never reaches Bedrock").await;
         let start = socket.next_event().await;
         for _ in 0..4 {
             socket.next_event().await;

@@ -77,7 +77,7 @@ async fn characters_that_json_must_escape_are_found_at_every_position() {
 #[tokio::test]
 async fn headers_and_log_line_describe_the_call() {
     let Fixture { worker, .. } = Fixture::shared().await;
-    let response = worker.prompt("headers of an answer").await;
+    let response = worker.prompt("headers of a response").await;
 
     assert_eq!(
         response.header_names(),

@@ -134,7 +134,7 @@ async fn head_events_and_log_line_describe_the_call() {
 async fn the_deltas_are_the_tokens_of_the_text_without_streaming() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let cases = [
-        ("English", json!({ "prompt": "piece by piece" }), "end_turn"),
+        ("English", json!({ "prompt": "word by word" }), "end_turn"),
         ("Japanese and emoji", json!({ "prompt": "東京は😀、👩‍👩‍👧‍👦と🇯🇵、𠮷野家" }), "end_turn"),
         (
             "characters that JSON escapes",
