@@ -150,7 +150,8 @@ impl Ledger {
         Reply { verdict, standing: self.standing(now) }
     }
 
-    /// Starts a new day or month. Never returns to an earlier one, even if the clock does.
+    /// Starts a new day or month. Never returns to an earlier one, even if the clock does: tokens would be granted
+    /// twice.
     fn turn(&mut self, now: u64) {
         self.leases.retain(|lease| lease.expires.saturating_add(REMEMBERED) > now);
         let day = now / DAY;
@@ -187,7 +188,9 @@ impl Ledger {
             self.leases.remove(expired);
         }
         let expires = now.saturating_add(lease);
-        self.leases.push(Lease { id: id.to_owned(), made: now, expires, tokens });
+        // While the clock is behind the last day that was seen, tokens count for that day.
+        let made = now.max(self.day.saturating_mul(DAY));
+        self.leases.push(Lease { id: id.to_owned(), made, expires, tokens });
         Verdict::Done
     }
 

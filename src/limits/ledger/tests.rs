@@ -97,6 +97,31 @@ fn a_reservation_that_is_never_settled_expires() {
 }
 
 #[test]
+fn a_ledger_that_has_seen_tomorrow_enforces_its_limits_today() {
+    let today = at(2026, 1, 31, 12, 0, 0);
+    for (name, budget, refusal) in [
+        ("a day", daily(1000), Verdict::DailyTokens),
+        ("a month", monthly(1000), Verdict::MonthlyTokens),
+    ] {
+        let mut ledger = Ledger::default();
+        // A clock that is a day ahead, which is the next month.
+        ledger.take(&Message::Usage, today + DAY);
+        let mut take = |message| ledger.take(&message, today).verdict;
+        assert_eq!(take(reserve("a", 700, budget)), Verdict::Done, "{name}");
+        assert_eq!(take(reserve("b", 700, budget)), refusal, "{name}: reserved tokens count");
+        take(settle("a", 600));
+        assert_eq!(take(reserve("c", 700, budget)), refusal, "{name}: used tokens count");
+        assert_eq!(take(reserve("d", 400, budget)), Verdict::Done, "{name}");
+        // A reservation expires by the clock as it is.
+        assert_eq!(
+            ledger.take(&reserve("e", 400, budget), today + LEASE).verdict,
+            Verdict::Done,
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn a_message_that_is_repeated_counts_once() {
     let now = at(2026, 1, 2, 3, 4, 5);
     let mut ledger = Ledger::default();
