@@ -63,6 +63,11 @@ pub(crate) fn request<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&
     headers.get(name)
 }
 
+/// Reports whether a request asks for a WebSocket.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    request(headers, &UPGRADE).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
 /// Returns all values of a request header.
 pub(crate) fn request_all<'a>(
     headers: &'a HeaderMap,

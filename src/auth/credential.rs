@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use super::refusal::Refusal;
 use crate::aws::sigv4::ALGORITHM;
 use crate::config::Access;
-use crate::headers::{CF_ACCESS_JWT_ASSERTION, X_API_KEY, request_all};
+use crate::headers::{CF_ACCESS_JWT_ASSERTION, X_API_KEY, is_upgrade, request_all};
 
 /// Longer than any token that is accepted. RFC 7230 promises nothing for headers of 8 KiB and more.
 const MAX_CREDENTIAL_BYTES: usize = 8192;
@@ -16,8 +16,7 @@ const MAX_CREDENTIAL_BYTES: usize = 8192;
 /// The credential of a request.
 pub(super) enum Credential<'a> {
     None,
-    /// `Authorization: Bearer …`, or `bearer.…` among the protocols of a WebSocket, the only header that a page can
-    /// set there.
+    /// `Authorization: Bearer …`, or `bearer.…` among the protocols of a WebSocket.
     Bearer(&'a str),
     /// `x-api-key`.
     ApiKey(&'a str),
@@ -45,17 +44,18 @@ impl<'a> Credential<'a> {
             add(authorization(value, access)?)?;
         }
         if let Some(value) = single(headers, X_API_KEY)? {
-            add(Self::ApiKey(token(value)?))?;
+            add(Self::ApiKey(b64token(value)?))?;
         }
         // Without JWT_ISSUER, Cloudflare Access may stand in front and its header means nothing here.
         if access.issuer.is_some()
             && let Some(value) = single(headers, CF_ACCESS_JWT_ASSERTION)?
         {
-            add(Self::Assertion(token(value)?))?;
+            add(Self::Assertion(b64token(value)?))?;
         }
-        for protocol in protocols(headers) {
-            if let Some(value) = protocol.strip_prefix("bearer.") {
-                add(Self::Bearer(token(value)?))?;
+        // A page can set this header only for a WebSocket, and may then set no other.
+        if is_upgrade(headers) {
+            for token in protocols(headers).filter_map(|it| it.strip_prefix("bearer.")) {
+                add(Self::Bearer(b64token(token)?))?;
             }
         }
         if is_presigned(query) && !access.keys.is_empty() {
@@ -90,7 +90,7 @@ fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 fn authorization<'a>(value: &'a str, access: &Access) -> Result<Credential<'a>, &'static str> {
     let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Ok(Credential::Bearer(token(rest.trim_matches(' '))?));
+        return Ok(Credential::Bearer(b64token(rest.trim_matches(' '))?));
     }
     if scheme == ALGORITHM && !access.keys.is_empty() {
         return Ok(Credential::Signature(value));
@@ -114,7 +114,7 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, &'stati
 }
 
 /// Accepts RFC 6750's `b64token`, which every API token and JWT is.
-fn token(text: &str) -> Result<&str, &'static str> {
+fn b64token(text: &str) -> Result<&str, &'static str> {
     let body = text.trim_end_matches('=');
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
     if !body.is_empty() && body.bytes().all(is_allowed) {

@@ -1,12 +1,12 @@
 //! The table of routes.
 
-use http::{HeaderValue, Method};
+use http::Method;
 
 #[cfg(any(feature = "entry", test))]
 use crate::api::Rpc;
 use crate::api::{Article, Interface, RenderError, invoke};
 use crate::config::Config;
-use crate::headers;
+use crate::headers::is_upgrade;
 use crate::host::IncomingRequest;
 
 /// A path, and what it serves.
@@ -115,11 +115,9 @@ impl Route {
 
     /// Reports whether a request to this route asks for a WebSocket.
     pub(super) fn is_upgrade<B>(&self, request: &IncomingRequest<B>) -> bool {
-        let upgrade = headers::request(&request.headers, &http::header::UPGRADE);
-        let upgrade = upgrade.map(HeaderValue::as_bytes).unwrap_or_default();
         matches!(self.resource, Resource::WebSocket)
             && request.method == Method::GET
-            && upgrade.eq_ignore_ascii_case(b"websocket")
+            && is_upgrade(&request.headers)
     }
 }
 

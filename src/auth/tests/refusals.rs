@@ -111,6 +111,20 @@ async fn the_response_has_a_challenge_for_each_configured_method() {
 }
 
 #[tokio::test]
+async fn a_subprotocol_is_a_credential_only_of_a_request_for_a_websocket() {
+    let token = format!("ci:{}", hash(TOKEN));
+    // With CLIENT_KEYS the Worker passes every header of a POST on.
+    let isolate = closed_isolate(&[("API_TOKENS", &token), ("CLIENT_KEYS", KEY), ONCE]);
+    let protocols = format!("bearer.{TOKEN}");
+    for (method, path) in [("POST", "/"), ("GET", "/usage"), ("GET", "/ws")] {
+        let event =
+            request(method, path, &[("sec-websocket-protocol", &protocols)], Bytes::from("{}"));
+        let (envelope, _) = lambda_handler(event, &isolate, &Scripted::new()).await;
+        assert_eq!(envelope.status_code, 401, "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn a_web_socket_is_of_no_use_after_its_credential_has_expired() {
     let isolate = closed_isolate(&[("API_TOKENS", &format!("ci:{}", hash(TOKEN))), ONCE]);
     let protocols = format!("bearer.{TOKEN}, bedrock-edge");
