@@ -76,7 +76,9 @@ impl StreamEvent {
         out.extend_from_slice(self.name().as_bytes());
         // JSON has no line break, so one `data` line is enough.
         out.extend_from_slice(b"\ndata: ");
+        let start = out.len();
         self.write_json(out);
+        escape_line_separators(out, start);
         out.extend_from_slice(b"\n\n");
     }
 
@@ -94,6 +96,34 @@ impl StreamEvent {
     fn write_json(&self, out: &mut Vec<u8>) {
         // Writing into a Vec does not fail, and neither does the serialization of strings.
         let _ = serde_json::to_writer(out, self);
+    }
+}
+
+/// Escapes the characters behind `start`, in JSON, at which clients in Python and others break lines besides those of
+/// the standard: U+0085, U+2028 and U+2029.
+fn escape_line_separators(out: &mut Vec<u8>, start: usize) {
+    let mut escaped: Vec<u8> = Vec::new();
+    let (mut copied, mut from) = (start, start);
+    while let Some(at) = out.get(from..).and_then(|rest| memchr::memchr2(0xc2, 0xe2, rest)) {
+        from += at;
+        let (length, escape) = match out.get(from..).unwrap_or_default() {
+            [0xc2, 0x85, ..] => (2, br"\u0085"),
+            [0xe2, 0x80, 0xa8, ..] => (3, br"\u2028"),
+            [0xe2, 0x80, 0xa9, ..] => (3, br"\u2029"),
+            _ => {
+                from += 1;
+                continue;
+            }
+        };
+        escaped.extend_from_slice(out.get(copied..from).unwrap_or_default());
+        escaped.extend_from_slice(escape);
+        from += length;
+        copied = from;
+    }
+    if copied > start {
+        escaped.extend_from_slice(out.get(copied..).unwrap_or_default());
+        out.truncate(start);
+        out.append(&mut escaped);
     }
 }
 

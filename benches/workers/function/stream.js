@@ -8,7 +8,9 @@ const utf8 = new TextEncoder();
 const RETRYABLE = new Set(["throttled", "timeout", "unavailable", "model_error", "truncated"]);
 const IDLE_MS = 15_000;
 
-const sse = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+// Escapes the characters at which clients in Python and others break lines.
+const json = (data) => JSON.stringify(data).replace(/[\u0085\u2028\u2029]/g, (it) => `\\u${it.charCodeAt(0).toString(16).padStart(4, "0")}`);
+const sse = (name, data) => `event: ${name}\ndata: ${json(data)}\n\n`;
 
 /** Responds when the first frame has arrived. Throws a failure before that. */
 export async function respondWithEvents(request, context) {

@@ -32,9 +32,25 @@ fn server_sent_events_are_pinned() {
     for (name, event, data) in events() {
         let mut out = b"before".to_vec();
         event.write_sse(&mut out);
+        let data = data.replace('\u{85}', r"\u0085");
+        let data = data.replace('\u{2028}', r"\u2028").replace('\u{2029}', r"\u2029");
         let expected = format!("beforeevent: {name}\ndata: {data}\n\n");
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
+}
+
+/// Python's `str.splitlines`, on which its HTTP clients are built, breaks lines at these characters.
+#[test]
+fn a_line_of_an_event_has_no_character_at_which_a_client_may_break_it() {
+    let separators = "\r\u{b}\u{c}\u{1c}\u{1d}\u{1e}\u{85}\u{2028}\u{2029}";
+    let text = format!("{separators}\u{2027}\u{202a}\u{84}\u{86}â€¨{separators}日本語");
+    let mut out = "\u{2028}".as_bytes().to_vec();
+    StreamEvent::Delta { text: text.clone() }.write_sse(&mut out);
+    let out = String::from_utf8(out).unwrap();
+    let event = out.strip_prefix('\u{2028}').expect("the bytes before the event stay");
+    assert!(!event.contains(|it| separators.contains(it)), "{event:?}");
+    let data = event.strip_prefix("event: delta\ndata: ").unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(data).unwrap()["text"], text);
 }
 
 #[test]
