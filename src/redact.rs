@@ -22,22 +22,12 @@ impl Redacted {
         quotable: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         let (secrets, quotable) = (secrets.into_iter().collect(), quotable.into_iter().collect());
-        Self::redact(text.to_owned(), secrets, quotable)
+        Self::redact(text, secrets, quotable)
     }
 
-    fn redact(mut text: String, mut secrets: Vec<&str>, quotable: Vec<&str>) -> Self {
+    fn redact(text: &str, mut secrets: Vec<&str>, quotable: Vec<&str>) -> Self {
         // The headers first: redacting a secret may break up their names.
-        for header in ["x-amz-security-token:", "authorization:"] {
-            let mut from = 0;
-            while let Some(at) = find_ignoring_case(&text, header, from) {
-                from = at + header.len();
-                let tail = text.get(from..).unwrap_or_default();
-                // In raw JSON a line break is a backslash and an `n`.
-                let ends = [tail.find('\n'), tail.find("\\n")];
-                let length = ends.into_iter().flatten().min().unwrap_or(tail.len());
-                text.replace_range(from..from + length, MARK);
-            }
-        }
+        let mut text = without_secret_headers(text);
         secrets.retain(|it| is_telling(it));
         // The longest first: a secret may be part of another.
         let by_length: BinaryHeap<_> =
@@ -59,6 +49,37 @@ impl Redacted {
 }
 
 const MARK: &str = "[redacted]";
+
+const SECRET_HEADERS: [&str; 2] = ["x-amz-security-token", "authorization"];
+
+/// Removes the values behind the names of headers that hold secrets, in one pass.
+fn without_secret_headers(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut result = String::with_capacity(text.len());
+    let mut copied = 0;
+    for colon in memchr::memchr_iter(b':', bytes) {
+        // A name within a value is part of the value.
+        let head = bytes.get(copied..colon).unwrap_or_default();
+        if !SECRET_HEADERS.iter().any(|name| ends_with_ignoring_case(head, name)) {
+            continue;
+        }
+        let value = colon + 1;
+        result.push_str(text.get(copied..value).unwrap_or_default());
+        result.push_str(MARK);
+        copied = value + first_line(bytes.get(value..).unwrap_or_default());
+    }
+    result.push_str(text.get(copied..).unwrap_or_default());
+    result
+}
+
+/// Returns the length of the first line. In raw JSON a line break is a backslash and an `n`.
+fn first_line(bytes: &[u8]) -> usize {
+    let ends_line = |at: &usize| {
+        let rest = bytes.get(*at..).unwrap_or_default();
+        rest.starts_with(b"\n") || rest.starts_with(b"\\n")
+    };
+    memchr::memchr2_iter(b'\n', b'\\', bytes).find(ends_line).unwrap_or(bytes.len())
+}
 
 /// Removes from a text what it has in common with the sources, as they are or as JSON strings: [`QUOTE_BYTES`]
 /// bytes in a row, or all of a shorter source.
@@ -116,17 +137,15 @@ fn is_telling(text: &str) -> bool {
     text.len() >= 4 || !text.is_ascii()
 }
 
-fn find_ignoring_case(text: &str, name: &str, from: usize) -> Option<usize> {
-    let tail = text.as_bytes().get(from..)?;
-    tail.windows(name.len())
-        .position(|window| window.eq_ignore_ascii_case(name.as_bytes()))
-        .map(|at| from + at)
+fn ends_with_ignoring_case(text: &[u8], name: &str) -> bool {
+    let end = text.len().checked_sub(name.len()).and_then(|start| text.get(start..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// Redacts messages of libraries and of the network, which hold secrets only behind the names of headers.
 impl From<String> for Redacted {
     fn from(text: String) -> Self {
-        Self::redact(text, Vec::new(), Vec::new())
+        Self::redact(&text, Vec::new(), Vec::new())
     }
 }
 

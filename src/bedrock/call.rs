@@ -30,6 +30,9 @@ use crate::secret::Secret;
 /// Far longer than any reply, and short enough for the 128 MB of an isolate.
 const MAX_REPLY_BYTES: usize = 8 << 20;
 
+/// Far longer than any error of AWS. A longer body is not read, and the status decides.
+const MAX_ERROR_BYTES: usize = 64 << 10;
+
 /// The means of a call: the configuration, what the isolate has learnt, a deadline, and the platform.
 /// [`Isolate::bedrock`](crate::Isolate::bedrock) makes it.
 #[derive(Debug)]
@@ -341,7 +344,7 @@ impl<'a, H: Http> Call<'a, H> {
         body: H::Body,
     ) -> InvokeError {
         // The head says what matters, even if the body ends early.
-        let body = body.read(MAX_REPLY_BYTES, self.left()).await.unwrap_or_default();
+        let body = body.read(MAX_ERROR_BYTES, self.left()).await.unwrap_or_default();
         let error = InvokeError::refused(head.status, &head.headers, &body);
         if !error.is_of_signature() {
             return error;

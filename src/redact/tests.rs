@@ -141,3 +141,18 @@ fn a_long_text_is_cut_between_characters() {
 fn debug_prints_the_text() {
     assert_eq!(format!("{:?}", Redacted::from("a \"word\"")), r#""a \"word\"""#);
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it measures the time that it takes")]
+fn redaction_takes_linear_time_in_the_length_of_the_text() {
+    for line in ["authorization:\n", "x-amz-security-token:\n", "authorization:\\", "\\n:", "wJalr"]
+    {
+        let text = line.repeat(2_000_000 / line.len());
+        let started = std::time::Instant::now();
+        let redacted =
+            Redacted::new(&text, ["wJalr"], ["a prompt of some length, which it quotes"]);
+        // It takes 0.2 s in a debug build. A quadratic pass took minutes.
+        assert!(started.elapsed().as_secs() < 10, "{line:?}: {:?}", started.elapsed());
+        assert!(redacted.as_str().chars().count() <= Redacted::MAX_CHARS + 1, "{line:?}");
+    }
+}

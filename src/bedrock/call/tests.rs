@@ -223,7 +223,7 @@ async fn the_wait_that_aws_asks_for_is_passed_on() {
 }
 
 #[tokio::test]
-async fn a_response_that_is_none_has_its_code_and_cause() {
+async fn a_response_without_a_reply_has_its_code_and_cause() {
     let long = vec![b' '; MAX_REPLY_BYTES + 1];
     let odd = r#"{"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}}"#;
     let cases = [
@@ -234,7 +234,7 @@ async fn a_response_that_is_none_has_its_code_and_cause() {
             "no response: connection refused",
         ),
         (
-            "broken off",
+            "an early end",
             Scripted::new().then(200, &[], Watched::broken("connection reset")),
             Code::Unavailable,
             "cannot read the response: connection reset",
@@ -244,6 +244,16 @@ async fn a_response_that_is_none_has_its_code_and_cause() {
             Scripted::new().then(200, &[], long),
             Code::InvalidResponse,
             "cannot read the response: the body is too long",
+        ),
+        (
+            "an error that is too long to be read",
+            Scripted::new().then(
+                429,
+                &[("x-amzn-errortype", "ThrottlingException")],
+                vec![b' '; MAX_ERROR_BYTES + 1],
+            ),
+            Code::Throttled,
+            "429 Too Many Requests ThrottlingException",
         ),
         (
             "an error with status 200",
