@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use crate::support::assertions::assert_rejected;
 use crate::support::client::{Connection, Response};
 use crate::support::fixture::Fixture;
+use crate::support::workerd::resident_memory;
 
 const LIMIT: usize = 100;
 const TOO_LARGE: (u16, &str) = (413, "payload_too_large");
@@ -143,6 +144,29 @@ async fn a_body_in_several_chunks_is_concatenated() {
     assert!(unchunked.status == 200 && unchunked.body.contains("\"絵文字😀です\""), "{unchunked}");
     let chunked = send_chunked(&mut connection, body).await;
     assert_eq!((chunked.status, &chunked.body), (200, &unchunked.body), "{chunked}");
+}
+
+/// Each chunk that JavaScript reads by itself keeps 4 KiB alive.
+#[tokio::test]
+async fn a_body_takes_the_same_memory_in_however_many_chunks_it_arrives() {
+    const BYTES: usize = 100_000;
+    let fixture = Fixture::with_bindings(json!({})).await;
+    let pid = fixture.worker.pid().await;
+    let body = body_with_length(BYTES);
+    let mut connection = fixture.worker.connect().await;
+    let whole = send_with_length(&mut connection, &body).await;
+    let before = resident_memory(pid);
+
+    connection.write(head("transfer-encoding: chunked")).await;
+    let chunks: Vec<u8> = body.iter().flat_map(|byte| chunk(&[*byte])).collect();
+    connection.write([&chunks[..], b"0\r\n\r\n"].concat()).await;
+    let chunked = connection.response().await;
+    assert_eq!((chunked.status, &chunked.body), (200, &whole.body));
+    if let (Some(before), Some(after)) = (before, resident_memory(pid)) {
+        println!("workerd's memory: {} MiB before, {} MiB after", before >> 20, after >> 20);
+        // As chunks of their own they take 500 MiB.
+        assert!(after < before + (32 << 20), "the memory grows from {before} to {after} bytes");
+    }
 }
 
 #[tokio::test]
