@@ -75,6 +75,7 @@ extern "C" {
     pub fn socket(
         open: JsValue,
         protocol: &str,
+        limit: u32,
         stall_ms: f64,
     ) -> Result<web_sys::Response, JsValue>;
 }

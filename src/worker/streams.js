@@ -167,13 +167,23 @@ function joined(chunks) {
 
 // More than an honest client sends at once, and few enough to keep in memory.
 const MAX_WAITING = 16;
+const MAX_WAITING_BYTES = 4 << 20;
 
 // https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 const POLICY_VIOLATION = 1008;
 const INTERNAL_ERROR = 1011;
 
-/** Opens a WebSocket that takes requests, a message each, and replies to them one after the other. */
-export function socket(open, protocol, stallMs) {
+/** Returns the bytes of a message. Of one that is longer than limit bytes it keeps enough to tell that. */
+function bytesOf(data, limit) {
+  const length = data.length ?? data.byteLength;
+  const kept = length > limit ? data.slice(0, limit + 1) : data;
+  return typeof kept === "string" ? utf8.encode(kept) : new Uint8Array(kept);
+}
+
+/**
+ * Opens a WebSocket that takes requests of up to limit bytes, a message each, and replies to them one after the other.
+ */
+export function socket(open, protocol, limit, stallMs) {
   const [client, server] = Object.values(new WebSocketPair());
   server.binaryType = "arraybuffer";
   server.accept();
@@ -181,13 +191,13 @@ export function socket(open, protocol, stallMs) {
   let gone = false;
   let leave = () => {}; // ends the reply that is being sent
   let waiting = 0;
+  let waitingBytes = 0;
   let last = Promise.resolve();
 
-  async function reply(data) {
+  async function reply(bytes) {
     if (gone) return;
     const client = new AbortController();
     leave = () => client.abort();
-    const bytes = typeof data === "string" ? utf8.encode(data) : new Uint8Array(data);
     const opened = await open(bytes, client);
     if (typeof opened === "string") {
       if (!gone) server.send(opened);
@@ -232,12 +242,18 @@ export function socket(open, protocol, stallMs) {
 
   server.addEventListener("message", ({ data }) => {
     if (gone) return;
-    if (waiting === MAX_WAITING) return close(POLICY_VIOLATION, "too many prompts at once");
+    const bytes = bytesOf(data, limit);
+    const isTooMuch = waiting > 0 && waitingBytes + bytes.length > MAX_WAITING_BYTES;
+    if (waiting === MAX_WAITING || isTooMuch) return close(POLICY_VIOLATION, "too many prompts at once");
     waiting += 1;
+    waitingBytes += bytes.length;
     last = last
-      .then(() => reply(data))
+      .then(() => reply(bytes))
       .catch(() => gone || close(INTERNAL_ERROR, "internal error"))
-      .finally(() => (waiting -= 1));
+      .finally(() => {
+        waiting -= 1;
+        waitingBytes -= bytes.length;
+      });
   });
   for (const end of ["close", "error"]) {
     server.addEventListener(end, () => {

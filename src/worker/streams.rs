@@ -54,7 +54,8 @@ pub(super) fn socket(socket: WebSocket<'static>) -> Result<web_sys::Response, Js
         task::promise(&client, opened, internal_error)
     };
     let open = Closure::<dyn FnMut(Vec<u8>, JsValue) -> Promise>::new(open).into_js_value();
-    glue::socket(open, protocol.unwrap_or_default(), milliseconds(config.stall))
+    let limit = u32::try_from(config.max_body_bytes).unwrap_or(u32::MAX);
+    glue::socket(open, protocol.unwrap_or_default(), limit, milliseconds(config.stall))
 }
 
 /// Returns the message for a request whose task can never end.

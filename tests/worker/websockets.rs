@@ -171,7 +171,7 @@ async fn an_error_is_an_event_and_the_connection_stays_open() {
 async fn a_message_may_have_one_mebibyte_by_default() {
     let Fixture { worker, .. } = Fixture::shared().await;
     let mut socket = worker.open_websocket().await;
-    for (length, end) in [(1 << 20, "done"), ((1 << 20) + 1, "error")] {
+    for (length, end) in [(1 << 20, "done"), ((1 << 20) + 1, "error"), (20 << 20, "error")] {
         let mut message = r#"{"prompt": "much ado about a socket"}"#.to_owned();
         message.push_str(&" ".repeat(length - message.len()));
         socket.send(TEXT, message.as_bytes()).await;
@@ -211,6 +211,32 @@ async fn more_than_sixteen_unanswered_prompts_close_the_connection() {
         let reply = socket.reply("one of many").await;
         assert_eq!(reply.last.data["input_prompt"], format!("one of many: {number}"), "{reply}");
     }
+}
+
+#[tokio::test]
+async fn more_than_four_mebibytes_of_unanswered_prompts_close_the_connection() {
+    let fixture = Fixture::with_bindings(json!({ "MAX_BODY_BYTES": 6 << 20 })).await;
+    let message = |mebibytes: usize| {
+        let body = r#"{"prompt": "much ado"}"#;
+        body.to_owned() + &" ".repeat((mebibytes << 20) - body.len())
+    };
+    // A message that waits for nothing may be longer.
+    let mut socket = fixture.worker.open_websocket().await;
+    socket.send(TEXT, message(6).as_bytes()).await;
+    assert_eq!(socket.reply("alone").await.last.name, "done");
+
+    socket.prompt("fault:stream_stall").await;
+    for name in ["start", "delta"] {
+        assert_eq!(socket.next_event().await.name, name);
+    }
+    socket.send(TEXT, message(3).as_bytes()).await;
+    socket.send(BINARY, message(2).as_bytes()).await;
+    match socket.next_message().await {
+        ServerMessage::Close(1008, reason) => assert_eq!(reason, "too many prompts at once"),
+        other => panic!("{other:?}"),
+    }
+    fixture.wait_for_streams("the stream to be cancelled", |it| it.cancelled == 1).await;
+    assert_eq!(fixture.stub.requests().len(), 2);
 }
 
 #[tokio::test]
