@@ -77,8 +77,8 @@ const ERRORS: [AwsError; 37] = [
     row("api_error", 500, Code::Unavailable, Transient, NOT_BILLED),
     row("", 502, Code::Unavailable, Transient, NOT_BILLED),
     row("ServiceUnavailableException", 503, Code::Unavailable, Transient, NOT_BILLED),
-    row("overloaded_error", 503, Code::Unavailable, Transient, NOT_BILLED),
     row("", 504, Code::Timeout, Transient, BILLED),
+    row("overloaded_error", 529, Code::Unavailable, Transient, NOT_BILLED),
     // STS
     row("Throttling", 400, Code::Throttled, Throttled, NOT_BILLED),
     row("RequestExpired", 400, Code::AccessDenied, Skewed, NOT_BILLED),
