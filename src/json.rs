@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -104,6 +105,11 @@ pub(crate) fn depth(json: &str) -> usize {
         }
     }
     deepest
+}
+
+/// Writes JSON. Structs of strings and numbers always serialize.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Appends a text as a JSON string, byte for byte as `serde_json` writes it.

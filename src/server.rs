@@ -17,6 +17,7 @@
 //!
 //! Out of scope: the formats of requests and responses ([`api`](crate::api)).
 
+mod content;
 mod generation;
 mod handlers;
 mod isolate;

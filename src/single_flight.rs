@@ -150,10 +150,7 @@ impl<S> Inner<S> {
             Next::Return(result) => return Turn::Return(result),
             Next::Fetch { fallback } => fallback,
         };
-        // A clock that goes back must not make a wait eternal.
-        let lies_ahead = |until: SystemTime| {
-            until.duration_since(now).is_ok_and(|left| !left.is_zero() && left <= LEASE)
-        };
+        let lies_ahead = |until| lies_ahead(until, now, LEASE);
         let is_under_way = self.flight.is_some_and(|(_, until)| lies_ahead(until));
         if is_under_way || self.paused_until.is_some_and(lies_ahead) {
             return fallback.map_or(Turn::Wait, Turn::Return);
@@ -167,6 +164,12 @@ impl<S> Inner<S> {
     fn end(&mut self, number: u64) -> bool {
         self.flight.take_if(|(current, _)| *current == number).is_some()
     }
+}
+
+/// Reports whether a time is in the future, by no more than a pause can be: a clock that goes back must not make it
+/// eternal.
+pub(crate) fn lies_ahead(until: SystemTime, now: SystemTime, longest: Duration) -> bool {
+    until.duration_since(now).is_ok_and(|left| !left.is_zero() && left <= longest)
 }
 
 /// The right to fetch. It ends when it is dropped, also when the request is.

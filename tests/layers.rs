@@ -156,7 +156,7 @@ fn names(text: &str) -> Vec<String> {
 struct Source {
     /// The files by the paths of their modules, such as `middle::one`. The root's path is empty.
     modules: BTreeMap<String, String>,
-    /// What each `use` binds, by the path of its module and the name: a path as it stands there.
+    /// The paths that each `use` binds, by the path of its module and the name, as they stand there.
     bindings: BTreeMap<(String, String), Vec<String>>,
     /// The imports: the importing file, the defining file, and the path of what is imported.
     imports: BTreeSet<(String, String, String)>,

@@ -40,23 +40,23 @@ pub fn build_response(prompt: &str, generated: &str, status: u16) -> Envelope {
     body.push_str(r#","generated_text":"#);
     write_string(&mut body, generated);
     body.push('}');
-    Envelope {
-        status_code: status,
-        // RFC 8259 needs no charset, but the Lambda sends it because some clients guess without it.
-        headers: vec![("Content-Type", "application/json; charset=utf-8".to_owned())],
-        body,
-        is_base64_encoded: false,
-    }
+    Envelope::json(status, body)
 }
 
 impl Envelope {
     /// Makes a response without a body.
     pub(crate) fn empty(status: u16) -> Self {
-        Self { body: String::new(), ..build_response("", "", status) }
+        Self::json(status, String::new())
     }
 
-    /// Makes a response with a JSON body that is not the Lambda's.
-    pub(crate) fn json(status: u16, content_type: &str, body: String) -> Self {
+    /// Makes a response with a JSON body.
+    pub(crate) fn json(status: u16, body: String) -> Self {
+        // RFC 8259 needs no charset, but the Lambda sends it because some clients guess without it.
+        Self::new(status, "application/json; charset=utf-8", body)
+    }
+
+    /// Makes a response.
+    pub(crate) fn new(status: u16, content_type: &str, body: String) -> Self {
         Self {
             status_code: status,
             headers: vec![("Content-Type", content_type.to_owned())],

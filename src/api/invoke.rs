@@ -16,6 +16,7 @@ use super::envelope::Envelope;
 use super::interface::{RenderError, error_headers};
 use crate::error::Error;
 use crate::headers::{X_AMZ_INVOCATION_TYPE, request};
+use crate::json::to_json;
 use crate::log::Record;
 
 /// The path of Invoke, around the function's name or ARN.
@@ -70,9 +71,7 @@ pub(crate) fn check_payload(payload: &[u8]) -> Result<(), Error> {
 
 /// Makes the response to an invocation that has run: what the function returned, as JSON.
 pub(crate) fn returned(envelope: &Envelope, record: &Record) -> Envelope {
-    // Strings, numbers and a flag always serialize.
-    let mut response =
-        Envelope::json(200, JSON, serde_json::to_string(envelope).unwrap_or_default());
+    let mut response = Envelope::new(200, JSON, to_json(envelope));
     response.set_header("x-amz-executed-version", "$LATEST");
     response.set_header("x-request-id", record.request_id.as_str());
     Invoke.add_headers(&mut response, record);
@@ -82,7 +81,7 @@ pub(crate) fn returned(envelope: &Envelope, record: &Record) -> Envelope {
 /// Makes the response to an invocation that has not run.
 pub(crate) fn accepted(kind: InvocationType) -> Envelope {
     let status = if kind == InvocationType::Event { 202 } else { 204 };
-    Envelope::json(status, JSON, String::new())
+    Envelope::new(status, JSON, String::new())
 }
 
 /// Renders errors in AWS's form: the name in `x-amzn-errortype`, `{"Type", "Message"}` in the body.
@@ -99,8 +98,7 @@ impl RenderError for Invoke {
         let status = error.code.status();
         let kind = if status.is_server_error() { "Service" } else { "User" };
         let body = Body { r#type: kind, message: &error.message };
-        let body = serde_json::to_string(&body).unwrap_or_default();
-        let mut envelope = Envelope::json(status.as_u16(), JSON, body);
+        let mut envelope = Envelope::new(status.as_u16(), JSON, to_json(&body));
         error_headers(error, &mut envelope);
         if envelope.header(ERROR_TYPE).is_none() {
             envelope.set_header(ERROR_TYPE, error.code.lambda_exception());

@@ -14,9 +14,8 @@ use crate::claude::{Reply, Request, Usage};
 use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::identifier::Identifier;
+use crate::json::to_json;
 use crate::log::Record;
-
-const JSON: &str = "application/json; charset=utf-8";
 
 /// The RPC interface.
 pub(crate) struct Rpc;
@@ -38,11 +37,6 @@ struct Thrown<'a> {
     request_id: &'a Identifier,
 }
 
-/// Writes JSON. Strings and numbers always serialize.
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
 impl RenderError for Rpc {
     fn render_error(&self, _: &str, error: &Error, record: &Record) -> Envelope {
         let status = error.code.status().as_u16();
@@ -52,7 +46,7 @@ impl RenderError for Rpc {
             status,
             request_id: &record.request_id,
         };
-        let mut envelope = Envelope::json(status, JSON, json(&thrown));
+        let mut envelope = Envelope::json(status, to_json(&thrown));
         error_headers(error, &mut envelope);
         envelope
     }
@@ -71,7 +65,7 @@ impl Interface for Rpc {
             usage: reply.usage,
             request_id: &record.request_id,
         };
-        Envelope::json(200, JSON, json(&returned))
+        Envelope::json(200, to_json(&returned))
     }
 
     fn encode_event(&self, event: &StreamEvent, out: &mut Vec<u8>) {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::claude::Usage;
 use crate::error::{Code, Error};
 use crate::identifier::Identifier;
+use crate::json::to_json;
 
 /// An event of a streamed reply: one `start`, any number of `delta`s, then one `done` or one `error`, and nothing
 /// after that.
@@ -31,7 +32,7 @@ pub enum StreamEvent {
         generated_text: String,
         /// Why the model stopped, such as `end_turn` or `max_tokens`.
         stop_reason: Option<Identifier>,
-        /// What the call is billed by.
+        /// The tokens that the call is billed by.
         usage: Usage,
     },
     /// The reply ends early.
@@ -89,8 +90,7 @@ impl StreamEvent {
             event: &'static str,
             data: &'a StreamEvent,
         }
-        // Strings and numbers always serialize.
-        serde_json::to_string(&Message { event: self.name(), data: self }).unwrap_or_default()
+        to_json(&Message { event: self.name(), data: self })
     }
 
     fn write_json(&self, out: &mut Vec<u8>) {

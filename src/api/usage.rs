@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use super::envelope::Envelope;
 use crate::config::Budget;
+use crate::json::to_json;
 use crate::limits::{Period, Standing};
 
 #[derive(Serialize)]
@@ -57,7 +58,5 @@ pub(crate) fn render_usage(account: &str, numbers: Option<(Budget, Standing)>) -
         body.today = Some(Tokens::new(standing.today, budget.daily_tokens));
         body.this_month = Some(Tokens::new(standing.this_month, budget.monthly_tokens));
     }
-    // Strings and numbers always serialize.
-    let body = serde_json::to_string(&body).unwrap_or_default();
-    Envelope::json(200, "application/json; charset=utf-8", body)
+    Envelope::json(200, to_json(&body))
 }

@@ -35,7 +35,7 @@ pub(crate) struct AwsError {
     status: u16,
     /// The code for the caller.
     pub code: Code,
-    /// What may help.
+    /// The remedy.
     pub recovery: Recovery,
     /// Whether Bedrock may bill the call all the same.
     pub may_be_billed: bool,

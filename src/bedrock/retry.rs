@@ -87,7 +87,7 @@ pub(crate) struct Attempts<'a> {
     others: std::slice::Iter<'a, Endpoint>,
     /// The number of calls in this region.
     here: u32,
-    /// What the last retry took of the quota.
+    /// The tokens that the last retry took from the quota.
     taken: Option<u32>,
     has_timed_out: bool,
     is_corrected: bool,

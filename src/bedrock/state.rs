@@ -1,4 +1,4 @@
-//! What one isolate has learnt about Bedrock and keeps from request to request.
+//! The knowledge of one isolate about Bedrock, kept from request to request.
 //!
 //! It is forgotten with the isolate, and every isolate learns for itself.
 
@@ -10,7 +10,7 @@ use super::quota::Quota;
 use crate::aws::{RoleCredentials, SigningCache};
 use crate::lock::lock;
 
-/// The knowledge of one isolate about Bedrock.
+/// Everything that one isolate has learnt about Bedrock.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub clock: ClockOffset,

@@ -1,6 +1,6 @@
 //! The table of Claude's models on Bedrock: their names, their ids, and what each of them refuses.
 //!
-//! As of 2026-11. The ids are those of LiteLLM 1.110's price list, which is made from AWS's. A refusal is listed
+//! It was checked in 2026-11. The ids are those of LiteLLM 1.110's price list, which is made from AWS's. A refusal is listed
 //! if its source, named beside it, has seen the 400; what is not listed is sent. Bedrock may know better: a field
 //! that the Worker adds by itself and that Bedrock refuses is left out from then on ([`bedrock`](crate::bedrock)).
 //!
@@ -45,7 +45,7 @@ pub struct Model {
     pub name: &'static str,
     /// The id on Bedrock, without the inference profile's prefix and `anthropic.`.
     pub id: &'static str,
-    /// What it refuses.
+    /// The features that it refuses.
     pub refuses: &'static [Feature],
 }
 

@@ -18,7 +18,7 @@ pub struct Reply {
     pub text: String,
     /// Why the model stopped.
     pub stop_reason: Option<Identifier>,
-    /// What the call is billed by.
+    /// The tokens that the call is billed by.
     pub usage: Usage,
 }
 

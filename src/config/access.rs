@@ -1,4 +1,4 @@
-//! Who may call, and how callers prove who they are.
+//! The callers that may use the Worker, and how they prove who they are.
 
 use std::fmt;
 

@@ -69,7 +69,7 @@ pub struct Config {
     pub stall: Duration,
     /// `BEDROCK_MAX_ATTEMPTS`: how often one request may call one region.
     pub max_attempts: u32,
-    /// Who may call.
+    /// The callers that may use the Worker.
     pub access: Access,
     /// How much a caller may use.
     pub limits: Limits,

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
 use crate::config::{Budget, MOST_IN_FLIGHT};
+use crate::json::to_json;
 
 const DAY: u64 = 86_400;
 
@@ -292,11 +293,6 @@ impl Reply {
     pub fn parse(json: &str) -> Option<Self> {
         from_json(json)
     }
-}
-
-/// Writes JSON. Strings and numbers always serialize.
-fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Parses JSON from bytes: that reader is in the upload already, the one for `str` is not.

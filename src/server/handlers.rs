@@ -62,6 +62,15 @@ pub enum Handled<'a, B> {
     Accepted(Envelope, Accepted<'a>),
 }
 
+impl<'a, B> From<Replied<'a, B>> for Handled<'a, B> {
+    fn from(replied: Replied<'a, B>) -> Self {
+        match replied {
+            Replied::Whole(envelope, record) => Self::Whole(envelope, record),
+            Replied::Stream(envelope, streaming) => Self::Stream(envelope, streaming),
+        }
+    }
+}
+
 /// Handles an HTTP request to any route, or a Lambda event where the platform can stream.
 ///
 /// A reply is streamed if the caller asks for it, by `"stream": true` or `Accept: text/event-stream`. A failure before the
@@ -105,10 +114,7 @@ pub async fn handle<'a, H: Host, B: Body>(
     match exchange.enter(request, None, None).await {
         Ok(Entered::Reply { config, interface, body, accepts_events }) => {
             let streams = Streams::IfAsked { by_header: accepts_events };
-            match exchange.reply(config, interface, &body, streams).await {
-                Replied::Whole(envelope, record) => Handled::Whole(envelope, record),
-                Replied::Stream(envelope, streaming) => Handled::Stream(envelope, streaming),
-            }
+            exchange.reply(config, interface, &body, streams).await.into()
         }
         Ok(Entered::Invocation { headers, payload }) => {
             outlined(invocation(exchange, &headers, payload, isolate, host)).await
@@ -139,10 +145,7 @@ pub(crate) async fn rpc_handler<'a, H: Host, B: Body>(
     let session = Session::new(Caller::new("binding", caller));
     let admission = Some(Admission { session, is_counted: false });
     let streams = Streams::IfAsked { by_header: false };
-    match reply(request, admission, Some(&RPC), streams, isolate, host).await {
-        Replied::Whole(envelope, record) => Handled::Whole(envelope, record),
-        Replied::Stream(envelope, streaming) => Handled::Stream(envelope, streaming),
-    }
+    reply(request, admission, Some(&RPC), streams, isolate, host).await.into()
 }
 
 /// Handles a request whose response is one value.
@@ -251,7 +254,7 @@ impl fmt::Debug for Accepted<'_> {
 pub struct WebSocket<'a> {
     isolate: &'a Isolate,
     config: &'a Config,
-    /// Who opens it.
+    /// The caller that opens it.
     pub session: Session,
     address: Address,
     /// The value of `Sec-WebSocket-Protocol` in the response, if the client offers this service's protocol. A browser

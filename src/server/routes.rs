@@ -6,7 +6,6 @@ use http::Method;
 use crate::api::Rpc;
 use crate::api::{Article, Interface, RenderError, invoke};
 use crate::config::Config;
-use crate::headers::is_upgrade;
 use crate::host::IncomingRequest;
 
 /// A path, and what it serves.
@@ -111,13 +110,6 @@ impl Route {
     /// Returns the value of `access-control-allow-methods`.
     pub(super) fn cors_methods(&self) -> String {
         self.methods.join(", ")
-    }
-
-    /// Reports whether a request to this route asks for a WebSocket.
-    pub(super) fn is_upgrade<B>(&self, request: &IncomingRequest<B>) -> bool {
-        matches!(self.resource, Resource::WebSocket)
-            && request.method == Method::GET
-            && is_upgrade(&request.headers)
     }
 }
 

@@ -72,7 +72,7 @@ impl Responses {
         event_stream(ResponseBody::stream(&self.frames, false))
     }
 
-    /// The same stream in writes of [`BATCH_BYTES`].
+    /// The stream of the same reply, in writes of [`BATCH_BYTES`].
     pub fn batched(&'static self) -> Response<ResponseBody> {
         event_stream(ResponseBody::stream(&self.batches, false))
     }

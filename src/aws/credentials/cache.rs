@@ -11,7 +11,7 @@ use super::assume_role::{AssumeRoleError, assume_role};
 use super::role::{RoleSettings, TemporaryCredentials};
 use crate::deadline::Deadline;
 use crate::host::{Http, TransportError};
-use crate::single_flight::{Arrival, LEASE, Next, SingleFlight};
+use crate::single_flight::{Arrival, LEASE, Next, SingleFlight, lies_ahead};
 
 /// Credentials are replaced this long before they expire, as in the AWS SDKs.
 const EARLY: Duration = Duration::from_secs(5 * 60);
@@ -106,10 +106,7 @@ impl State {
             };
         };
         let is_early = current.expires.duration_since(now).is_ok_and(|left| left > EARLY);
-        // A clock that goes back must not make a pause eternal.
-        let is_paused = self.paused_until.is_some_and(|until| {
-            until.duration_since(now).is_ok_and(|left| !left.is_zero() && left <= PAUSE)
-        });
+        let is_paused = self.paused_until.is_some_and(|until| lies_ahead(until, now, PAUSE));
         let usable = Ok((current, None));
         if is_early || is_paused {
             Next::Return(usable)

@@ -1,4 +1,4 @@
-//! What follows from a model's row in the table, and replies without text.
+//! The consequences of a model's row in the table, and replies without text.
 
 use bedrock_stub::events::events;
 use bedrock_stub::frames::{chunk, encode};
