@@ -6,6 +6,7 @@ mod access_key;
 mod credentials;
 mod errors;
 mod event_stream;
+mod messages;
 pub(crate) mod sigv4;
 
 pub use access_key::Credentials;
@@ -13,4 +14,5 @@ pub(crate) use credentials::RoleCredentials;
 pub use credentials::{AssumeRoleError, RoleSettings, TemporaryCredentials, read_assume_role};
 pub(crate) use errors::{AwsError, Recovery, error_type};
 pub use event_stream::{FrameError, Frames, Message};
+pub(crate) use messages::loggable;
 pub use sigv4::{Scope, SignError, SigningCache, sign, sign_post};

@@ -1,11 +1,13 @@
-//! Redaction: removes secrets and quotations, such as a prompt, from texts of AWS, of libraries and of the network.
+//! Redaction: removes secrets from texts of AWS, of libraries and of the network.
+//!
+//! Out of scope: quotations of prompts and replies, which only a message of AWS has ([`loggable`](crate::aws)).
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
 
-/// A text from outside, such as AWS's message, without secrets and quotations.
+/// A text from outside, such as AWS's message, without secrets.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Redacted(String);
 
@@ -13,31 +15,19 @@ impl Redacted {
     /// Longer than any of AWS's messages with a canonical request. The rest is cut off.
     const MAX_CHARS: usize = 4000;
 
-    /// Removes every secret, the value behind the name of a header that holds one (AWS quotes the canonical request
-    /// when it refuses a signature), and every quotation of `quotable`, such as a prompt: whole, in part, or as
-    /// JSON.
-    pub(crate) fn new<'a>(
-        text: &str,
-        secrets: impl IntoIterator<Item = &'a str>,
-        quotable: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
-        let (secrets, quotable) = (secrets.into_iter().collect(), quotable.into_iter().collect());
-        Self::redact(text, secrets, quotable)
+    /// Removes every secret, whole and in part, and the value behind the name of a header that holds one: AWS quotes the
+    /// canonical request when it refuses a signature.
+    pub(crate) fn new<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let secrets: Vec<_> = secrets.into_iter().collect();
+        Self::redact(text, &secrets)
     }
 
-    fn redact(text: &str, mut secrets: Vec<&str>, quotable: Vec<&str>) -> Self {
+    fn redact(text: &str, secrets: &[&str]) -> Self {
         // The headers first: redacting a secret may break up their names.
         let mut text = without_secret_headers(text);
-        secrets.retain(|it| is_telling(it));
-        // The longest first: a secret may be part of another.
-        let by_length: BinaryHeap<_> =
-            secrets.iter().map(|secret| (secret.len(), *secret)).collect();
-        for (_, secret) in by_length.into_sorted_vec().iter().rev() {
-            text = text.replace(secret, MARK);
-        }
-        // With a margin, because half a quotation could not be told from coincidence.
-        truncate(&mut text, Self::MAX_CHARS + QUOTE_BYTES);
-        text = without_quotes(&text, &quotable);
+        // With a margin, so that the cut does not shorten a secret to less than is recognized.
+        truncate(&mut text, Self::MAX_CHARS + MAX_MARGIN);
+        text = without_secrets(&text, secrets);
         truncate(&mut text, Self::MAX_CHARS);
         Self(text)
     }
@@ -52,14 +42,17 @@ const MARK: &str = "[redacted]";
 
 const SECRET_HEADERS: [&str; 2] = ["x-amz-security-token", "authorization"];
 
-/// Removes the values behind the names of headers that hold secrets, in one pass.
+/// Removes the values behind the names of headers that hold secrets, in one pass. A value ends with its line.
 fn without_secret_headers(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut result = String::with_capacity(text.len());
     let mut copied = 0;
-    for colon in memchr::memchr_iter(b':', bytes) {
-        // A name within a value is part of the value.
+    // IncompleteSignature quotes `Authorization=AWS4-…`.
+    for colon in memchr::memchr2_iter(b':', b'=', bytes) {
+        // A name within a value is part of the value. In JSON a name is quoted.
         let head = bytes.get(copied..colon).unwrap_or_default();
+        let quotes = head.iter().rev().take_while(|byte| b"\"'\\ ".contains(byte)).count();
+        let head = head.get(..head.len() - quotes).unwrap_or_default();
         if !SECRET_HEADERS.iter().any(|name| ends_with_ignoring_case(head, name)) {
             continue;
         }
@@ -81,39 +74,31 @@ fn first_line(bytes: &[u8]) -> usize {
     memchr::memchr2_iter(b'\n', b'\\', bytes).find(ends_line).unwrap_or(bytes.len())
 }
 
-/// Removes from a text what it has in common with the sources, as they are or as JSON strings: [`QUOTE_BYTES`]
-/// bytes in a row, or all of a shorter source.
-fn without_quotes(text: &str, sources: &[&str]) -> String {
-    // One pass over each source, which may be long; the text is short. A window that was found is not searched
-    // again, because a source of one repeated letter would take quadratic time.
+/// Removes the secrets from a text: [`PART_BYTES`] bytes of one in a row, or all of a shorter one.
+fn without_secrets(text: &str, secrets: &[&str]) -> String {
     let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
-    for (at, window) in text.as_bytes().windows(QUOTE_BYTES).enumerate() {
-        places.entry(window).or_default().push(at);
+    if secrets.iter().any(|secret| secret.len() >= PART_BYTES) {
+        for (at, window) in text.as_bytes().windows(PART_BYTES).enumerate() {
+            places.entry(window).or_default().push(at);
+        }
     }
-    let mut quoted = vec![false; text.len()];
-    let mut quote = |at, length| quoted.iter_mut().skip(at).take(length).for_each(|it| *it = true);
-    let mut find = |source: &str| {
-        if source.len() < QUOTE_BYTES && is_telling(source) {
-            text.match_indices(source).for_each(|(at, it)| quote(at, it.len()));
+    let mut is_secret = vec![false; text.len()];
+    let mut mark =
+        |at, length| is_secret.iter_mut().skip(at).take(length).for_each(|it| *it = true);
+    for secret in secrets {
+        if secret.len() < PART_BYTES && is_telling(secret) {
+            text.match_indices(secret).for_each(|(at, it)| mark(at, it.len()));
         }
-        for window in source.as_bytes().windows(QUOTE_BYTES) {
+        // A window that was found is not searched again, because a text of one repeated letter would take quadratic time.
+        for window in secret.as_bytes().windows(PART_BYTES) {
             for at in places.remove(window).unwrap_or_default() {
-                quote(at, QUOTE_BYTES);
+                mark(at, PART_BYTES);
             }
-        }
-    };
-    for source in sources {
-        find(source);
-        let json = serde_json::to_string(source).unwrap_or_default();
-        // Without its quotation marks.
-        match json.get(1..json.len().saturating_sub(1)) {
-            Some(json) if json != *source => find(json),
-            _ => {}
         }
     }
     let mut result = String::with_capacity(text.len());
     for (at, character) in text.char_indices() {
-        if quoted.get(at) != Some(&true) {
+        if is_secret.get(at) != Some(&true) {
             result.push(character);
         } else if !result.ends_with(MARK) {
             result.push_str(MARK);
@@ -129,10 +114,13 @@ fn truncate(text: &mut String, chars: usize) {
     }
 }
 
-/// This many equal bytes in a row are a quotation. They are four or five characters of Japanese.
-const QUOTE_BYTES: usize = 16;
+/// So many bytes of a secret in a row are a part of it, not a coincidence.
+const PART_BYTES: usize = 12;
 
-/// Reports whether a text that occurs in a message must be a quotation: a prompt such as "a" occurs in each.
+/// The longest secret that is recognized at the place where a text is cut.
+const MAX_MARGIN: usize = 64;
+
+/// Reports whether a text that occurs in a message must be a secret: a secret such as "a" occurs in each.
 fn is_telling(text: &str) -> bool {
     text.len() >= 4 || !text.is_ascii()
 }
@@ -145,7 +133,7 @@ fn ends_with_ignoring_case(text: &[u8], name: &str) -> bool {
 /// Redacts messages of libraries and of the network, which hold secrets only behind the names of headers.
 impl From<String> for Redacted {
     fn from(text: String) -> Self {
-        Self::redact(&text, Vec::new(), Vec::new())
+        Self::redact(&text, &[])
     }
 }
 

@@ -130,6 +130,7 @@ struct Call<'a, H> {
 }
 
 /// The result of a successful call.
+#[allow(clippy::large_enum_variant)] // It is made once for each call.
 enum Outcome<B> {
     Whole(Reply),
     Stream(B, Decoder),

@@ -187,6 +187,7 @@ fn read(message: &Message<'_>) -> Result<Delta, InvokeError> {
             return Err(InvokeError::Exception {
                 kind: capitalized(message.header(":error-code")),
                 message: message.header(":error-message").to_owned(),
+                original: None,
             });
         }
         ("exception", _) => {
@@ -200,7 +201,9 @@ fn read(message: &Message<'_>) -> Result<Delta, InvokeError> {
     let chunk: Chunk = object(message.payload())?;
     let json = STANDARD.decode(chunk.bytes.as_bytes()).map_err(|_| InvalidReply::NotBase64)?;
     match Delta::parse(&json)? {
-        Delta::Error { kind, message } => Err(InvokeError::Exception { kind, message }),
+        Delta::Error { kind, message } => {
+            Err(InvokeError::Exception { kind, message, original: None })
+        }
         delta => Ok(delta),
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::state::State;
 use crate::aws::sigv4::explain;
-use crate::aws::{AssumeRoleError, AwsError, FrameError, SignError, error_type};
+use crate::aws::{AssumeRoleError, AwsError, FrameError, SignError, error_type, loggable};
 use crate::claude::{InvalidReply, Request};
 use crate::config::Config;
 use crate::date;
@@ -45,12 +45,14 @@ pub enum InvokeError {
     #[error("cannot read the response: {0}")]
     Read(#[from] ReadError),
     /// Bedrock responded with a status other than 200.
-    #[error("{status} {}{}", name(kind), after_colon(message))]
+    #[error("{status} {}{}", name(kind), after_colon(explanation, message))]
     Refused {
         /// The status of the response.
         status: StatusCode,
         /// The type of the error, such as `ThrottlingException`.
         kind: Option<Identifier>,
+        /// The first difference between our canonical request and AWS's, if AWS refused the signature.
+        explanation: Option<String>,
         /// AWS's message. It can quote the canonical request, with the session token in it.
         message: String,
         /// The wait that `retry-after` asks for.
@@ -62,12 +64,14 @@ pub enum InvokeError {
     #[error(transparent)]
     InvalidReply(#[from] InvalidReply),
     /// Bedrock ended a stream with an error.
-    #[error("{}{}", kind.as_ref().map_or("an error without a type", Identifier::as_str), after_colon(message))]
+    #[error("{}{}", kind.as_ref().map_or("an error without a type", Identifier::as_str), after_colon(&None, &with_original(message, original)))]
     Exception {
         /// The type of the error, such as `ThrottlingException`.
         kind: Option<Identifier>,
         /// AWS's message.
         message: String,
+        /// The message of the model's own server, which a `ModelStreamErrorException` quotes.
+        original: Option<String>,
     },
     /// A stream is not an event stream, or is damaged.
     #[error(transparent)]
@@ -94,8 +98,19 @@ fn as_str(kind: &Option<Identifier>) -> &str {
     kind.as_ref().map_or("", Identifier::as_str)
 }
 
-fn after_colon(message: &str) -> String {
-    if message.is_empty() { String::new() } else { format!(": {message}") }
+fn after_colon(explanation: &Option<String>, message: &str) -> String {
+    match explanation.as_deref() {
+        None if message.is_empty() => String::new(),
+        None => format!(": {message}"),
+        Some(explanation) => format!(": {explanation}\n{message}"),
+    }
+}
+
+fn with_original(message: &str, original: &Option<String>) -> String {
+    match original {
+        None => message.to_owned(),
+        Some(original) => format!("{message} ({original})"),
+    }
 }
 
 /// Returns the type of an exception as it is written elsewhere: in a stream it begins with a small letter.
@@ -128,6 +143,7 @@ impl InvokeError {
             kind: upstream(headers, &X_AMZN_ERRORTYPE)
                 .and_then(error_type)
                 .or_else(|| error_type(text(&body, "__type")?)),
+            explanation: None,
             message: message(&body),
             retry_after: upstream(headers, &RETRY_AFTER).and_then(|text| retry_after(text, date)),
             date,
@@ -143,14 +159,25 @@ impl InvokeError {
         kind == "InvalidSignatureException"
     }
 
-    /// Puts before AWS's message where our canonical request differs from AWS's.
+    /// Adds where our canonical request differs from AWS's.
     pub(super) fn explained(mut self, signed: &http::Request<Bytes>) -> Self {
-        if let Self::Refused { message, .. } = &mut self
-            && let Some(explanation) = explain(message, signed)
-        {
-            *message = format!("{explanation}\n{message}");
+        if let Self::Refused { explanation, message, .. } = &mut self {
+            *explanation = explain(message, signed);
         }
         self
+    }
+
+    /// Replaces AWS's message by what may be logged of it.
+    fn make_loggable(&mut self) {
+        if let Self::Refused { message, .. }
+        | Self::Exception { message, .. }
+        | Self::Credentials(AssumeRoleError::Refused { message, .. }) = self
+        {
+            *message = loggable(message);
+        }
+        if let Self::Exception { original: Some(original), .. } = self {
+            *original = loggable(original);
+        }
     }
 
     /// Returns the wait that AWS asks for.
@@ -164,12 +191,8 @@ impl InvokeError {
     /// Reads an exception in a stream.
     pub(crate) fn exception(kind: &str, payload: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(payload).unwrap_or_default();
-        let mut message = message(&body);
-        // A ModelStreamErrorException quotes the model's own server.
-        if let Some(original) = text(&body, "originalMessage") {
-            message = format!("{message} ({original})");
-        }
-        Self::Exception { kind: capitalized(kind), message }
+        let original = text(&body, "originalMessage").map(str::to_owned);
+        Self::Exception { kind: capitalized(kind), message: message(&body), original }
     }
 
     /// Reports whether Bedrock may bill the call all the same. It does not if it refused or was not reached.
@@ -223,9 +246,10 @@ impl InvokeError {
         }
     }
 
-    /// Describes the failure for the caller, and without secrets and quotations for the log.
+    /// Describes the failure for the caller, and for the log without secrets, and without AWS's message unless it is known
+    /// or `LOG_UPSTREAM_MESSAGES` asks for it.
     pub(crate) fn into_public(
-        self,
+        mut self,
         request: &Request<'_>,
         config: &Config,
         state: &State,
@@ -245,7 +269,10 @@ impl InvokeError {
             .authentication
             .secrets()
             .chain(temporary.iter().flat_map(|it| it.credentials.secrets()));
-        let cause = Redacted::new(&self.to_string(), secrets, request.texts());
+        if !config.logs_upstream_messages {
+            self.make_loggable();
+        }
+        let cause = Redacted::new(&self.to_string(), secrets);
         Error::new(code, message).because(cause)
     }
 }

@@ -61,6 +61,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// `LOG_LEVEL`: the lowest level that is logged.
     pub log_level: Level,
+    /// `LOG_UPSTREAM_MESSAGES`: whether AWS's messages are logged in full, even if they can quote a prompt or a reply.
+    pub logs_upstream_messages: bool,
     /// How calls to Bedrock are authenticated.
     pub authentication: Authentication,
     /// `BEDROCK_TIMEOUT_MS`: how long a request, or the first frame of a stream, may take.
@@ -114,6 +116,12 @@ impl Config {
         let log_level = vars.read("LOG_LEVEL", "info", |text| {
             text.parse().map_err(|()| "must be debug, info, warn or error")
         });
+        let logs_upstream_messages =
+            vars.read("LOG_UPSTREAM_MESSAGES", "known", |text| match text {
+                "known" => Ok(false),
+                "full" => Ok(true),
+                _ => Err("must be known or full"),
+            });
         let timeout = vars.read("BEDROCK_TIMEOUT_MS", "25000", parse_ms);
         let stall = vars.read("BEDROCK_STALL_MS", "30000", parse_ms);
         let max_attempts = vars.read("BEDROCK_MAX_ATTEMPTS", "3", |text| match text.parse() {
@@ -146,6 +154,7 @@ impl Config {
             base_path: base_path?,
             max_body_bytes: max_body_bytes?,
             log_level: log_level?,
+            logs_upstream_messages: logs_upstream_messages?,
             authentication: authentication?,
             timeout: timeout?,
             stall: stall?,

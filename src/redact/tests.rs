@@ -9,8 +9,7 @@ fn secrets_and_values_of_secret_headers_are_removed() {
         ("several", "AKIA wJalr", &["wJalr", "AKIA"], "[redacted] [redacted]"),
         ("one a part of another", "wJalrXUtn", &["wJalr", "wJalrXUtn"], "[redacted]"),
         ("one within another", "wJalrXUtn", &["alrX", "wJalrXUtn"], "[redacted]"),
-        // The rest of the second is not a whole secret.
-        ("overlapping", "wJalrXUtn", &["wJalrX", "rXUtn"], "[redacted]Utn"),
+        ("overlapping", "wJalrXUtn", &["wJalrX", "rXUtn"], "[redacted]"),
         ("short", "a cat sat", &["a", "cat", ""], "a cat sat"),
         ("four letters", "a cat sat", &["a ca"], "[redacted]t sat"),
         ("short, not ASCII", "猫です", &["猫"], "[redacted]です"),
@@ -50,6 +49,19 @@ fn secrets_and_values_of_secret_headers_are_removed() {
         ("authorization", "authorization:k\nx", &[], "authorization:[redacted]\nx"),
         ("AUTHORIZATION", "a AUTHORIZATION:k", &[], "a AUTHORIZATION:[redacted]"),
         (
+            "an equals sign",
+            "Authorization=AWS4-HMAC-SHA256 a=b\nx",
+            &[],
+            "Authorization=[redacted]\nx",
+        ),
+        ("a quoted name", r#"{"Authorization": "AWS4 a"}"#, &[], r#"{"Authorization":[redacted]"#),
+        (
+            "a quoted name in quoted JSON",
+            r#"{\"x-amz-security-token\":\"IQoJ\"}"#,
+            &[],
+            r#"{\"x-amz-security-token\":[redacted]"#,
+        ),
+        (
             "every header",
             "authorization:a\nX-Amz-Security-Token:b\nauthorization:c\n東京",
             &[],
@@ -73,7 +85,7 @@ fn secrets_and_values_of_secret_headers_are_removed() {
     let failures: Vec<String> = cases
         .iter()
         .filter_map(|(name, text, secrets, expected)| {
-            let actual = Redacted::new(text, secrets.iter().copied(), []);
+            let actual = Redacted::new(text, secrets.iter().copied());
             (actual.as_str() != *expected).then(|| format!("{name}: {actual:?}"))
         })
         .collect();
@@ -81,59 +93,37 @@ fn secrets_and_values_of_secret_headers_are_removed() {
 }
 
 #[test]
-fn quotations_of_a_prompt_are_removed() {
-    const PROMPT: &str = "Tell me the secret of the \"long\" life,\nin forty words.";
-    const JAPANESE: &str = "長生きの秘訣を四十字で教えてください。";
+fn parts_of_a_secret_are_removed() {
+    const TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE/session+token==";
     let cases = [
-        ("whole", PROMPT, format!("bad: {PROMPT}!"), "bad: [redacted]!"),
-        ("as JSON", PROMPT, format!("bad: {PROMPT:?}"), "bad: \"[redacted]\""),
-        (
-            "an escape early in it, as JSON",
-            r"fault:validation \ tellnoone",
-            r#""fault:validation \\ tellnoone""#.to_owned(),
-            r#""[redacted]""#,
-        ),
-        (
-            "a quotation mark at its end, as JSON",
-            "say \"a\"",
-            r#"bad: say \"a\"."#.to_owned(),
-            "bad: [redacted].",
-        ),
-        ("its beginning", PROMPT, "bad: Tell me the secret…".to_owned(), "bad: [redacted]…"),
-        ("its middle", PROMPT, "at 'the secret of the' x".to_owned(), "at '[redacted]' x"),
-        (
-            "twice",
-            PROMPT,
-            "the secret of the; the secret of the".to_owned(),
-            "[redacted];[redacted]",
-        ),
-        ("too little of it", PROMPT, "the secret of it".to_owned(), "the secret of it"),
-        ("Japanese", JAPANESE, "「秘訣を四十字で」".to_owned(), "「[redacted]」"),
-        ("short", "four", "on four legs".to_owned(), "on [redacted] legs"),
-        ("in every text", "a", "a bad day".to_owned(), "a bad day"),
-        ("nothing", "", "a bad day".to_owned(), "a bad day"),
+        ("whole", format!("bad: {TOKEN}!"), "bad: [redacted]!"),
+        ("its beginning", "bad: IQoJb3JpZ2luX2Vj…".to_owned(), "bad: [redacted]…"),
+        ("its middle", "at 'X2VjEXAMPLE/session' x".to_owned(), "at '[redacted]' x"),
+        ("its end", "…XAMPLE/session+token==".to_owned(), "…[redacted]"),
+        ("twice", "IQoJb3JpZ2lu; IQoJb3JpZ2lu".to_owned(), "[redacted]; [redacted]"),
+        ("too little of it", "the IQoJ session".to_owned(), "the IQoJ session"),
     ];
-    for (name, prompt, text, expected) in cases {
-        assert_eq!(Redacted::new(&text, [], [prompt]).as_str(), expected, "{name}");
+    for (name, text, expected) in cases {
+        assert_eq!(Redacted::new(&text, [TOKEN]).as_str(), expected, "{name}");
     }
 }
 
 #[test]
-fn a_long_and_uniform_prompt_is_searched_in_linear_time() {
-    let (prompt, text) = ("a".repeat(1 << 20), "a".repeat(4000));
-    assert_eq!(Redacted::new(&text, [], [prompt.as_str()]).as_str(), "[redacted]");
+fn a_long_and_uniform_secret_is_searched_in_linear_time() {
+    let (secret, text) = ("a".repeat(1 << 20), "a".repeat(4000));
+    assert_eq!(Redacted::new(&text, [secret.as_str()]).as_str(), "[redacted]");
 }
 
 #[test]
 fn a_long_text_is_cut_between_characters() {
     for (name, unit) in [("one byte", "a"), ("three bytes", "あ"), ("four bytes", "🌸")] {
         let longest = unit.repeat(4000);
-        assert_eq!(Redacted::new(&longest, [], []).as_str(), longest, "{name}, the longest");
-        let cut = Redacted::new(&unit.repeat(4001), [], []);
+        assert_eq!(Redacted::new(&longest, []).as_str(), longest, "{name}, the longest");
+        let cut = Redacted::new(&unit.repeat(4001), []);
         assert_eq!(cut.as_str(), format!("{longest}…"), "{name}, one more");
     }
     let secret_at_the_cut = format!("{}wJalrXUtn", "a".repeat(3995));
-    let cut = Redacted::new(&secret_at_the_cut, ["wJalrXUtn"], []);
+    let cut = Redacted::new(&secret_at_the_cut, ["wJalrXUtn"]);
     assert!(cut.as_str().ends_with("a[reda…"), "{cut:?}");
 }
 
@@ -149,8 +139,7 @@ fn redaction_takes_linear_time_in_the_length_of_the_text() {
     {
         let text = line.repeat(2_000_000 / line.len());
         let started = std::time::Instant::now();
-        let redacted =
-            Redacted::new(&text, ["wJalr"], ["a prompt of some length, which it quotes"]);
+        let redacted = Redacted::new(&text, ["wJalr", "a secret of some length, which it quotes"]);
         // It takes 0.2 s in a debug build. A quadratic pass took minutes.
         assert!(started.elapsed().as_secs() < 10, "{line:?}: {:?}", started.elapsed());
         assert!(redacted.as_str().chars().count() <= Redacted::MAX_CHARS + 1, "{line:?}");

@@ -49,7 +49,9 @@ async fn temporary_credentials_send_the_session_token() {
 #[tokio::test]
 async fn the_log_of_a_refused_signature_redacts_the_session_token() {
     let settings = Settings { keys: vec![temporary_key()], ..Settings::default() };
-    let fixture = Fixture::with_stub_settings(temporary_bindings(), settings).await;
+    let mut bindings = temporary_bindings();
+    bindings["LOG_UPSTREAM_MESSAGES"] = json!("full");
+    let fixture = Fixture::with_stub_settings(bindings, settings).await;
     let response = fixture.worker.prompt("fault:bad_signature").await;
     response.assert_envelope(
         "bad_signature",
@@ -94,7 +96,6 @@ async fn the_log_of_a_refused_signature_has_the_first_line_that_differs() {
                 .to_owned(),
         ),
         (
-            // Part of the name only, because the log redacts the prompt wherever AWS quotes it.
             "x-amz-s",
             "line 8 of the canonical request\nours: x-amz-security-token:[redacted]\n\
              AWS's: x-amz-security-token:[redacted]\n"

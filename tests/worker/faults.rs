@@ -113,7 +113,7 @@ const FAILURES: &[Expected] = &[
         FAILED,
         "rejected",
         Some(400),
-        "400 Bad Request ValidationException: messages.0.content: the prompt \"[redacted]\" is not allowed",
+        "400 Bad Request ValidationException: a message of 64 bytes with the SHA-256 8a29e0c5… (LOG_UPSTREAM_MESSAGES=full logs it)",
     ),
     failure("redirect", INVALID, "invalid_response", Some(302), "302 Found without a type"),
     failure(

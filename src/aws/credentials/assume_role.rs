@@ -36,12 +36,18 @@ pub enum AssumeRoleError {
     #[error("no response: {0}")]
     Transport(#[from] TransportError),
     /// STS refused.
-    #[error("{status} {}: {message}", code.as_ref().map_or("without a code", Identifier::as_str))]
+    #[error(
+        "{status} {}: {}{message}",
+        code.as_ref().map_or("without a code", Identifier::as_str),
+        explanation.as_ref().map_or_else(String::new, |it| format!("{it}\n"))
+    )]
     Refused {
         /// The status of the response.
         status: StatusCode,
         /// The code of the error, such as `AccessDenied`.
         code: Option<Identifier>,
+        /// The first difference between our canonical request and STS's, if STS refused the signature.
+        explanation: Option<String>,
         /// STS's message.
         message: String,
         /// The `date` of the response: AWS's time.
@@ -119,17 +125,12 @@ pub(super) async fn assume_role<H: Http>(
         Err(_) => return Err(AssumeRoleError::Unreadable("is too long")),
     };
     let date = upstream(&head.headers, &DATE).and_then(date::parse_http);
-    let temporary = read_assume_role(head.status, &body, date).map_err(|error| match error {
-        AssumeRoleError::Refused { status, code, message, date } => {
+    let temporary = read_assume_role(head.status, &body, date).map_err(|mut error| {
+        if let AssumeRoleError::Refused { explanation, message, .. } = &mut error {
             // Signs once more, because sending has consumed the request.
-            let explanation = request(role, now).ok().and_then(|it| explain(&message, &it));
-            let message = match explanation {
-                Some(explanation) => format!("{explanation}\n{message}"),
-                None => message,
-            };
-            AssumeRoleError::Refused { status, code, message, date }
+            *explanation = request(role, now).ok().and_then(|it| explain(message, &it));
         }
-        error => error,
+        error
     })?;
     if temporary.expires <= now {
         return Err(AssumeRoleError::Unreadable("has credentials that are over"));
@@ -176,6 +177,7 @@ pub fn read_assume_role(
         return Err(AssumeRoleError::Refused {
             status,
             code: text("Code").and_then(Identifier::new),
+            explanation: None,
             message: text("Message").unwrap_or_default().to_owned(),
             date,
         });

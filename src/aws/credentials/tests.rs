@@ -286,7 +286,7 @@ async fn a_wrong_clock_is_corrected_by_a_refusal_of_sts() {
 
 #[tokio::test]
 async fn no_secret_of_temporary_credentials_is_logged() {
-    let isolate = with_role(&[]);
+    let isolate = with_role(&[("LOG_UPSTREAM_MESSAGES", "full")]);
     let host = Scripted::new().then(200, &[], granted(1, HOUR)).then(
         400,
         &[],
@@ -301,6 +301,27 @@ async fn no_secret_of_temporary_credentials_is_logged() {
     let shown = format!("{isolate:?} {role:?}");
     for secret in ["ASIAEXAMPLE1", "wJalr", "AQoD", "AKIA"] {
         assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_sts_is_logged_only_if_it_is_known() {
+    let known = "User: arn:aws:iam::123456789012:user/edge is not authorized to perform: \
+                 sts:AssumeRole on resource: arn:aws:iam::123456789012:role/edge";
+    for (message, expected) in [
+        (known, format!("cannot assume the role: 403 Forbidden AccessDenied: {known}")),
+        (
+            "himitsu",
+            "cannot assume the role: 403 Forbidden AccessDenied: a message of 7 bytes with the SHA-256 \
+             b38f0af3… (LOG_UPSTREAM_MESSAGES=full logs it)"
+                .to_owned(),
+        ),
+    ] {
+        let body = format!(
+            "<ErrorResponse><Error><Code>AccessDenied</Code><Message>{message}</Message></Error></ErrorResponse>"
+        );
+        let (_, record) = send(&with_role(&[]), &Scripted::new().then(403, &[], body)).await;
+        assert_eq!(record.error.unwrap().as_str(), expected);
     }
 }
 

@@ -11,7 +11,8 @@ use super::canonical::canonical_request;
 use crate::hex::to_hex;
 
 /// Describes the first line in which AWS's canonical request, quoted in its message, differs from ours. Returns
-/// `None` if the message quotes none. A line can hold the session token, behind the name of its header.
+/// `None` if the message quotes none. A line can hold the session token, behind the name of its header. AWS's line is left
+/// out if it cannot be one of a canonical request.
 pub(crate) fn explain<B: AsRef<[u8]>>(message: &str, signed: &Request<B>) -> Option<String> {
     let (_, theirs) =
         message.split_once("The Canonical String for this request should have been")?;
@@ -27,13 +28,24 @@ pub(crate) fn explain<B: AsRef<[u8]>>(message: &str, signed: &Request<B>) -> Opt
             }
             (ours, theirs) if ours == theirs => continue,
             (ours, theirs) => {
-                let show = |line: Option<&str>| line.unwrap_or("(it has ended)").to_owned();
-                let (ours, theirs) = (show(ours), show(theirs));
+                let ours = ours.unwrap_or(ENDED).to_owned();
+                let theirs = match theirs {
+                    None => ENDED.to_owned(),
+                    Some(line) if is_canonical(line) => line.to_owned(),
+                    Some(line) => format!("({} bytes)", line.len()),
+                };
                 format!("line {number} of the canonical request\nours: {ours}\nAWS's: {theirs}\n")
             }
         });
     }
     None
+}
+
+const ENDED: &str = "(it has ended)";
+
+/// Reports whether a line can be one of the canonical request of a call: it has no spaces and is not long.
+fn is_canonical(line: &str) -> bool {
+    line.len() <= 512 && line.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Returns the whole canonical request of a signed request.
@@ -107,6 +119,7 @@ mod tests {
         let added = OURS.replace("host:", "content-length:2\nhost:");
         let body = OURS.replace("44136fa3", "e3b0c442");
         let cut = OURS.split_at(30).0;
+        let sentence = OURS.replace("accept:application/json", "an odd sentence");
         for (name, theirs, expected) in [
             ("none", OURS, "the canonical request is the same, so the secret access key is not"),
             (
@@ -139,6 +152,11 @@ mod tests {
                 "line 11 of the canonical request\n\
                  ours: 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n\
                  AWS's: e3b0c44255b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n",
+            ),
+            (
+                "a sentence",
+                &sentence,
+                "line 4 of the canonical request\nours: accept:application/json\nAWS's: (15 bytes)\n",
             ),
             (
                 "an end",

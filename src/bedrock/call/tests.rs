@@ -10,6 +10,8 @@ const API_KEY: &str = "bedrock-api-key-YmVkcm9ja0V4YW1wbGU=";
 const PROMPT: &str = "himitsu の計画を要約してください。";
 const REPLY: &str = r#"{"content": [{"type": "text", "text": "はい"}], "stop_reason": "end_turn", "usage": {"input_tokens": 3, "output_tokens": 2}}"#;
 
+const ONCE: (&str, &str) = ("BEDROCK_MAX_ATTEMPTS", "1");
+
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 /// The result of a call, its record, and the requests that were sent.
@@ -31,7 +33,7 @@ async fn invoke(vars: Pairs<'_>, body: &str, host: Scripted) -> Called {
 /// Returns the error of a call with [`PROMPT`], and its private cause.
 async fn fail(host: Scripted) -> (Error, String) {
     let body = json!({ "prompt": PROMPT, "system": "naisho!", "stop_sequences": ["kakushi"] });
-    let vars = [("AWS_SESSION_TOKEN", SESSION_TOKEN), ("BEDROCK_MAX_ATTEMPTS", "1")];
+    let vars = [("AWS_SESSION_TOKEN", SESSION_TOKEN), ONCE];
     let error = invoke(&vars, &body.to_string(), host).await.result.unwrap_err();
     let cause = error.cause.as_ref().unwrap().as_str().to_owned();
     (error, cause)
@@ -287,7 +289,7 @@ async fn a_response_without_a_reply_has_its_code_and_cause() {
 }
 
 #[tokio::test]
-async fn the_cause_quotes_aws_without_secrets_and_prompts() {
+async fn in_full_the_cause_quotes_aws_without_secrets() {
     let canonical = format!(
         "The request signature we calculated does not match the signature you provided.\n\n\
          The Canonical String for this request should have been\n'POST\n/model/m%253A0/invoke\n\n\
@@ -303,14 +305,14 @@ async fn the_cause_quotes_aws_without_secrets_and_prompts() {
             "400 Bad Request T: User [redacted] is not authorized",
         ),
         (
-            "the prompt",
-            format!("odd input '{PROMPT}'"),
-            "400 Bad Request T: odd input '[redacted]'",
+            "a half of the session token",
+            format!("odd token '{}'", SESSION_TOKEN.split_at(20).0),
+            "400 Bad Request T: odd token '[redacted]'",
         ),
         (
-            "the system prompt and a stop sequence",
-            "odd: naisho!, kakushi.".to_owned(),
-            "400 Bad Request T: odd: [redacted], [redacted].",
+            "the authorization",
+            "It needs a date. Authorization=AWS4-HMAC-SHA256 Signature=b0".to_owned(),
+            "400 Bad Request T: It needs a date. Authorization=[redacted]",
         ),
         (
             "a canonical request",
@@ -332,30 +334,50 @@ async fn the_cause_quotes_aws_without_secrets_and_prompts() {
         for key in ["message", "Message"] {
             let body = json!({ key: message }).to_string();
             let host = Scripted::new().then(400, &[("x-amzn-errortype", "T:http://a/")], body);
-            assert_eq!(fail(host).await.1, expected, "{name}, as {key}");
+            let vars =
+                [("AWS_SESSION_TOKEN", SESSION_TOKEN), ONCE, ("LOG_UPSTREAM_MESSAGES", "full")];
+            let error = invoke(&vars, r#"{"prompt": "a"}"#, host).await.result.unwrap_err();
+            assert_eq!(error.cause.unwrap().as_str(), expected, "{name}, as {key}");
         }
     }
 }
 
-/// AWS quotes parts of a body, as they are or as JSON.
 #[tokio::test]
-async fn the_cause_has_no_part_of_the_prompt() {
-    let prompt = "himitsu one: the plan is\nhimitsu two: \"buy\"\nhimitsu three";
-    let cases = [
-        ("whole", format!("odd input: {prompt}")),
-        ("as JSON", format!("odd input: {}", json!({ "content": prompt }))),
-        ("cut off", format!("odd input: {}...", prompt.split_at(20).0)),
-        ("from its middle", format!("odd input near ...{}", prompt.split_at(20).1)),
-    ];
-    let mut wrong = Vec::new();
-    for (name, message) in cases {
-        let host = Scripted::new().then(400, &[], json!({ "message": message }).to_string());
-        let body = json!({ "prompt": prompt }).to_string();
-        let error = invoke(&[], &body, host).await.result.unwrap_err();
-        let cause = error.cause.unwrap();
-        if !cause.as_str().contains("odd input") || cause.as_str().contains("himitsu") {
-            wrong.push(format!("{name}: {cause:?}"));
-        }
+async fn a_known_message_is_logged_in_full() {
+    for message in [
+        "Too many tokens, please wait before trying again.",
+        "max_tokens: 9000 > 8192, which is the maximum allowed number of output tokens for claude-opus-5",
+        "messages.0.content: Extra inputs are not permitted",
+    ] {
+        let body = json!({ "message": message }).to_string();
+        let host = Scripted::new().then(400, &[("x-amzn-errortype", "T")], body);
+        assert_eq!(fail(host).await.1, format!("400 Bad Request T: {message}"));
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// AWS quotes parts of a body, as they are or in any encoding.
+#[tokio::test]
+async fn of_a_message_that_is_not_known_the_cause_has_length_and_hash() {
+    let json = json!({ "content": PROMPT }).to_string();
+    let escaped: String = PROMPT.encode_utf16().map(|it| format!("\\u{it:04x}")).collect();
+    let cases = [
+        ("whole", PROMPT.to_owned()),
+        ("as JSON", json),
+        ("with escapes", escaped),
+        ("a fragment", "himitsu".to_owned()),
+        ("another language", "私は".to_owned()),
+        ("half a token", SESSION_TOKEN.split_at(11).0.to_owned()),
+        ("authorization", "Authorization=AWS4-HMAC-SHA256 Signature=b0".to_owned()),
+    ];
+    for (name, quotation) in cases {
+        let message = format!("odd input: {quotation}");
+        let host = Scripted::new().then(400, &[], json!({ "message": message }).to_string());
+        let (_, cause) = fail(host).await;
+        let start = format!(
+            "400 Bad Request without a type: a message of {} bytes with the SHA-256 ",
+            message.len()
+        );
+        assert!(cause.starts_with(&start), "{name}: {cause}");
+        assert!(!cause.contains(&quotation) && !cause.contains("odd"), "{name}: {cause}");
+    }
 }

@@ -33,12 +33,16 @@ fn each_failure_is_transient_or_permanent() {
     let refused = |status: u16, kind: &str| InvokeError::Refused {
         status: StatusCode::from_u16(status).unwrap(),
         kind: Identifier::new(kind),
+        explanation: None,
         message: String::new(),
         retry_after: None,
         date: None,
     };
-    let exception =
-        |kind: &str| InvokeError::Exception { kind: Identifier::new(kind), message: String::new() };
+    let exception = |kind: &str| InvokeError::Exception {
+        kind: Identifier::new(kind),
+        message: String::new(),
+        original: None,
+    };
     let failed = || TransportError::Failed("reset".to_owned());
     use Failure::{Throttled, TimedOut, Transient};
     let cases = [

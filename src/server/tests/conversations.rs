@@ -259,7 +259,7 @@ async fn a_conversation_of_a_rust_request_goes_to_bedrock_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn every_text_of_a_conversation_is_redacted_where_aws_quotes_it() {
+async fn no_text_of_a_conversation_that_aws_quotes_is_logged() {
     let quote = format!("not allowed: {}", TEXTS.join(" | "));
     let as_json = json!({ "message": quote }).to_string();
     let body = format!(r#"{{"messages":{MESSAGES}}}"#);
@@ -278,7 +278,7 @@ async fn every_text_of_a_conversation_is_redacted_where_aws_quotes_it() {
             assert_eq!(record.outcome, "rejected", "{entrance:?}");
             assert_eq!(message, "Bedrock invocation failed", "{entrance:?}");
             let cause = record.error.as_ref().unwrap().as_str();
-            assert!(cause.contains("not allowed: [redacted]"), "{entrance:?}: {cause}");
+            assert!(cause.contains("a message of "), "{entrance:?}: {cause}");
             for part in ["himitsu", "計画", "reply", "one", "二"] {
                 assert!(!cause.contains(part), "{entrance:?}: {cause}");
             }

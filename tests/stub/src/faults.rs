@@ -214,7 +214,7 @@ pub const FAULTS: &[Fault] = &[
             .into_response(),
         )
     }),
-    // The message quotes the prompt, which must not reach a log.
+    // The messages quote the prompt and the generated text, which must not reach a log.
     fault("validation", |context| {
         error(
             400,
