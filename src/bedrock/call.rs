@@ -87,10 +87,7 @@ pub async fn invoke_bedrock<H: Http>(
 ) -> Result<Reply, Error> {
     let call = Call::new(Operation::Invoke, request, bedrock);
     match call.make(record).await? {
-        Outcome::Whole(reply) => {
-            record.learn(reply.stop_reason.as_ref(), reply.usage);
-            Ok(reply)
-        }
+        Outcome::Whole(reply) => Ok(reply),
         Outcome::Stream(..) => Err(call.public(InvalidReply::NoText.into())),
     }
 }
@@ -307,20 +304,26 @@ impl<'a, H: Http> Call<'a, H> {
             return Err(outlined(self.read_error(attempt, &head, body)).await);
         }
         if self.operation == Operation::Invoke {
-            let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
-            let reply = Reply::parse(&body).inspect_err(|_| {
-                // A reply without text is billed all the same.
-                let (stop_reason, usage) = Reply::parse_facts(&body);
-                record.learn(stop_reason.as_ref(), usage);
-            });
-            return Ok(Outcome::Whole(reply?));
+            return Ok(Outcome::Whole(self.read_reply(body, record).await?));
         }
         if !is_event_stream(&head.headers) {
             // The body may still say what it is.
-            let reply = Reply::parse(&body.read(MAX_REPLY_BYTES, self.left()).await?);
-            return Err(reply.err().unwrap_or(InvalidReply::NotEvents).into());
+            self.read_reply(body, record).await?;
+            return Err(InvalidReply::NotEvents.into());
         }
         outlined(self.read_first_frame(body)).await
+    }
+
+    /// Reads a whole reply, and records what is known of one that cannot be read: it is billed all the same.
+    async fn read_reply(&self, body: H::Body, record: &mut Record) -> Result<Reply, InvokeError> {
+        let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
+        let reply = Reply::parse(&body);
+        let (stop_reason, usage) = match &reply {
+            Ok(reply) => (reply.stop_reason.clone(), reply.usage),
+            Err(_) => Reply::parse_facts(&body),
+        };
+        record.learn(stop_reason.as_ref(), usage);
+        Ok(reply?)
     }
 
     async fn read_first_frame(&self, mut body: H::Body) -> Result<Outcome<H::Body>, InvokeError> {

@@ -38,6 +38,7 @@ pub struct Decoder {
     steps: VecDeque<Step>,
     started: bool,
     has_text: bool,
+    has_final_usage: bool,
     /// Why no more bytes will come, if so.
     end: Option<InvokeError>,
     ended: bool,
@@ -103,6 +104,11 @@ impl Decoder {
         &self.generated
     }
 
+    /// Reports whether Bedrock has said how many tokens the whole reply has.
+    pub(crate) fn has_final_usage(&self) -> bool {
+        self.has_final_usage
+    }
+
     /// Returns the next step, or `None` until more has arrived, and after [`Step::Done`] and [`Step::Failed`].
     pub fn step(&mut self) -> Option<Step> {
         while self.steps.is_empty() && !self.ended {
@@ -142,6 +148,7 @@ impl Decoder {
                 if reason.is_some() {
                     self.generated.stop_reason = reason;
                 }
+                self.has_final_usage |= usage.output_tokens.is_some();
                 self.generated.usage.update(usage);
             }
             Delta::End => {

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 use super::usage::Usage;
 use crate::aws::error_type;
 use crate::identifier::Identifier;
+use crate::json::string;
 
 /// The parts of Claude's reply that matter here.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,18 +112,19 @@ impl Reply {
         Ok(Self { text, stop_reason, usage: usage.unwrap_or_default() })
     }
 
-    /// Reads why the model stopped and what is billed from a body that [`parse`](Self::parse) refuses.
+    /// Reads why the model stopped and what is billed from a body that [`parse`](Self::parse) refuses, whatever its
+    /// content is.
     pub(crate) fn parse_facts(body: &[u8]) -> (Option<Identifier>, Usage) {
-        let json: Value = serde_json::from_slice(body).unwrap_or_default();
-        let number = |name| json.get("usage")?.get(name)?.as_u64();
-        let stop_reason = json.get("stop_reason").and_then(Value::as_str);
-        let usage = Usage {
-            input_tokens: number("input_tokens"),
-            output_tokens: number("output_tokens"),
-            cache_read_input_tokens: number("cache_read_input_tokens"),
-            cache_creation_input_tokens: number("cache_creation_input_tokens"),
-        };
-        (stop_reason.and_then(Identifier::new), usage)
+        #[derive(Default, Deserialize)]
+        struct Facts<'a> {
+            #[serde(borrow)]
+            stop_reason: Option<&'a RawValue>,
+            usage: Option<Usage>,
+        }
+
+        let Facts { stop_reason, usage } = serde_json::from_slice(body).unwrap_or_default();
+        let stop_reason = stop_reason.and_then(string);
+        (stop_reason.as_deref().and_then(Identifier::new), usage.unwrap_or_default())
     }
 }
 

@@ -1,9 +1,15 @@
 //! The numbers of tokens by which a call is billed.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
-/// Numbers of tokens. `None` where Bedrock did not report one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+use crate::json::Members;
+
+/// More tokens than a call can have are not a number of tokens.
+const MAX_TOKENS: u64 = u32::MAX as u64;
+
+/// Numbers of tokens. `None` where Bedrock did not report one, or not one that can be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Usage {
     /// The tokens of the prompt, without those that were read from or written to the cache.
@@ -16,6 +22,33 @@ pub struct Usage {
     /// The tokens of the prompt that were written to Bedrock's cache.
     #[serde(skip_serializing_if = "is_zero_or_unknown")]
     pub cache_creation_input_tokens: Option<u64>,
+}
+
+/// Never fails on valid JSON: a number that cannot be read must not discard a reply that was paid for.
+impl<'de> Deserialize<'de> for Usage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        let Members(members) = serde_json::from_str(json.get()).unwrap_or(Members(Vec::new()));
+        let mut usage = Self::default();
+        for (name, value) in members {
+            let number = match &*name {
+                "input_tokens" => &mut usage.input_tokens,
+                "output_tokens" => &mut usage.output_tokens,
+                "cache_read_input_tokens" => &mut usage.cache_read_input_tokens,
+                "cache_creation_input_tokens" => &mut usage.cache_creation_input_tokens,
+                _ => continue,
+            };
+            *number = tokens(value.get());
+        }
+        Ok(usage)
+    }
+}
+
+/// Reads a number of tokens, also with a fraction of zeros.
+fn tokens(json: &str) -> Option<u64> {
+    let (whole, fraction) = json.split_once('.').unwrap_or((json, "0"));
+    let is_whole = fraction.bytes().all(|digit| digit == b'0');
+    whole.parse().ok().filter(|tokens| is_whole && *tokens <= MAX_TOKENS)
 }
 
 impl Usage {

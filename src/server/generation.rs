@@ -124,9 +124,10 @@ impl<'a> Generation<'a> {
         let Generated { text, stop_reason, usage } = self.decoder.so_far();
         self.record.learn(stop_reason.as_ref(), *usage);
         self.record.total_time = now.duration_since(self.started).ok();
-        let settlement = self.reservation.map(|it| match self.record.outcome {
-            "ok" => it.used(*usage),
-            _ => it.used_in_part(*usage, text.len()),
+        let is_counted = self.record.outcome == "ok" || self.decoder.has_final_usage();
+        let settlement = self.reservation.map(|it| match is_counted {
+            true => it.used(*usage),
+            false => it.used_in_part(*usage, text.len()),
         });
         (self.record, settlement)
     }

@@ -1,7 +1,7 @@
 //! The settlement of calls that end well, fail, or are given up.
 
 use bedrock_stub::events::{events, text_delta};
-use bedrock_stub::frames::{chunk, encode, exception};
+use bedrock_stub::frames::{chunk, chunk_of, encode, exception};
 
 use super::*;
 
@@ -26,6 +26,7 @@ async fn a_call_is_settled_on_what_bedrock_may_bill() {
     let half = r#"{"content": [{"type": "text", "text": "Hi"}], "usage": {"input_tokens": 12}}"#;
     let unknown = r#"{"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}}"#;
     let refused = r#"{"message": "`temperature` is deprecated for this model."}"#;
+    let half_a_surrogate = r#"{"content": [{"type": "text", "text": "\ud83d"}], "stop_reason": "end_turn", "usage": {"input_tokens": 5, "output_tokens": 2}}"#;
     let broken = || Watched::broken("reset");
     let response = |status, body: &str| Scripted::new().then(status, &[], body.to_owned());
     let cases = [
@@ -33,6 +34,7 @@ async fn a_call_is_settled_on_what_bedrock_may_bill() {
         ("a reply without numbers", response(200, no_usage), 137),
         ("a reply with half the numbers", response(200, half), 112),
         ("a reply without text", response(200, no_text), 15),
+        ("a reply whose text cannot be read", response(200, half_a_surrogate), 7),
         ("not a reply", response(200, "<html>"), 137),
         ("a reply that ends early", Scripted::new().then(200, &[], broken()), 137),
         ("an unknown operation", response(200, unknown), 0),
@@ -74,6 +76,12 @@ async fn a_stream_is_settled_on_what_bedrock_may_bill() {
     let text = |text: &str| encode(&chunk(&text_delta(0, text)));
     let known = json!({ "input_tokens": 12, "output_tokens": 1 });
     let cached = json!({ "input_tokens": 12, "cache_read_input_tokens": 30, "output_tokens": 1 });
+    let counted = encode(&chunk(&json!({
+        "type": "message_delta",
+        "delta": { "stop_reason": "end_turn" },
+        "usage": { "output_tokens": 2 },
+    })));
+    let odd = encode(&chunk(&json!({ "type": "content_block_delta", "delta": 1 })));
     let throttled = encode(&exception("throttlingException", "{}"));
     let timeout = encode(&exception("modelTimeoutException", "{}"));
     let cases = [
@@ -85,6 +93,8 @@ async fn a_stream_is_settled_on_what_bedrock_may_bill() {
         ("much", vec![start(known.clone()), text(&"x".repeat(500)), text("!")], 2, 112),
         ("without numbers", vec![start(json!({})), text("Hello"), text("!")], 2, 42),
         ("cut off", vec![start(known.clone()), text("Hello")], ALL, 17),
+        ("cut off after its numbers", vec![start(known.clone()), text("Hello"), counted], ALL, 14),
+        ("an unreadable event", vec![start(known.clone()), text("Hello"), odd], ALL, 17),
         ("an exception", vec![start(known), text("Hello"), throttled.clone()], ALL, 17),
         ("an exception at once", vec![throttled], ALL, 0),
         ("a model that took too long", vec![timeout], ALL, 137),
@@ -122,6 +132,84 @@ async fn a_stream_is_settled_on_what_bedrock_may_bill() {
             assert_eq!(host.settled(), [tokens], "{name}");
             assert_eq!(host.standing().in_flight, 0, "{name}");
         }
+    }
+}
+
+/// Values of a field of `usage`, and the number that they are read as.
+const NUMBERS: &[(&str, Option<u64>)] = &[
+    ("11", Some(11)),
+    ("0", Some(0)),
+    ("11.0", Some(11)),
+    ("4294967295", Some(4_294_967_295)),
+    ("4294967296", None),
+    ("18446744073709551616", None),
+    ("1e999", None),
+    ("1e1", None),
+    ("11.5", None),
+    ("-1", None),
+    ("-0.0", None),
+    ("null", None),
+    ("true", None),
+    (r#""11""#, None),
+    ("[11]", None),
+    (r#"{"tokens": 11}"#, None),
+    (r#""\ud83d""#, None),
+];
+
+#[tokio::test]
+async fn a_number_that_cannot_be_read_discards_no_reply_whole_or_streamed() {
+    let mut usages: Vec<(String, Option<u64>, Option<u64>)> =
+        ["null", "11", "[]", r#""""#, "{}"].map(|usage| (usage.to_owned(), None, None)).into();
+    for (number, read) in NUMBERS {
+        usages.push((
+            format!(r#"{{"input_tokens": {number}, "output_tokens": 2}}"#),
+            *read,
+            Some(2),
+        ));
+        usages.push((
+            format!(r#"{{"input_tokens": 5, "output_tokens": {number}}}"#),
+            Some(5),
+            *read,
+        ));
+        usages.push((
+            format!(r#"{{"input_tokens": 5, "cache_read_input_tokens": {number}}}"#),
+            Some(5 + read.unwrap_or(0)),
+            None,
+        ));
+    }
+    for (usage, input, output) in usages {
+        // 137 tokens are reserved, 100 of them for the reply.
+        let expected = input.unwrap_or(37) + output.unwrap_or(100);
+        let content = r#"[{"type": "text", "text": "Hi"}]"#;
+        let body =
+            format!(r#"{{"content": {content}, "stop_reason": "end_turn", "usage": {usage}}}"#);
+        let events = [
+            r#"{"type": "message_start", "message": {}}"#.to_owned(),
+            text_delta(0, "Hi").to_string(),
+            format!(
+                r#"{{"type": "message_delta", "delta": {{"stop_reason": "end_turn"}}, "usage": {usage}}}"#
+            ),
+            r#"{"type": "message_stop"}"#.to_owned(),
+        ];
+        let frames = events.iter().map(|json| encode(&chunk_of(json.as_bytes())));
+        let isolate = isolate(&[("DAILY_TOKENS", "9000000000"), ONCE]);
+
+        let host = Scripted::new().then(200, &[], body).with_limits();
+        let (status, _, body) = send(request("POST", "/", &[], BODY), &isolate, &host).await;
+        assert_eq!((status, body.contains(r#""generated_text":"Hi""#)), (200, true), "{usage}");
+        assert_eq!(host.settled(), [expected], "whole: {usage}");
+
+        let host = Scripted::new().then(200, &[], Watched::in_chunks(frames)).with_limits();
+        let socket = WebSocket::trusted(&isolate).unwrap();
+        let mut streaming = socket_handler(BODY.into(), &socket, &host).await.unwrap();
+        let mut last = None;
+        while let Some(event) = streaming.next().await {
+            last = Some(event);
+        }
+        assert!(last.is_some_and(|it| it.to_message().contains(r#""event":"done""#)), "{usage}");
+        let (_, settlement) = streaming.generation.finish(host.now());
+        settlement.unwrap().send(&host).await.unwrap();
+        assert_eq!(host.settled(), [expected], "streamed: {usage}");
     }
 }
 
