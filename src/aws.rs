@@ -12,7 +12,7 @@ pub(crate) mod sigv4;
 pub use access_key::Credentials;
 pub(crate) use credentials::RoleCredentials;
 pub use credentials::{AssumeRoleError, RoleSettings, TemporaryCredentials, read_assume_role};
-pub(crate) use errors::{AwsError, Recovery, error_type};
+pub(crate) use errors::{AwsError, Recovery, error_type, named_by, too_long};
 pub use event_stream::{FrameError, Frames, Message};
 pub(crate) use messages::loggable;
 pub use sigv4::{Scope, SignError, SigningCache, sign, sign_post};

@@ -4,6 +4,7 @@
 //!
 //! Out of scope: tools, images, models of other makers.
 
+mod block;
 mod delta;
 mod messages;
 mod models;
@@ -13,7 +14,8 @@ mod request;
 mod text;
 mod usage;
 
-pub(crate) use delta::{Delta, object};
+pub(crate) use block::INTERVENED;
+pub(crate) use delta::{Delta, Event, object};
 pub use messages::{Conversation, Messages};
 pub use models::{Feature, Model};
 pub use payload::{Payload, build_payload};

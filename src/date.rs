@@ -55,6 +55,13 @@ pub(crate) fn to_amz(seconds: u64) -> String {
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
+/// Returns the time from `now` until the day ends in UTC.
+pub(crate) fn rest_of_day(now: SystemTime) -> Duration {
+    const DAY: u64 = 24 * 60 * 60;
+    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    Duration::from_secs(DAY - seconds % DAY)
+}
+
 /// Returns the time that is so many seconds after the epoch.
 pub(crate) fn from_seconds(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)

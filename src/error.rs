@@ -123,6 +123,8 @@ codes! {
     NoText "no_text" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
     /// The model refused to reply.
     Refusal "refusal" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    /// A guardrail intervened before the reply had any text.
+    Guardrail "guardrail" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
     /// Bedrock's response could not be read.
     InvalidResponse "invalid_response" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
     /// Bedrock's response ended early.

@@ -102,7 +102,7 @@ const EXPOSED: bool = true;
 const NOT_EXPOSED: bool = false;
 
 /// Every header of a response, in the order of their names.
-const RESPONSE: [ResponseHeader; 27] = [
+const RESPONSE: [ResponseHeader; 28] = [
     ("Content-Type", NOT_EXPOSED),
     ("access-control-allow-headers", NOT_EXPOSED),
     ("access-control-allow-methods", NOT_EXPOSED),
@@ -123,6 +123,7 @@ const RESPONSE: [ResponseHeader; 27] = [
     ("x-amzn-errortype", EXPOSED),
     ("x-amzn-requestid", EXPOSED),
     ("x-bedrock-attempts", EXPOSED),
+    ("x-bedrock-guardrail-action", EXPOSED),
     ("x-bedrock-region", EXPOSED),
     ("x-content-type-options", NOT_EXPOSED),
     ("x-error-code", EXPOSED),

@@ -70,6 +70,9 @@ pub struct Record {
     /// Why the model stopped, such as `end_turn` or `max_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<Identifier>,
+    /// Whether a guardrail has blocked or masked something.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub guardrail_intervened: bool,
     /// The time from the call to the end of Bedrock's response, or to the first frame of a stream.
     #[serde(rename = "upstream_ms", serialize_with = "as_ms")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +114,7 @@ impl Record {
             is_billed: false,
             billed_before: 0,
             stop_reason: None,
+            guardrail_intervened: false,
             upstream_time: None,
             total_time: None,
             dropped_field: None,

@@ -33,6 +33,8 @@ export interface Generated {
   stop_reason: string | null;
   /** The numbers of tokens that the call is billed for. */
   usage: { input_tokens: number | null; output_tokens: number | null };
+  /** Present if a guardrail has blocked or masked something. */
+  guardrail_action?: "INTERVENED";
   /** The id of the request in bedrock-edge's log. */
   request_id: string;
 }

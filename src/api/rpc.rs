@@ -26,6 +26,8 @@ struct Returned<'a> {
     generated_text: &'a str,
     stop_reason: Option<&'a Identifier>,
     usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guardrail_action: Option<&'static str>,
     request_id: &'a Identifier,
 }
 
@@ -63,6 +65,7 @@ impl Interface for Rpc {
             generated_text: &reply.text,
             stop_reason: reply.stop_reason.as_ref(),
             usage: reply.usage,
+            guardrail_action: reply.guardrail_action(),
             request_id: &record.request_id,
         };
         Envelope::json(200, to_json(&returned))

@@ -32,6 +32,7 @@ impl Interface for Socket {
             generated_text: reply.text.clone(),
             stop_reason: reply.stop_reason.clone(),
             usage: reply.usage,
+            guardrail_action: reply.guardrail_action(),
         };
         Envelope { body: event.to_message(), ..Envelope::empty(200) }
     }

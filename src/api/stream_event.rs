@@ -34,6 +34,9 @@ pub enum StreamEvent {
         stop_reason: Option<Identifier>,
         /// The tokens that the call is billed by.
         usage: Usage,
+        /// `INTERVENED` if a guardrail has blocked or masked something.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        guardrail_action: Option<&'static str>,
     },
     /// The reply ends early.
     Error {

@@ -318,11 +318,13 @@ impl<'a, H: Http> Call<'a, H> {
     async fn read_reply(&self, body: H::Body, record: &mut Record) -> Result<Reply, InvokeError> {
         let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
         let reply = Reply::parse(&body);
-        let (stop_reason, usage) = match &reply {
-            Ok(reply) => (reply.stop_reason.clone(), reply.usage),
+        let facts = match &reply {
+            Ok(reply) => (reply.stop_reason.clone(), reply.usage, reply.guardrail_intervened),
             Err(_) => Reply::parse_facts(&body),
         };
+        let (stop_reason, usage, guardrail_intervened) = facts;
         record.learn(stop_reason.as_ref(), usage);
+        record.guardrail_intervened = guardrail_intervened;
         Ok(reply?)
     }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::error::{InvokeError, capitalized};
 use crate::aws::{Frames, Message};
-use crate::claude::{Delta, InvalidReply, Joiner, RawText, Usage, object, with_text};
+use crate::claude::{Delta, Event, InvalidReply, Joiner, RawText, Usage, object, with_text};
 use crate::identifier::Identifier;
 
 /// A decoder of one streamed reply: bytes go in, [`Step`]s come out. The same bytes give the same text and the same
@@ -68,6 +68,8 @@ pub struct Generated {
     pub stop_reason: Option<Identifier>,
     /// The tokens that the call is billed by.
     pub usage: Usage,
+    /// Whether a guardrail has blocked or masked something. The text may be its message.
+    pub guardrail_intervened: bool,
 }
 
 impl Decoder {
@@ -115,7 +117,7 @@ impl Decoder {
             let result = match self.frames.message() {
                 Ok(Some(message)) => {
                     self.count += 1;
-                    read(&message).map(|delta| self.take(delta))
+                    read(&message).map(|event| self.take(event))
                 }
                 Ok(None) => match self.end.take() {
                     Some(error) => Err(error),
@@ -131,11 +133,12 @@ impl Decoder {
         self.steps.pop_front()
     }
 
-    fn take(&mut self, delta: Delta) {
+    fn take(&mut self, Event { delta, guardrail_intervened }: Event) {
         if !self.started {
             self.started = true;
             self.steps.push_back(Step::Start);
         }
+        self.generated.guardrail_intervened |= guardrail_intervened;
         match delta {
             Delta::Start(usage) => self.generated.usage.update(usage),
             Delta::Text(RawText(delta)) => {
@@ -155,9 +158,10 @@ impl Decoder {
                 let text = self.joiner.finish();
                 self.emit(text);
                 self.ended = true;
-                let Generated { text, stop_reason, .. } = &mut self.generated;
+                let Generated { text, stop_reason, guardrail_intervened, .. } = &mut self.generated;
                 let text = self.has_text.then(|| std::mem::take(text));
-                self.steps.push_back(match with_text(text, stop_reason.as_ref()) {
+                let text = with_text(text, stop_reason.as_ref(), *guardrail_intervened);
+                self.steps.push_back(match text {
                     Ok(text) => {
                         self.generated.text = text;
                         Step::Done(self.generated.clone())
@@ -178,18 +182,18 @@ impl Decoder {
 }
 
 /// Reads the event in a message.
-fn read(message: &Message<'_>) -> Result<Delta, InvokeError> {
+fn read(message: &Message<'_>) -> Result<Event, InvokeError> {
     /// The payload of a `chunk`. It also has padding, so that its length tells nothing.
     #[derive(Deserialize)]
     struct Chunk<'a> {
         #[serde(borrow)]
-        bytes: Cow<'a, str>,
+        bytes: Option<Cow<'a, str>>,
     }
 
     match (message.header(":message-type"), message.header(":event-type")) {
         ("event", "chunk") => {}
         // Unknown events.
-        ("event", _) => return Ok(Delta::Other),
+        ("event", _) => return Ok(Event::EMPTY),
         ("error", _) => {
             return Err(InvokeError::Exception {
                 kind: capitalized(message.header(":error-code")),
@@ -205,13 +209,18 @@ fn read(message: &Message<'_>) -> Result<Delta, InvokeError> {
         }
         _ => return Err(InvalidReply::NoMessageType.into()),
     }
-    let chunk: Chunk = object(message.payload())?;
-    let json = STANDARD.decode(chunk.bytes.as_bytes()).map_err(|_| InvalidReply::NotBase64)?;
-    match Delta::parse(&json)? {
-        Delta::Error { kind, message } => {
+    if message.payload().is_empty() {
+        return Ok(Event::EMPTY);
+    }
+    let Some(bytes) = object::<Chunk>(message.payload())?.bytes.filter(|it| !it.is_empty()) else {
+        return Ok(Event::EMPTY);
+    };
+    let json = STANDARD.decode(bytes.as_bytes()).map_err(|_| InvalidReply::NotBase64)?;
+    match Event::parse(&json)? {
+        Event { delta: Delta::Error { kind, message }, .. } => {
             Err(InvokeError::Exception { kind, message, original: None })
         }
-        delta => Ok(delta),
+        event => Ok(event),
     }
 }
 

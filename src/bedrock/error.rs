@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::state::State;
 use crate::aws::sigv4::explain;
-use crate::aws::{AssumeRoleError, AwsError, FrameError, SignError, error_type, loggable};
+use crate::aws::{
+    AssumeRoleError, AwsError, FrameError, SignError, error_type, loggable, too_long,
+};
 use crate::claude::{InvalidReply, Request};
 use crate::config::Config;
 use crate::date;
@@ -21,8 +23,8 @@ use crate::host::{ReadError, TransportError};
 use crate::identifier::Identifier;
 use crate::redact::Redacted;
 
-/// A call to Bedrock failed: by our fault, the network's or Bedrock's, never the caller's. Its texts are raw, and
-/// become an [`Error`] before anybody sees them.
+/// A call to Bedrock failed: by our fault, the network's or Bedrock's, and by the caller's only if the prompt is too long.
+/// Its texts are raw, and become an [`Error`] before anybody sees them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvokeError {
@@ -62,8 +64,8 @@ pub enum InvokeError {
     },
     /// Bedrock responded with status 200 and something other than a reply with text.
     #[error(transparent)]
-    InvalidReply(#[from] InvalidReply),
-    /// Bedrock ended a stream with an error.
+    InvalidReply(InvalidReply),
+    /// Bedrock ended a stream with an error, or sent one with status 200.
     #[error("{}{}", kind.as_ref().map_or("an error without a type", Identifier::as_str), after_colon(&None, &with_original(message, original)))]
     Exception {
         /// The type of the error, such as `ThrottlingException`.
@@ -79,6 +81,17 @@ pub enum InvokeError {
     /// A stream ended before the reply did.
     #[error("the stream ended before the reply did")]
     Truncated,
+}
+
+impl From<InvalidReply> for InvokeError {
+    fn from(reply: InvalidReply) -> Self {
+        match reply {
+            InvalidReply::Error { kind, message } => {
+                Self::Exception { kind, message, original: None }
+            }
+            reply => Self::InvalidReply(reply),
+        }
+    }
 }
 
 fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
@@ -201,7 +214,6 @@ impl InvokeError {
             Self::Payload(_) | Self::Request(_) | Self::Sign(_) | Self::Credentials(_) => false,
             // A model that has begun goes on when the client stops waiting.
             Self::Send(error) => !matches!(error, TransportError::Failed(_)),
-            Self::InvalidReply(InvalidReply::Error(_)) => false,
             Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Truncated => true,
             Self::Refused { .. } | Self::Exception { .. } => {
                 self.aws_error().is_some_and(|error| error.may_be_billed)
@@ -212,10 +224,14 @@ impl InvokeError {
     /// Returns the row of AWS's table, if AWS reported an error.
     pub(super) fn aws_error(&self) -> Option<AwsError> {
         match self {
-            Self::Refused { status, kind, .. } => {
-                Some(AwsError::find(as_str(kind), status.as_u16()))
+            Self::Refused { status, kind, message, .. } => {
+                Some(AwsError::find(as_str(kind), status.as_u16()).refined(message))
             }
-            Self::Exception { kind, .. } => Some(AwsError::find_in_stream(as_str(kind))),
+            Self::Exception { kind, message, original } => {
+                // The words of the model's own server say more than Bedrock's.
+                let message = original.as_deref().unwrap_or(message);
+                Some(AwsError::find_without_status(as_str(kind), message))
+            }
             _ => None,
         }
     }
@@ -229,6 +245,17 @@ impl InvokeError {
         message.split(|c| !is_word(c)).any(|word| word.eq_ignore_ascii_case(field))
     }
 
+    /// Describes for the caller that the prompt is too long, if Bedrock said so.
+    fn too_long(&self) -> Option<String> {
+        match self {
+            Self::Refused { message, .. } => too_long(message),
+            Self::Exception { message, original, .. } => {
+                too_long(message).or_else(|| too_long(original.as_deref()?))
+            }
+            _ => None,
+        }
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Payload(_) | Self::Request(_) | Self::Sign(_) => Code::Internal,
@@ -238,6 +265,7 @@ impl InvokeError {
             Self::Send(_) | Self::Read(ReadError::Transport(_)) => Code::Unavailable,
             Self::InvalidReply(InvalidReply::MaxTokens) => Code::NoText,
             Self::InvalidReply(InvalidReply::Refusal) => Code::Refusal,
+            Self::InvalidReply(InvalidReply::Guardrail) => Code::Guardrail,
             Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) => Code::InvalidResponse,
             Self::Truncated => Code::Truncated,
             Self::Exception { .. } | Self::Refused { .. } => {
@@ -261,6 +289,9 @@ impl InvokeError {
                 request.max_tokens
             ),
             Code::Refusal => "the model refused to reply".to_owned(),
+            Code::Guardrail => "a guardrail intervened before the reply had any text".to_owned(),
+            // The only error of Bedrock's that is the caller's fault.
+            Code::InvalidRequest => self.too_long().unwrap_or_default(),
             Code::InvalidResponse | Code::Truncated => "Invalid Bedrock response".to_owned(),
             _ => "Bedrock invocation failed".to_owned(),
         };

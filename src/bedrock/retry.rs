@@ -15,6 +15,7 @@ use super::quota::Quota;
 use super::state::State;
 use crate::aws::Recovery;
 use crate::config::{Authentication, Config, Endpoint};
+use crate::date;
 use crate::deadline::Deadline;
 use crate::host::{ReadError, TransportError};
 
@@ -29,6 +30,8 @@ const MAX_SKEW: Duration = Duration::from_secs(4 * 60);
 pub(crate) enum Failure {
     /// Bedrock throttles.
     Throttled,
+    /// The quota of the day is used up.
+    UsedUp,
     /// Bedrock or the network failed.
     Transient,
     /// The model took too long. It may do so again, so it is retried once.
@@ -43,8 +46,10 @@ impl Failure {
     /// Classifies an error. Returns `None` if the same request would fail again.
     pub fn classify(error: &InvokeError) -> Option<Self> {
         let date = match error {
+            // A stream that ends early is only retried before its first frame.
             InvokeError::Send(TransportError::Failed(_))
-            | InvokeError::Read(ReadError::Transport(TransportError::Failed(_))) => {
+            | InvokeError::Read(ReadError::Transport(TransportError::Failed(_)))
+            | InvokeError::Truncated => {
                 return Some(Self::Transient);
             }
             InvokeError::Credentials(error) => {
@@ -59,6 +64,7 @@ impl Failure {
         match error.aws_error()?.recovery {
             Recovery::Permanent => None,
             Recovery::Throttled => Some(Self::Throttled),
+            Recovery::UsedUp => Some(Self::UsedUp),
             Recovery::Transient => Some(Self::Transient),
             Recovery::TimedOut => Some(Self::TimedOut),
             Recovery::Skewed => date.map(Self::Skewed),
@@ -148,7 +154,7 @@ impl<'a> Attempts<'a> {
         random: u128,
     ) -> Next {
         let failure = Failure::classify(error);
-        if failure == Some(Failure::Throttled) {
+        if matches!(failure, Some(Failure::Throttled | Failure::UsedUp)) {
             self.state.breakers.throttled(self.endpoint, now);
         }
         let asked = error.retry_after();
@@ -156,6 +162,10 @@ impl<'a> Attempts<'a> {
             None => return Next::GiveUp(asked),
             Some(Failure::Skewed(theirs)) => self.correct(theirs, signed_at, now),
             Some(Failure::Expired) => self.refresh(),
+            Some(Failure::UsedUp) if self.move_on(now) => return Next::Again(Duration::ZERO),
+            Some(Failure::UsedUp) => {
+                return Next::GiveUp(Some(date::rest_of_day(self.state.clock.correct(now))));
+            }
             Some(Failure::TimedOut) => {
                 let is_first = !std::mem::replace(&mut self.has_timed_out, true);
                 let wait = is_first.then(|| asked.unwrap_or_else(|| self.backoff(random)));

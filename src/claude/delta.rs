@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::Error;
 
+use super::block::{Block, Word};
 use super::reply::InvalidReply;
 use super::text::RawText;
 use super::usage::Usage;
@@ -29,70 +30,65 @@ pub(crate) enum Delta {
     Other,
 }
 
-impl Delta {
+/// A stream event.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// What it adds to the reply.
+    pub delta: Delta,
+    /// Whether a guardrail has blocked or masked something.
+    pub guardrail_intervened: bool,
+}
+
+impl Event {
+    /// An event that adds nothing.
+    pub(crate) const EMPTY: Self = Self { delta: Delta::Other, guardrail_intervened: false };
+
     /// Parses an event.
     ///
     /// # Errors
     ///
     /// If it is not JSON, or a known event has another form.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, InvalidReply> {
-        /// A text delta. Nearly all events are one, so it is parsed in one pass and the others in up to three.
+        /// Any event, if it is not one of an unknown type that has another form.
         #[derive(Deserialize)]
-        struct TextEvent<'a> {
+        struct Known<'a> {
             #[serde(rename = "type", borrow)]
             kind: Cow<'a, str>,
-            #[serde(borrow)]
-            delta: TextDelta<'a>,
-        }
-        #[derive(Deserialize)]
-        struct TextDelta<'a> {
-            #[serde(rename = "type", borrow)]
-            kind: Cow<'a, str>,
-            text: RawText,
+            #[serde(alias = "content_block")]
+            delta: Option<Block>,
+            #[serde(rename = "amazon-bedrock-guardrailAction", default)]
+            guardrail: Word,
         }
         #[derive(Deserialize)]
         struct Typed<'a> {
-            #[serde(rename = "type", borrow, default)]
-            kind: Cow<'a, str>,
-        }
-        #[derive(Deserialize)]
-        struct Event<'a> {
             #[serde(rename = "type", borrow)]
             kind: Cow<'a, str>,
+            #[serde(rename = "amazon-bedrock-guardrailAction", default)]
+            guardrail: Word,
         }
         #[derive(Deserialize)]
         struct MessageStart {
-            message: Start,
+            message: Option<Start>,
         }
         #[derive(Deserialize)]
         struct Start {
             usage: Option<Usage>,
         }
-        /// `content_block_start` and `content_block_delta`.
-        #[derive(Deserialize)]
-        struct Content<T> {
-            #[serde(alias = "content_block")]
-            delta: T,
-        }
-        #[derive(Deserialize)]
-        struct Text {
-            #[serde(default)]
-            text: RawText,
-        }
         #[derive(Deserialize)]
         struct MessageDelta {
-            delta: Stop,
+            delta: Option<Stop>,
             usage: Option<Usage>,
         }
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         struct Stop {
-            stop_reason: Option<String>,
+            #[serde(default)]
+            stop_reason: Word,
         }
         #[derive(Deserialize)]
         struct Failure {
-            error: Fault,
+            error: Option<Fault>,
         }
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         struct Fault {
             #[serde(rename = "type", default)]
             kind: String,
@@ -100,35 +96,37 @@ impl Delta {
             message: String,
         }
 
-        if json.starts_with(b"{")
-            && let Ok(TextEvent { kind, delta }) = serde_json::from_slice(json)
-            && (&*kind, &*delta.kind) == ("content_block_delta", "text_delta")
-        {
-            return Ok(Self::Text(delta.text));
-        }
-        // By the type first: an event that is ignored may have any form.
-        Ok(match &*object::<Event>(json)?.kind {
-            "message_start" => {
-                Self::Start(object::<MessageStart>(json)?.message.usage.unwrap_or_default())
+        // Nearly all events are deltas of a text, which this parses in one pass.
+        let (kind, block, guardrail) = match object::<Known>(json) {
+            Ok(Known { kind, delta, guardrail }) => (kind, Ok(delta), guardrail),
+            Err(error) => {
+                let Typed { kind, guardrail } = object(json)?;
+                (kind, Err(error), guardrail)
             }
-            "content_block_start" | "content_block_delta" => {
-                match &*object::<Content<Typed>>(json)?.delta.kind {
-                    "text" | "text_delta" => Self::Text(object::<Content<Text>>(json)?.delta.text),
-                    _ => Self::Other,
-                }
+        };
+        // By the type first: an event that is ignored may have any form.
+        let delta = match &*kind {
+            "content_block_start" | "content_block_delta" => match block? {
+                Some(Block(Some(text))) => Delta::Text(text),
+                _ => Delta::Other,
+            },
+            "message_start" => {
+                let message = object::<MessageStart>(json)?.message;
+                Delta::Start(message.and_then(|it| it.usage).unwrap_or_default())
             }
             "message_delta" => {
                 let MessageDelta { delta, usage } = object(json)?;
-                let reason = delta.stop_reason.as_deref().and_then(Identifier::new);
-                Self::Stop { reason, usage: usage.unwrap_or_default() }
+                let reason = delta.unwrap_or_default().stop_reason.0;
+                Delta::Stop { reason, usage: usage.unwrap_or_default() }
             }
-            "message_stop" => Self::End,
+            "message_stop" => Delta::End,
             "error" => {
-                let Fault { kind, message } = object::<Failure>(json)?.error;
-                Self::Error { kind: error_type(&kind), message }
+                let Fault { kind, message } = object::<Failure>(json)?.error.unwrap_or_default();
+                Delta::Error { kind: error_type(&kind), message }
             }
-            _ => Self::Other,
-        })
+            _ => Delta::Other,
+        };
+        Ok(Self { delta, guardrail_intervened: guardrail.is_intervened() })
     }
 }
 

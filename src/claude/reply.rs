@@ -1,15 +1,14 @@
 //! Claude's reply to InvokeModel.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::error::Category;
-use serde_json::value::RawValue;
 
+use super::block::{Block, INTERVENED, Word};
+use super::text::{Joiner, RawText};
 use super::usage::Usage;
-use crate::aws::error_type;
+use crate::aws::{error_type, named_by};
 use crate::identifier::Identifier;
-use crate::json::string;
 
 /// The parts of Claude's reply that matter here.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,9 +20,11 @@ pub struct Reply {
     pub stop_reason: Option<Identifier>,
     /// The tokens that the call is billed by.
     pub usage: Usage,
+    /// Whether a guardrail has blocked or masked something. The text may be its message.
+    pub guardrail_intervened: bool,
 }
 
-/// A response with status 200 that is not a reply with text. It quotes nothing of the body, which may be generated
+/// A response with status 200 that is not a reply with text. Its texts quote nothing of the body, which may be generated
 /// text all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -40,9 +41,14 @@ pub enum InvalidReply {
         /// The byte of the fault in its line, from 1.
         column: usize,
     },
-    /// The body is an error, as Bedrock sends it with status 200 for an unknown operation.
-    #[error("an error with status 200: {}", .0.as_ref().map_or("?", Identifier::as_str))]
-    Error(Option<Identifier>),
+    /// The body is an error of AWS's or of Claude's API.
+    #[error("an error with status 200: {}", kind.as_ref().map_or("?", Identifier::as_str))]
+    Error {
+        /// The type of the error, such as `ThrottlingException` or `overloaded_error`.
+        kind: Option<Identifier>,
+        /// The message of the error.
+        message: String,
+    },
     /// A message of a stream does not say what it is.
     #[error("expected a message with a type, got none")]
     NoMessageType,
@@ -61,29 +67,19 @@ pub enum InvalidReply {
     /// The model refused to reply.
     #[error("the model refused to reply")]
     Refusal,
+    /// A guardrail intervened before the reply had any text.
+    #[error("a guardrail intervened before the reply had any text")]
+    Guardrail,
 }
 
 #[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow, default)]
-    content: Vec<Block<'a>>,
-    stop_reason: Option<String>,
+struct Body {
+    content: Option<Vec<Option<Block>>>,
+    #[serde(default)]
+    stop_reason: Word,
     usage: Option<Usage>,
-    #[serde(rename = "Output")]
-    output: Option<Output>,
-}
-
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    text: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Output {
-    #[serde(rename = "__type", default)]
-    kind: String,
+    #[serde(rename = "amazon-bedrock-guardrailAction", default)]
+    guardrail: Word,
 }
 
 impl Reply {
@@ -91,54 +87,91 @@ impl Reply {
     ///
     /// # Errors
     ///
-    /// If the body is not Claude's JSON or has no text. An empty text block is a reply: the model may stop at once.
+    /// If the body is not Claude's JSON, or has no text though the model did not end the reply by itself.
     pub fn parse(body: &[u8]) -> Result<Self, InvalidReply> {
         // serde accepts an array in place of a struct.
         if body.trim_ascii_start().starts_with(b"[") {
             return Err(InvalidReply::NoText);
         }
-        let Body { content, stop_reason, usage, output } =
+        let Body { content, stop_reason, usage, guardrail } =
             serde_json::from_slice(body).map_err(|error| InvalidReply::not_json(body, &error))?;
-        if let Some(output) = output {
-            return Err(InvalidReply::Error(error_type(&output.kind)));
+        if content.is_none()
+            && let Some(error) = parse_error(body)
+        {
+            return Err(error);
         }
-        let text = content
-            .into_iter()
-            .filter(|block| block.kind == "text")
-            .filter_map(|block| block.text)
-            .reduce(|text, next| text + &next);
-        let stop_reason = stop_reason.as_deref().and_then(Identifier::new);
-        let text = with_text(text, stop_reason.as_ref())?;
-        Ok(Self { text, stop_reason, usage: usage.unwrap_or_default() })
+        // As a stream is joined: a character may be split across blocks.
+        let mut joiner = Joiner::default();
+        let texts = content.into_iter().flatten().flatten().filter_map(|block| block.0);
+        let text = texts.map(|RawText(text)| joiner.push(&text)).reduce(|text, next| text + &next);
+        let text = text.map(|text| text + &joiner.finish());
+        let guardrail_intervened = guardrail.is_intervened();
+        let text = with_text(text, stop_reason.0.as_ref(), guardrail_intervened)?;
+        let usage = usage.unwrap_or_default();
+        Ok(Self { text, stop_reason: stop_reason.0, usage, guardrail_intervened })
     }
 
-    /// Reads why the model stopped and what is billed from a body that [`parse`](Self::parse) refuses, whatever its
-    /// content is.
-    pub(crate) fn parse_facts(body: &[u8]) -> (Option<Identifier>, Usage) {
+    /// Returns `INTERVENED`, Bedrock's word, if a guardrail intervened.
+    pub(crate) fn guardrail_action(&self) -> Option<&'static str> {
+        self.guardrail_intervened.then_some(INTERVENED)
+    }
+
+    /// Reads why the model stopped, what is billed, and whether a guardrail intervened, from a body that
+    /// [`parse`](Self::parse) refuses, whatever its content is.
+    pub(crate) fn parse_facts(body: &[u8]) -> (Option<Identifier>, Usage, bool) {
         #[derive(Default, Deserialize)]
-        struct Facts<'a> {
-            #[serde(borrow)]
-            stop_reason: Option<&'a RawValue>,
+        struct Facts {
+            #[serde(default)]
+            stop_reason: Word,
             usage: Option<Usage>,
+            #[serde(rename = "amazon-bedrock-guardrailAction", default)]
+            guardrail: Word,
         }
 
-        let Facts { stop_reason, usage } = serde_json::from_slice(body).unwrap_or_default();
-        let stop_reason = stop_reason.and_then(string);
-        (stop_reason.as_deref().and_then(Identifier::new), usage.unwrap_or_default())
+        let Facts { stop_reason, usage, guardrail } =
+            serde_json::from_slice(body).unwrap_or_default();
+        (stop_reason.0, usage.unwrap_or_default(), guardrail.is_intervened())
     }
 }
 
-/// Returns the text of a reply that has ended, or says why it has none.
+/// Returns the text of a reply that has ended, or says why it has none. The model may end a reply at once, or with a
+/// stop sequence: that is an empty text.
 pub(crate) fn with_text(
     text: Option<String>,
     stop_reason: Option<&Identifier>,
+    guardrail_intervened: bool,
 ) -> Result<String, InvalidReply> {
     match (text, stop_reason.map(Identifier::as_str)) {
         (Some(text), _) if !text.is_empty() => Ok(text),
+        (_, Some("guardrail_intervened")) => Err(InvalidReply::Guardrail),
+        _ if guardrail_intervened => Err(InvalidReply::Guardrail),
         (_, Some("max_tokens" | "model_context_window_exceeded")) => Err(InvalidReply::MaxTokens),
         (_, Some("refusal")) => Err(InvalidReply::Refusal),
+        (_, Some("end_turn" | "stop_sequence")) => Ok(String::new()),
         (text, _) => text.ok_or(InvalidReply::NoText),
     }
+}
+
+/// Reads the error that came in place of a reply: `{"message"}` or `{"__type", "message"}` of AWS's services, the same
+/// inside `Output` for an unknown operation, or `{"type": "error", "error": {"type", "message"}}` of Claude's API.
+fn parse_error(body: &[u8]) -> Option<InvalidReply> {
+    fn text<'a>(json: &'a Value, names: &[&str]) -> Option<&'a str> {
+        names.iter().find_map(|name| json.get(name)?.as_str())
+    }
+    let json: Value = serde_json::from_slice(body).ok()?;
+    let (error, types): (_, &[&str]) = match (json.get("error"), json.get("Output")) {
+        (Some(error), _) => (error, &["type", "__type", "code"]),
+        (None, Some(output)) => (output, &["__type"]),
+        (None, None) => (&json, &["__type", "code"]),
+    };
+    let kind = text(error, types);
+    let message = error.as_str().or_else(|| text(error, &["message", "Message"]));
+    let named = || named_by(message.unwrap_or_default());
+    let is_error = kind.is_some() || message.is_some() || !std::ptr::eq(error, &json);
+    is_error.then(|| InvalidReply::Error {
+        kind: kind.and_then(error_type).or_else(named),
+        message: message.unwrap_or_default().to_owned(),
+    })
 }
 
 impl InvalidReply {

@@ -65,6 +65,9 @@ fn the_text_blocks_of_a_reply_are_joined() {
             (None, Some(9)),
         ),
         ("empty-text.json", "", None, (None, None)),
+        ("null-text.json", "", Some("end_turn"), (None, None)),
+        ("no-content.json", "", Some("end_turn"), (None, None)),
+        ("empty-content.json", "", Some("end_turn"), (None, None)),
     ];
     for (name, text, stop_reason, usage) in cases {
         let reply = Reply::parse(&fixture(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -89,7 +92,16 @@ fn unknown_and_odd_fields_do_not_discard_a_reply() {
         ("deep nesting in usage", format!(r#"{{{text}, "usage": {{"unknown": {deep}}}}}"#)),
         ("escapes in a type", r#"{"content": [{"type": "te\u0078t", "text": "はい"}]}"#.to_owned()),
         ("a stop reason that is not an identifier", format!(r#"{{{text}, "stop_reason": "a b"}}"#)),
+        ("a stop reason that is a number", format!(r#"{{{text}, "stop_reason": 5}}"#)),
         ("a stop reason that is null", format!(r#"{{{text}, "stop_reason": null}}"#)),
+        (
+            "blocks of other types, in any form",
+            r#"{"content": [null, {}, {"type": "sculpture", "text": {"a": 1}}, {"text": ["a"], "type": "x"}, {"type": null, "text": 1}, {"text": "no type"}, {"text": "はい", "type": "text"}]}"#.to_owned(),
+        ),
+        (
+            "text blocks without a text",
+            r#"{"content": [{"type": "text"}, {"type": "text", "text": null}, {"type": "text", "text": "はい"}]}"#.to_owned(),
+        ),
         ("usage that is null", format!(r#"{{{text}, "usage": null}}"#)),
     ];
     let mut wrong = Vec::new();
@@ -106,9 +118,6 @@ fn unknown_and_odd_fields_do_not_discard_a_reply() {
 fn a_body_without_text_has_its_reason_and_is_not_quoted() {
     let cases = [
         ("tool-use-only.json", "expected a text block in the reply, got none"),
-        ("no-content.json", "expected a text block in the reply, got none"),
-        ("empty-content.json", "expected a text block in the reply, got none"),
-        ("null-text.json", "expected a text block in the reply, got none"),
         ("unknown-operation.json", "an error with status 200: UnknownOperationException"),
         ("unknown-operation-odd-type.json", "an error with status 200: ?"),
         ("html.html", "the body of 109 bytes is not Claude's JSON: syntax at 1:1"),
@@ -121,7 +130,10 @@ fn a_body_without_text_has_its_reason_and_is_not_quoted() {
     for (name, expected) in cases {
         let error = Reply::parse(&fixture(name)).unwrap_err();
         assert_eq!(error.to_string(), expected, "{name}");
-        // A word in every fixture, which stands for generated text.
+        // A word in every fixture, which stands for generated text. The message of an error is none.
+        if matches!(error, InvalidReply::Error { .. }) {
+            continue;
+        }
         let shown = format!("{error} {error:?}").to_lowercase();
         assert!(!shown.contains("himitsu"), "{name}: {shown}");
     }
@@ -142,17 +154,79 @@ fn a_reply_that_ended_before_any_text_says_why() {
         (empty, "max_tokens", InvalidReply::MaxTokens),
         ("[]", "refusal", InvalidReply::Refusal),
         (empty, "refusal", InvalidReply::Refusal),
-        ("[]", "end_turn", InvalidReply::NoText),
+        ("[]", "guardrail_intervened", InvalidReply::Guardrail),
+        ("[]", "pause_turn", InvalidReply::NoText),
         (thinking, "tool_use", InvalidReply::NoText),
     ] {
         let body = body(content, reason);
         assert_eq!(Reply::parse(body.as_bytes()), Err(expected), "{body}");
-        let (stop_reason, usage) = Reply::parse_facts(body.as_bytes());
+        let (stop_reason, usage, _) = Reply::parse_facts(body.as_bytes());
         assert_eq!(stop_reason.unwrap().as_str(), reason, "{body}");
         assert_eq!(usage.output_tokens, Some(3), "{body}");
     }
     let partial = body(r#"[{"type": "text", "text": "I"}]"#, "refusal");
     assert_eq!(Reply::parse(partial.as_bytes()).unwrap().text, "I");
+}
+
+#[test]
+fn a_reply_that_the_model_ended_at_once_is_an_empty_text() {
+    let thinking = r#"[{"type": "thinking", "thinking": "hm", "signature": "s"}]"#;
+    for content in ["[]", "null", thinking, r#"[{"type": "text", "text": ""}]"#] {
+        for reason in ["end_turn", "stop_sequence"] {
+            let body = format!(r#"{{"content": {content}, "stop_reason": "{reason}"}}"#);
+            let reply = Reply::parse(body.as_bytes()).unwrap();
+            assert_eq!((&*reply.text, reply.stop_reason), ("", Identifier::new(reason)), "{body}");
+        }
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_does_not_discard_a_reply() {
+    let body = r#"{"content": [{"type": "text", "text": "a\ud83d"}, {"type": "text", "text": "\ude00b\ud83d"}]}"#;
+    assert_eq!(Reply::parse(body.as_bytes()).unwrap().text, "a😀b\u{fffd}");
+}
+
+#[test]
+fn an_error_in_place_of_a_reply_is_that_error() {
+    #[rustfmt::skip]
+    let cases = [
+        (r#"{"message": "Too many requests"}"#, Some("ThrottlingException"), "Too many requests"),
+        (r#"{"Message": "Too many requests"}"#, Some("ThrottlingException"), "Too many requests"),
+        (r#"{"__type": "com.amazon#ThrottlingException", "message": "m"}"#, Some("ThrottlingException"), "m"),
+        (r#"{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}"#, Some("overloaded_error"), "Overloaded"),
+        (r#"{"error": "Too many requests"}"#, Some("ThrottlingException"), "Too many requests"),
+        (r#"{"message": "Something new"}"#, None, "Something new"),
+        (r#"{"error": {}}"#, None, ""),
+        (r#"{"Output": {"__type": "UnknownOperationException"}, "Version": "1.0"}"#, Some("UnknownOperationException"), ""),
+    ];
+    for (body, kind, message) in cases {
+        let kind = kind.and_then(Identifier::new);
+        let expected = InvalidReply::Error { kind, message: message.to_owned() };
+        assert_eq!(Reply::parse(body.as_bytes()), Err(expected), "{body}");
+    }
+    // With content it is a reply, whatever else it has.
+    let reply = r#"{"message": "m", "error": null, "content": [{"type": "text", "text": "a"}]}"#;
+    assert_eq!(Reply::parse(reply.as_bytes()).unwrap().text, "a");
+    assert_eq!(Reply::parse(b"{}"), Err(InvalidReply::NoText));
+}
+
+#[test]
+fn a_guardrail_that_intervened_is_noted() {
+    let body = |text: &str, action: &str| {
+        format!(
+            r#"{{"content": [{{"type": "text", "text": "{text}"}}], "stop_reason": "end_turn", "amazon-bedrock-guardrailAction": {action}}}"#
+        )
+    };
+    for (action, expected) in [(r#""INTERVENED""#, true), (r#""NONE""#, false), ("null", false)] {
+        let reply = Reply::parse(body("Blocked.", action).as_bytes()).unwrap();
+        assert_eq!(reply.guardrail_intervened, expected, "{action}");
+        let empty = body("", action);
+        assert_eq!(Reply::parse_facts(empty.as_bytes()).2, expected, "{action}");
+        match Reply::parse(empty.as_bytes()) {
+            Err(error) => assert!(expected && error == InvalidReply::Guardrail, "{action}"),
+            Ok(_) => assert!(!expected, "{action}"),
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use futures_util::Stream;
 
 use crate::api::{Interface, StreamEvent};
 use crate::bedrock::{self, Decoder, Generated, Step};
-use crate::claude::Request;
+use crate::claude::{INTERVENED, Request};
 use crate::config::{Config, Level};
 use crate::host::{BodyStream, ReadError, TransportError};
 use crate::limits::{Reservation, Settlement};
@@ -86,6 +86,7 @@ impl<'a> Generation<'a> {
                     generated_text: generated.text,
                     stop_reason: generated.stop_reason,
                     usage: generated.usage,
+                    guardrail_action: generated.guardrail_intervened.then_some(INTERVENED),
                 }
             }
             Step::Failed(error) => {
@@ -121,8 +122,9 @@ impl<'a> Generation<'a> {
     /// Returns the record, and the settlement that is to be sent if tokens are counted. Before the last event the record
     /// says that the client disconnected.
     pub fn finish(mut self, now: SystemTime) -> (Record, Option<Settlement>) {
-        let Generated { text, stop_reason, usage } = self.decoder.so_far();
+        let Generated { text, stop_reason, usage, guardrail_intervened } = self.decoder.so_far();
         self.record.learn(stop_reason.as_ref(), *usage);
+        self.record.guardrail_intervened = *guardrail_intervened;
         self.record.total_time = now.duration_since(self.started).ok();
         let is_counted = self.record.outcome == "ok" || self.decoder.has_final_usage();
         let settlement = self.reservation.map(|it| match is_counted {

@@ -12,6 +12,7 @@ use super::routes::{Auth, Cors, Resource, Route};
 use crate::api::{Article, Envelope, Interface, RenderError, build_response, render_usage};
 use crate::auth::{self, Session};
 use crate::bedrock::{invoke_bedrock, invoke_bedrock_with_response_stream};
+use crate::claude::INTERVENED;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
@@ -350,6 +351,9 @@ fn describe(record: &Record, envelope: &mut Envelope) {
     }
     if let Some(reason) = &record.stop_reason {
         envelope.set_header("x-stop-reason", reason.as_str());
+    }
+    if record.guardrail_intervened {
+        envelope.set_header("x-bedrock-guardrail-action", INTERVENED);
     }
     // Bedrock's own names.
     if let Some(tokens) = record.input_tokens {

@@ -19,8 +19,8 @@ fn events() -> Vec<(&'static str, StreamEvent, &'static str)> {
         ("delta", delta("\u{2028}\u{2029}\u{85}\u{feff}"), "{\"text\":\"\u{2028}\u{2029}\u{85}\u{feff}\"}"),
         ("delta", delta("\0\u{1b}\u{7f}"), "{\"text\":\"\\u0000\\u001b\u{7f}\"}"),
         ("delta", delta("👩‍👩‍👧🎌</p>"), r#"{"text":"👩‍👩‍👧🎌</p>"}"#),
-        ("done", StreamEvent::Done { input_prompt: "お元気\nですか".to_owned(), generated_text: "\"はい\"🎌".to_owned(), stop_reason: Identifier::new("end_turn"), usage: usage(Some(12), Some(7)) }, r#"{"input_prompt":"お元気\nですか","generated_text":"\"はい\"🎌","stop_reason":"end_turn","usage":{"input_tokens":12,"output_tokens":7}}"#),
-        ("done", StreamEvent::Done { input_prompt: "a".to_owned(), generated_text: String::new(), stop_reason: None, usage: usage(None, None) }, r#"{"input_prompt":"a","generated_text":"","stop_reason":null,"usage":{"input_tokens":null,"output_tokens":null}}"#),
+        ("done", StreamEvent::Done { input_prompt: "お元気\nですか".to_owned(), generated_text: "\"はい\"🎌".to_owned(), stop_reason: Identifier::new("end_turn"), usage: usage(Some(12), Some(7)), guardrail_action: None }, r#"{"input_prompt":"お元気\nですか","generated_text":"\"はい\"🎌","stop_reason":"end_turn","usage":{"input_tokens":12,"output_tokens":7}}"#),
+        ("done", StreamEvent::Done { input_prompt: "a".to_owned(), generated_text: String::new(), stop_reason: None, usage: usage(None, None), guardrail_action: Some("INTERVENED") }, r#"{"input_prompt":"a","generated_text":"","stop_reason":null,"usage":{"input_tokens":null,"output_tokens":null},"guardrail_action":"INTERVENED"}"#),
         ("error", error(Code::Throttled, "Error: Bedrock invocation failed"), r#"{"code":"throttled","message":"Error: Bedrock invocation failed","retryable":true}"#),
         ("error", error(Code::InvalidResponse, "Error: Invalid Bedrock response"), r#"{"code":"invalid_response","message":"Error: Invalid Bedrock response","retryable":false}"#),
     ];

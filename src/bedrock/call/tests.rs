@@ -162,6 +162,8 @@ struct Fixture {
     kind: String,
     body: String,
     code: String,
+    /// The message for the caller, if the caller is at fault.
+    message: Option<String>,
     /// How many calls are made if three are allowed and all get this response.
     calls: usize,
 }
@@ -183,10 +185,12 @@ async fn every_error_of_aws_has_its_code_and_its_number_of_calls() {
         assert_eq!(error.code.as_str(), fixture.code, "{name}");
         let message = match error.code {
             Code::InvalidResponse => "Invalid Bedrock response",
+            Code::InvalidRequest => fixture.message.as_deref().unwrap(),
             _ => "Bedrock invocation failed",
         };
         assert_eq!(error.message, message, "{name}");
-        assert_eq!(error.code.status(), 500, "{name}");
+        let expected = if error.code == Code::InvalidRequest { 400 } else { 500 };
+        assert_eq!(error.code.status(), expected, "{name}");
         assert_eq!(header_of(&error, "allow"), None, "{name}");
         assert_eq!(calls.len(), fixture.calls, "{name}");
         assert_eq!(record.upstream_status, Some(status), "{name}");
@@ -222,6 +226,31 @@ async fn the_wait_that_aws_asks_for_is_passed_on() {
         let (error, _) = fail(Scripted::new().then(status, &headers, "{}")).await;
         assert_eq!(header_of(&error, "retry-after"), expected, "{name}");
     }
+}
+
+/// The host's time is 2026-01-02 03:04:05 UTC.
+#[tokio::test]
+async fn a_quota_of_the_day_is_not_retried_before_the_day_ends() {
+    const MESSAGE: &str =
+        r#"{"message": "Too many tokens per day, please wait before trying again."}"#;
+    let left = Duration::from_secs(((20 * 60) + 55) * 60 + 55).as_secs().to_string();
+    for (status, headers) in [
+        (429, &[("x-amzn-errortype", "ThrottlingException"), ("retry-after", "1")][..]),
+        (429, &[]),
+        (200, &[]),
+    ] {
+        let host = Scripted::new().then(status, headers, MESSAGE);
+        let Called { result, record, .. } = invoke(&[], "{}", host).await;
+        let error = result.unwrap_err();
+        assert_eq!((error.code, record.attempts), (Code::Throttled, 1), "{status}");
+        assert_eq!(header_of(&error, "retry-after"), Some(&*left), "{status}");
+    }
+    // Another region has a quota of its own.
+    let host = Scripted::new().then(429, &[], MESSAGE).then(200, &[], REPLY);
+    let regions =
+        [("BEDROCK_FALLBACK_REGIONS", "us-east-1=us.anthropic.claude-sonnet-4-20250514-v1:0")];
+    let Called { result, record, .. } = invoke(&regions, "{}", host).await;
+    assert_eq!((result.unwrap().text.as_str(), record.attempts), ("はい", 2));
 }
 
 #[tokio::test]
@@ -261,7 +290,7 @@ async fn a_response_without_a_reply_has_its_code_and_cause() {
             "an error with status 200",
             Scripted::new().then(200, &[], odd),
             Code::InvalidResponse,
-            "an error with status 200: UnknownOperationException",
+            "UnknownOperationException",
         ),
         (
             "no JSON",

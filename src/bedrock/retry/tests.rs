@@ -52,7 +52,7 @@ fn each_failure_is_transient_or_permanent() {
         ("the deadline in a body", InvokeError::Read(TransportError::TimedOut.into()), None),
         ("a client that left", InvokeError::Send(TransportError::Cancelled), None),
         ("too long a response", InvokeError::Read(ReadError::TooLong), None),
-        ("a stream that ends early", InvokeError::Truncated, None),
+        ("a stream without a frame", InvokeError::Truncated, Some(Transient)),
         ("429", refused(429, ""), Some(Throttled)),
         ("a type says more than a status", refused(400, "ThrottlingException"), Some(Throttled)),
         ("not ready", refused(429, "ModelNotReadyException"), Some(Transient)),

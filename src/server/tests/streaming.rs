@@ -234,7 +234,7 @@ async fn a_stream_that_fails_before_its_first_frame_is_a_500() {
             "x-bedrock-region": "ap-northeast-1",
             "server-timing": "bedrock;dur=250, total;dur=250",
         });
-        if ["throttled", "unavailable"].contains(&code) {
+        if ["throttled", "unavailable", "truncated"].contains(&code) {
             headers["retry-after"] = json!("1");
         }
         assert_eq!(

@@ -172,7 +172,7 @@ pub fn cases() -> Vec<Case> {
             "no body",
             vec![text("{ok}Content-Length: 0\r\n\r\n")],
             Fails("invalid_response", Some(200), "the body of 0 bytes is not Claude's JSON", 1),
-            Fails("truncated", Some(200), "the stream ended before the reply did", 1),
+            Fails("truncated", Some(200), "the stream ended before the reply did", 3),
         ),
         same("text instead of HTTP", vec![text("220 mail.example.com ESMTP\r\n\r\n")], lost),
         same(

@@ -27,14 +27,15 @@ fn a_frame_that_cannot_be_read_ends_the_reply_with_its_reason() {
         ("a message type that is not a string", typed(":message-type", HeaderValue::Bool(true)), "expected a message with a type, got none"),
         ("an unknown message type", typed(":message-type", "ping".into()), "expected a message with a type, got none"),
         ("an unknown event", event("himitsu", payload()), "none"),
-        ("no payload", raw(""), "the body of 0 bytes is not Claude's JSON: end at 1:0"),
-        ("a payload without bytes", raw("{}"), "the body of 2 bytes is not Claude's JSON: data at 1:2"),
+        ("no payload", raw(""), "none"),
+        ("a payload without bytes", raw("{}"), "none"),
+        ("bytes that are null", raw(r#"{"bytes":null}"#), "none"),
         ("bytes that are not a string", raw(r#"{"bytes":[1]}"#), "the body of 13 bytes is not Claude's JSON: data at 1:9"),
         ("base64 that is cut", raw(r#"{"bytes":"YWI"}"#), "expected base64 in a chunk, got something else"),
         ("base64url", raw(r#"{"bytes":"_-8="}"#), "expected base64 in a chunk, got something else"),
         ("base64, escaped", raw(r#"{"bytes":"eyJ0eXBlIjoi\u0061W5nIn0="}"#), "none"),
         ("padding before it", raw(r#"{"p":"abc","bytes":"eyJ0eXBlIjoicGluZyJ9"}"#), "none"),
-        ("no bytes", raw(r#"{"bytes":""}"#), "the body of 0 bytes is not Claude's JSON: end at 1:0"),
+        ("no bytes", raw(r#"{"bytes":""}"#), "none"),
         ("JSON that is cut", chunk(r#"{"type":"himitsu"#), "the body of 16 bytes is not Claude's JSON: end at 1:16"),
         ("JSON without a type", chunk(r#"{"kind":"himitsu"}"#), "the body of 18 bytes is not Claude's JSON: data at 1:18"),
         ("a text that is not a string", chunk(r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":1}}"#), "the body of 69 bytes is not Claude's JSON: data at 1:67"),
@@ -149,6 +150,17 @@ fn events_that_are_not_part_of_the_reply_may_have_any_form() {
         ("an unknown event with another error", r#"{"type":"aside","error":"x"}"#),
         ("an unknown block with another text", r#"{"type":"content_block_start","content_block":{"type":"sculpture","text":{"a":1}}}"#),
         ("an unknown delta with another text", r#"{"type":"content_block_delta","delta":{"type":"sculpture_delta","text":["a"]}}"#),
+        ("no delta", r#"{"type":"content_block_delta","index":0}"#),
+        ("a delta that is null", r#"{"type":"content_block_delta","delta":null}"#),
+        ("no block", r#"{"type":"content_block_start","index":0}"#),
+        ("a text that is null", r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":null}}"#),
+        ("a text block without a text", r#"{"type":"content_block_start","content_block":{"type":"text"}}"#),
+        ("a message_start without a message", r#"{"type":"message_start"}"#),
+        ("a message_delta without a delta", r#"{"type":"message_delta","usage":{"output_tokens":7}}"#),
+        ("a message_delta with nothing", r#"{"type":"message_delta"}"#),
+        ("a delta of a message that is null", r#"{"type":"message_delta","delta":null}"#),
+        ("a stop reason that is null", r#"{"type":"message_delta","delta":{"stop_reason":null}}"#),
+        ("a stop reason that is a number", r#"{"type":"message_delta","delta":{"stop_reason":5}}"#),
         ("usage that is null", r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":null}"#),
         ("usage of a start that is null", r#"{"type":"message_start","message":{"usage":null}}"#),
     ];
@@ -184,9 +196,14 @@ fn a_stream_without_a_text_block_fails_as_a_whole_reply_does() {
     let tool = json!({ "type": "tool_use", "id": "t", "name": "search", "input": {} });
     let empty =
         json!({ "type": "content_block_start", "content_block": { "type": "text", "text": "" } });
+    let without_stop = |mut events: Vec<Value>| {
+        events.retain(|event| event["type"] != "message_delta");
+        events
+    };
     let cases = [
-        ("a tool only", events(&reply(json!([tool]))), false),
-        ("no block", events(&reply(json!([]))), false),
+        ("a tool only", without_stop(events(&reply(json!([tool])))), false),
+        ("no block", without_stop(events(&reply(json!([])))), false),
+        ("no block, and the model ended the reply", events(&reply(json!([]))), true),
         ("an empty block", vec![empty, json!({ "type": "message_stop" })], true),
     ];
     for (name, events, is_answer) in cases {
@@ -197,5 +214,25 @@ fn a_stream_without_a_text_block_fails_as_a_whole_reply_does() {
             last => panic!("{name}: {last:?}"),
         };
         assert_eq!(actual, is_answer, "{name}");
+    }
+}
+
+#[test]
+fn a_guardrail_that_intervenes_in_any_event_is_noted() {
+    let events = || {
+        let mut events = events_of("Blocked.");
+        events.push(json!({ "type": "message_stop" }));
+        events
+    };
+    for at in 0..events().len() {
+        for (action, expected) in [("INTERVENED", true), ("NONE", false)] {
+            let mut events = events();
+            events[at]["amazon-bedrock-guardrailAction"] = json!(action);
+            // What comes behind the first message_stop is not read.
+            let is_read = events[..at].iter().all(|event| event["type"] != "message_stop");
+            let steps = steps([&encoded(&events)[..]]);
+            let Some(Step::Done(generated)) = steps.last() else { panic!("{at}: {steps:?}") };
+            assert_eq!(generated.guardrail_intervened, expected && is_read, "{at} {action}");
+        }
     }
 }

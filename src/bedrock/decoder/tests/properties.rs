@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::claude::Reply;
 
 /// A part of a stream.
 #[derive(Clone, Debug)]
@@ -108,6 +109,36 @@ fn whole() -> impl Strategy<Value = (Vec<u8>, String)> {
     })
 }
 
+/// The JSON of a content block: its type and its text in any form and order.
+fn block() -> impl Strategy<Value = String> {
+    let kind = prop_oneof![
+        4 => Just(Some(r#""text""#)),
+        1 => Just(Some(r#""thinking""#)),
+        1 => Just(Some(r#""sculpture""#)),
+        1 => Just(Some("null")),
+        1 => Just(Some("1")),
+        1 => Just(None),
+    ];
+    let text = prop_oneof![
+        4 => text().prop_map(|text| Some(json!(text).to_string())),
+        2 => vec(prop_oneof![0xd800_u16..0xe000, 0x40_u16..0x60], 0..4).prop_map(|units| {
+            let units: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            Some(format!("\"{units}\""))
+        }),
+        1 => prop_oneof![Just("null"), Just("1"), Just("{}"), Just(r#"["a"]"#)].prop_map(|it| Some(it.to_owned())),
+        1 => Just(None),
+    ];
+    (kind, text, any::<bool>()).prop_map(|(kind, text, is_reversed)| {
+        let kind = kind.map(|kind| format!(r#""type":{kind}"#));
+        let text = text.map(|text| format!(r#""text":{text}"#));
+        let mut members: Vec<String> = [kind, text].into_iter().flatten().collect();
+        if is_reversed {
+            members.reverse();
+        }
+        format!("{{{}}}", members.join(","))
+    })
+}
+
 fn divided<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
     let mut places: Vec<usize> = places.iter().map(|it| it.index(bytes.len() + 1)).collect();
     places.extend([0, bytes.len()]);
@@ -139,6 +170,47 @@ proptest! {
             (Some(Step::Failed(InvokeError::Exception { .. })), Some(Part::Exception(_))) => {}
             (Some(Step::Failed(InvokeError::Truncated)), None) => {}
             (last, end) => prop_assert!(false, "{last:?} of {end:?}"),
+        }
+    }
+
+    #[test]
+    fn a_whole_and_a_streamed_reply_are_read_alike(
+        blocks in vec(prop_oneof![8 => block(), 1 => Just("null".to_owned())], 0..4),
+        reason in prop_oneof![
+            Just(None), Just(Some("null")), Just(Some("5")), Just(Some(r#""end_turn""#)), Just(Some(r#""stop_sequence""#)),
+            Just(Some(r#""max_tokens""#)), Just(Some(r#""refusal""#)), Just(Some(r#""tool_use""#)), Just(Some(r#""a b""#)),
+        ],
+        has_intervened: bool,
+    ) {
+        let action = if has_intervened { "INTERVENED" } else { "NONE" };
+        let reason = reason.map_or(String::new(), |reason| format!(r#""stop_reason":{reason}"#));
+        let comma = if reason.is_empty() { "" } else { "," };
+        let whole = format!(
+            r#"{{"content":[{}],{reason}{comma}"usage":{{"output_tokens":7}},"amazon-bedrock-guardrailAction":"{action}"}}"#,
+            blocks.join(","),
+        );
+        let mut streamed: Vec<String> = blocks
+            .iter()
+            .map(|block| format!(r#"{{"type":"content_block_start","content_block":{block}}}"#))
+            .collect();
+        streamed.push(format!(r#"{{"type":"message_delta","delta":{{{reason}}},"usage":{{"output_tokens":7}}}}"#));
+        streamed.push(format!(r#"{{"type":"message_stop","amazon-bedrock-guardrailAction":"{action}"}}"#));
+        let bytes: Vec<u8> =
+            streamed.iter().flat_map(|event| encode(&chunk_of(event.as_bytes()))).collect();
+
+        let is_unreadable = |error: &InvalidReply| matches!(error, InvalidReply::NotJson { .. });
+        let mut steps = steps([&bytes[..]]);
+        match (Reply::parse(whole.as_bytes()), steps.pop()) {
+            (Ok(reply), Some(Step::Done(generated))) => {
+                prop_assert_eq!(reply.text, generated.text);
+                prop_assert_eq!(reply.stop_reason, generated.stop_reason);
+                prop_assert_eq!(reply.usage, generated.usage);
+                prop_assert_eq!(reply.guardrail_intervened, generated.guardrail_intervened);
+            }
+            (Err(error), Some(Step::Failed(InvokeError::InvalidReply(streamed)))) => {
+                prop_assert!(error == streamed || is_unreadable(&error) && is_unreadable(&streamed), "{error} {streamed}");
+            }
+            (whole, streamed) => prop_assert!(false, "{whole:?} {streamed:?}"),
         }
     }
 

@@ -121,3 +121,22 @@ async fn the_deadline_covers_the_first_frame_and_the_stall_timeout_each_later_on
         }
     }
 }
+
+#[tokio::test]
+async fn a_stream_without_a_frame_is_retried() {
+    let whole = || Watched::in_chunks(frames());
+    let first = frames()[0].clone();
+    for (name, body) in [
+        ("nothing", Watched::in_chunks::<Bytes>([])),
+        ("an empty chunk", Watched::from("")),
+        ("a part of the first frame", Watched::from(first.split_at(20).0.to_vec())),
+    ] {
+        let host = Scripted::new().then(200, &[], body).then(200, &[], whole());
+        let (names, record) = stream(&[], &host).await;
+        assert_eq!((&*names, record.attempts), (&WHOLE[..], 2), "{name}");
+    }
+    // The client has seen something of this one.
+    let host = Scripted::new().then(200, &[], Watched::from(first)).then(200, &[], whole());
+    let (names, record) = stream(&[], &host).await;
+    assert_eq!((&*names, record.attempts), (&["start", "error"][..], 1));
+}
