@@ -2,7 +2,7 @@
 //!
 //! The platform counts requests before the body is read. Tokens are counted in the caller's [`Ledger`]: what a call may
 //! use at most is reserved before it, and settled afterwards on what Bedrock reports. What Bedrock may bill and does
-//! not report counts as reserved.
+//! not report counts as reserved. A retry of a call that may be billed reserves again.
 //!
 //! With no limit set, none of this is called. A limit that cannot be enforced is never ignored: the response is
 //! `misconfigured` if the platform has no means for it, and `limits_unavailable` if they fail.
@@ -20,7 +20,7 @@ pub use ledger::{Ledger, Message, Period, Reply, Standing, Verdict};
 pub use rate::Address;
 pub(crate) use rate::admit;
 pub use reservation::{Reservation, Settlement};
-pub(crate) use reservation::{reserve, settle};
+pub(crate) use reservation::{reserve, reserve_again, settle};
 
 #[cfg(test)]
 mod tests;

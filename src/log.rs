@@ -64,9 +64,6 @@ pub struct Record {
     /// Whether Bedrock may bill the last call.
     #[serde(skip)]
     pub(crate) is_billed: bool,
-    /// How many earlier calls failed and may be billed all the same.
-    #[serde(skip)]
-    pub(crate) billed_before: u32,
     /// Why the model stopped, such as `end_turn` or `max_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<Identifier>,
@@ -112,7 +109,6 @@ impl Record {
             cache_read_input_tokens: None,
             cache_creation_input_tokens: None,
             is_billed: false,
-            billed_before: 0,
             stop_reason: None,
             guardrail_intervened: false,
             upstream_time: None,
@@ -141,6 +137,7 @@ impl Record {
         self.attempts += 1;
         self.upstream_status = None;
         self.upstream_request_id = None;
+        self.learn(None, Usage::default());
     }
 
     /// Records why the model stopped and what is billed.

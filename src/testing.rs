@@ -119,6 +119,8 @@ pub(crate) struct Scripted {
     pub(crate) broken: Option<LimitError>,
     /// Whether the replies of ledgers get lost.
     pub(crate) loses_replies: bool,
+    /// The number of the only message to a ledger whose reply gets lost, counted from 0.
+    pub(crate) loses_reply: Option<usize>,
     /// Whether requests and waits are pending once.
     is_in_steps: bool,
     /// Whether settlements do not arrive.
@@ -160,6 +162,7 @@ impl Scripted {
             told: RefCell::default(),
             broken: None,
             loses_replies: false,
+            loses_reply: None,
             is_in_steps: false,
             loses_settlements: false,
         }
@@ -229,6 +232,11 @@ impl Scripted {
             if std::mem::take(&mut is_pending) { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
+    }
+
+    /// Forgets the responses that are left.
+    pub(crate) fn forget_responses(&self) {
+        self.responses.borrow_mut().clear();
     }
 
     /// Returns the number of responses that are left.
@@ -357,7 +365,8 @@ impl LedgerStore for Scripted {
         let exchanged = Ledger::exchange(stored.as_deref(), &message, self.seconds());
         let (changed, reply) = exchanged.unwrap();
         self.ledger.replace(changed.or(stored));
-        if self.loses_replies { Err(LimitError("lost".to_owned())) } else { Ok(reply) }
+        let is_lost = self.loses_replies || self.loses_reply == Some(self.told.borrow().len() - 1);
+        if is_lost { Err(LimitError("lost".to_owned())) } else { Ok(reply) }
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Out of scope: other operations.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -21,8 +21,10 @@ use crate::config::{Authentication, Config, Endpoint};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::headers::{X_AMZN_REQUESTID, upstream};
-use crate::host::{Body, BodyStream, Http, ReadError};
+use crate::host::{Body, BodyStream, Host, ReadError};
 use crate::identifier::Identifier;
+use crate::limits::{Reservation, reserve_again};
+use crate::lock::lock;
 use crate::log::Record;
 use crate::outlined::outlined;
 use crate::secret::Secret;
@@ -41,6 +43,8 @@ pub struct Bedrock<'a, H> {
     state: &'a State,
     deadline: Deadline,
     host: &'a H,
+    /// The tokens that are reserved for the call, if tokens are counted.
+    reservation: Mutex<Option<Reservation>>,
 }
 
 impl<'a, H> Bedrock<'a, H> {
@@ -50,7 +54,17 @@ impl<'a, H> Bedrock<'a, H> {
         deadline: Deadline,
         host: &'a H,
     ) -> Self {
-        Self { config, state, deadline, host }
+        Self { config, state, deadline, host, reservation: Mutex::default() }
+    }
+
+    /// Adds the tokens that are reserved for the first attempt. A further one reserves again.
+    pub(crate) fn with_reservation(self, reservation: Option<Reservation>) -> Self {
+        Self { reservation: Mutex::new(reservation), ..self }
+    }
+
+    /// Takes the reservation of the last attempt, to settle it.
+    pub(crate) fn take_reservation(&self) -> Option<Reservation> {
+        lock(&self.reservation).take()
     }
 
     /// Returns the configuration.
@@ -80,7 +94,7 @@ impl<'a, H> Bedrock<'a, H> {
 /// # Errors
 ///
 /// If there is no reply with text before the deadline. The private cause of the error says why.
-pub async fn invoke_bedrock<H: Http>(
+pub async fn invoke_bedrock<H: Host>(
     request: &Request<'_>,
     bedrock: &Bedrock<'_, H>,
     record: &mut Record,
@@ -98,7 +112,7 @@ pub async fn invoke_bedrock<H: Http>(
 /// # Errors
 ///
 /// If the call fails before that, or the first frame is an exception.
-pub async fn invoke_bedrock_with_response_stream<H: Http>(
+pub async fn invoke_bedrock_with_response_stream<H: Host>(
     request: &Request<'_>,
     bedrock: &Bedrock<'_, H>,
     record: &mut Record,
@@ -124,6 +138,7 @@ struct Call<'a, H> {
     state: &'a State,
     deadline: Deadline,
     host: &'a H,
+    reservation: &'a Mutex<Option<Reservation>>,
 }
 
 /// The result of a successful call.
@@ -158,10 +173,10 @@ enum Identity<'a> {
     ApiKey(&'a Secret),
 }
 
-impl<'a, H: Http> Call<'a, H> {
-    fn new(operation: Operation, request: &'a Request<'a>, bedrock: &Bedrock<'a, H>) -> Self {
-        let Bedrock { config, state, deadline, host } = *bedrock;
-        Self { operation, request, config, state, deadline, host }
+impl<'a, H: Host> Call<'a, H> {
+    fn new(operation: Operation, request: &'a Request<'a>, bedrock: &'a Bedrock<'a, H>) -> Self {
+        let Bedrock { config, state, deadline, host, ref reservation } = *bedrock;
+        Self { operation, request, config, state, deadline, host, reservation }
     }
 
     /// Calls until a valid reply is read, or until a retry is pointless.
@@ -195,7 +210,6 @@ impl<'a, H: Http> Call<'a, H> {
                 }
                 Err(error) => Err(error.clone().into()),
             };
-            record.billed_before += u32::from(record.is_billed);
             record.is_billed = result.as_ref().err().is_none_or(InvokeError::is_billed);
             let error = match result {
                 Ok(outcome) => {
@@ -221,9 +235,15 @@ impl<'a, H: Http> Call<'a, H> {
                 state.role.forget(temporary);
             }
             match attempts.failed(&error, signed_at, host.now(), host.random()) {
-                Next::Again(wait) if wait.is_zero() => {}
                 Next::Again(wait) => {
-                    host.sleep(wait).await.map_err(|cancelled| self.public(cancelled.into()))?;
+                    if !wait.is_zero() {
+                        host.sleep(wait)
+                            .await
+                            .map_err(|cancelled| self.public(cancelled.into()))?;
+                    }
+                    if record.is_billed {
+                        outlined(self.reserve_again(error, record)).await?;
+                    }
                 }
                 Next::GiveUp(retry_after) => {
                     let error = self.public(error);
@@ -234,6 +254,19 @@ impl<'a, H: Http> Call<'a, H> {
                 }
             }
         }
+    }
+
+    /// Settles the last attempt, which failed and may be billed, and reserves for the next.
+    async fn reserve_again(&self, error: InvokeError, record: &Record) -> Result<(), Error> {
+        let Some(reservation) = lock(self.reservation).take() else { return Ok(()) };
+        let next = reserve_again(reservation, record.usage(), self.config, self.host).await;
+        let next = next.map_err(|refusal| match (&refusal.cause, self.public(error).cause) {
+            // The caller learns why there is no further attempt, and the log what the last one failed with.
+            (None, Some(cause)) => refusal.because(cause),
+            _ => refusal,
+        });
+        lock(self.reservation).replace(next?);
+        Ok(())
     }
 
     /// Returns the endpoint to call, and those to fall back to. The fallback regions have a model of their own, which stands for the

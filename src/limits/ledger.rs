@@ -6,6 +6,9 @@
 //! A reservation counts for the day and the month in which it was made, and so does its settlement, whenever it comes:
 //! no day's limit is exceeded around midnight.
 //!
+//! A reservation that expires counts as used: whoever made it may have crashed during the call. A settlement that comes late
+//! corrects that.
+//!
 //! Ledgers, messages and replies are JSON, because a Worker and its Durable Object can be of different versions.
 //! Unknown members are ignored.
 //!
@@ -21,7 +24,7 @@ use crate::json::to_json;
 
 const DAY: u64 = 86_400;
 
-/// An expired reservation is remembered for this long: a settlement that comes late is still counted.
+/// An expired reservation can still be settled for this long.
 const REMEMBERED: u64 = DAY;
 
 /// The most reservations that are stored: half of them open, half expired.
@@ -36,7 +39,7 @@ pub struct Ledger {
     today: u64,
     /// The settled tokens of this month.
     this_month: u64,
-    /// The reservations, in the order in which they were made.
+    /// The reservations that were not settled, in the order in which they were made.
     leases: Vec<Lease>,
 }
 
@@ -62,6 +65,9 @@ pub enum Message {
         lease: u64,
         /// The limits.
         budget: Budget,
+        /// An earlier reservation of the same request, which is settled before, whether or not this one is made: its id, and
+        /// the tokens that were used.
+        replaces: Option<(String, u64)>,
     },
     /// Replaces a reservation by the tokens that were used. Repeating it has no effect.
     Settle {
@@ -112,7 +118,7 @@ pub struct Standing {
 /// The tokens of a day or a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Period {
-    /// Settled tokens.
+    /// Settled tokens, and those of expired reservations.
     pub used: u64,
     /// Tokens reserved by requests in flight.
     pub reserved: u64,
@@ -139,7 +145,10 @@ impl Ledger {
     pub fn take(&mut self, message: &Message, now: u64) -> Reply {
         self.turn(now);
         let verdict = match message {
-            Message::Reserve { id, tokens, lease, budget } => {
+            Message::Reserve { id, tokens, lease, budget, replaces } => {
+                if let Some((id, tokens)) = replaces {
+                    self.settle(id, *tokens);
+                }
                 self.reserve(id, *tokens, *lease, budget, now)
             }
             Message::Settle { id, tokens } => {
@@ -154,7 +163,6 @@ impl Ledger {
     /// Starts a new day or month. Never returns to an earlier one, even if the clock does: tokens would be granted
     /// twice.
     fn turn(&mut self, now: u64) {
-        self.leases.retain(|lease| lease.expires.saturating_add(REMEMBERED) > now);
         let day = now / DAY;
         if day > self.day {
             self.today = 0;
@@ -162,6 +170,10 @@ impl Ledger {
                 self.this_month = 0;
             }
             self.day = day;
+        }
+        let is_old = |lease: &mut Lease| lease.expires.saturating_add(REMEMBERED) <= now;
+        for Lease { made, tokens, .. } in self.leases.extract_if(.., is_old).collect::<Vec<_>>() {
+            self.count(made, tokens);
         }
     }
 
@@ -186,7 +198,8 @@ impl Ledger {
         }
         let expired = self.leases.iter().position(|lease| lease.expires <= now);
         if let (Some(expired), true) = (expired, self.leases.len() as u64 >= MOST_LEASES) {
-            self.leases.remove(expired);
+            let Lease { made, tokens, .. } = self.leases.remove(expired);
+            self.count(made, tokens);
         }
         let expires = now.saturating_add(lease);
         // While the clock is behind the last day that was seen, tokens count for that day.
@@ -198,7 +211,13 @@ impl Ledger {
     fn settle(&mut self, id: &str, tokens: u64) {
         // A reservation that is not there was settled before.
         let Some(at) = self.leases.iter().position(|lease| lease.id == id) else { return };
-        let day = self.leases.remove(at).made / DAY;
+        let made = self.leases.remove(at).made;
+        self.count(made, tokens);
+    }
+
+    /// Counts used tokens of a reservation that was made at this time.
+    fn count(&mut self, made: u64, tokens: u64) {
+        let day = made / DAY;
         if day == self.day {
             self.today = self.today.saturating_add(tokens);
         }
@@ -220,13 +239,18 @@ impl Ledger {
             this_month: period(self.this_month, month.clone()),
         };
         let Standing { in_flight, today, this_month } = &mut standing;
-        for Lease { made, tokens, .. } in self.leases.iter().filter(|lease| lease.expires > now) {
-            *in_flight += 1;
+        for Lease { made, expires, tokens, .. } in &self.leases {
+            let is_open = *expires > now;
+            *in_flight += u64::from(is_open);
+            let add = |period: &mut Period| {
+                let sum = if is_open { &mut period.reserved } else { &mut period.used };
+                *sum = sum.saturating_add(*tokens);
+            };
             if made / DAY == self.day {
-                today.reserved = today.reserved.saturating_add(*tokens);
+                add(today);
             }
             if month.contains(&(made / DAY)) {
-                this_month.reserved = this_month.reserved.saturating_add(*tokens);
+                add(this_month);
             }
         }
         standing
@@ -256,19 +280,29 @@ struct WireMessage {
     lease: Option<u64>,
     #[serde(flatten)]
     budget: Budget,
+    /// The id of the replaced reservation, and the tokens that were used of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u64>,
 }
 
 impl Message {
     /// Writes the message as JSON in ASCII, which a header can carry.
     pub fn to_json(&self) -> String {
         let wire = match self.clone() {
-            Self::Reserve { id, tokens, lease, budget } => WireMessage {
-                reserve: Some(id),
-                tokens: Some(tokens),
-                lease: Some(lease),
-                budget,
-                ..WireMessage::default()
-            },
+            Self::Reserve { id, tokens, lease, budget, replaces } => {
+                let (replaces, used) = replaces.unzip();
+                WireMessage {
+                    reserve: Some(id),
+                    tokens: Some(tokens),
+                    lease: Some(lease),
+                    budget,
+                    replaces,
+                    used,
+                    ..WireMessage::default()
+                }
+            }
             Self::Settle { id, tokens } => {
                 WireMessage { settle: Some(id), tokens: Some(tokens), ..WireMessage::default() }
             }
@@ -278,9 +312,13 @@ impl Message {
     }
 
     fn parse(json: &str) -> Option<Self> {
-        let WireMessage { reserve, settle, usage, tokens, lease, budget } = from_json(json)?;
+        let WireMessage { reserve, settle, usage, tokens, lease, budget, replaces, used } =
+            from_json(json)?;
         Some(match (reserve, settle, usage) {
-            (Some(id), ..) => Self::Reserve { id, tokens: tokens?, lease: lease?, budget },
+            (Some(id), ..) => {
+                let replaces = replaces.zip(used);
+                Self::Reserve { id, tokens: tokens?, lease: lease?, budget, replaces }
+            }
             (_, Some(id), _) => Self::Settle { id, tokens: tokens? },
             (.., Some(_)) => Self::Usage,
             _ => return None,

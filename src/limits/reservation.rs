@@ -30,13 +30,10 @@ pub struct Reservation {
     input: u64,
     /// `max_tokens`.
     output: u64,
-    /// The tokens that earlier calls, which failed, may have used.
-    lost: u64,
 }
 
 /// The tokens that were used of a reservation: a message to a ledger, to be sent with
-/// [`LedgerStore::settle`](crate::host::LedgerStore::settle). Without it the reservation expires and nothing is
-/// counted.
+/// [`LedgerStore::settle`](crate::host::LedgerStore::settle). Without it the reservation expires and counts as used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Settlement {
@@ -70,19 +67,23 @@ impl Reservation {
             id: id.as_str().to_owned(),
             input: bytes + TOKENS_OF_A_REQUEST + TOKENS_OF_A_MESSAGE * further_messages,
             output: request.max_tokens.into(),
-            lost: 0,
         }
     }
 
-    /// Settles a call that Bedrock bills. What Bedrock does not report counts as reserved.
+    /// Settles a call that Bedrock bills.
     pub(crate) fn used(self, usage: Usage) -> Settlement {
+        let tokens = self.tokens_of(usage);
+        self.settled_on(tokens)
+    }
+
+    /// Returns the tokens of a call. What Bedrock does not report counts as reserved.
+    fn tokens_of(&self, usage: Usage) -> u64 {
         let cached = usage
             .cache_read_input_tokens
             .unwrap_or(0)
             .saturating_add(usage.cache_creation_input_tokens.unwrap_or(0));
         let input = usage.input_tokens.map_or(self.input, |tokens| tokens.saturating_add(cached));
-        let output = usage.output_tokens.unwrap_or(self.output);
-        self.settled_on(input.saturating_add(output))
+        input.saturating_add(usage.output_tokens.unwrap_or(self.output))
     }
 
     /// Settles a stream that ended early. The `received` bytes of text are no fewer than its tokens.
@@ -97,14 +98,7 @@ impl Reservation {
         self.settled_on(0)
     }
 
-    /// Adds so many earlier calls, which failed and may be billed all the same.
-    pub(crate) fn after(mut self, calls: u32) -> Self {
-        self.lost = (self.input + self.output).saturating_mul(calls.into());
-        self
-    }
-
     fn settled_on(self, tokens: u64) -> Settlement {
-        let tokens = tokens.saturating_add(self.lost);
         let message = Message::Settle { id: self.id, tokens }.to_json();
         Settlement { account: self.account, message }
     }
@@ -136,14 +130,51 @@ async fn reserve_of<H: Host>(
 ) -> Result<Reservation, Error> {
     let id = Identifier::random(host.random());
     let reservation = Reservation::new(request, account(caller), &id);
+    make(reservation, None, budget, config, host).await
+}
+
+/// Reserves for one more call of a request whose last call failed with this usage and may be billed all the same.
+///
+/// # Errors
+///
+/// As [`reserve`]. The request has no reservation then, and the last call is settled.
+pub(crate) async fn reserve_again<H: Host>(
+    reservation: Reservation,
+    usage: Usage,
+    config: &Config,
+    host: &H,
+) -> Result<Reservation, Error> {
+    let budget = config.limits.budget.unwrap_or_default();
+    let tokens = reservation.tokens_of(usage);
+    let id = Identifier::random(host.random()).as_str().to_owned();
+    let next = Reservation { id, ..reservation.clone() };
+    make(next, Some((reservation, tokens)), budget, config, host).await
+}
+
+/// Makes a reservation in the ledger, in place of an earlier one of which so many tokens were used.
+async fn make<H: Host>(
+    reservation: Reservation,
+    replaced: Option<(Reservation, u64)>,
+    budget: Budget,
+    config: &Config,
+    host: &H,
+) -> Result<Reservation, Error> {
     let tokens = reservation.input + reservation.output;
-    let lease = config.limits.lease.as_secs();
-    let message = Message::Reserve { id: reservation.id.clone(), tokens, lease, budget };
+    let message = Message::Reserve {
+        id: reservation.id.clone(),
+        tokens,
+        lease: config.limits.lease.as_secs(),
+        budget,
+        replaces: replaced.as_ref().map(|(replaced, used)| (replaced.id.clone(), *used)),
+    };
     let Reply { verdict, standing } = match exchange(&reservation.account, &message, host).await {
         Ok(reply) => reply,
         Err(error) => {
             // It may have been made all the same.
             let _ = reservation.unused().send(host).await;
+            if let Some((replaced, used)) = replaced {
+                let _ = replaced.settled_on(used).send(host).await;
+            }
             return Err(error);
         }
     };
@@ -187,7 +218,6 @@ pub(crate) async fn settle<H: Host>(
 }
 
 async fn settle_reservation<H: Host>(reservation: Reservation, record: &mut Record, host: &H) {
-    let reservation = reservation.after(record.billed_before);
     let settlement =
         if record.is_billed { reservation.used(record.usage()) } else { reservation.unused() };
     if let Err(cause) = settlement.send(host).await {

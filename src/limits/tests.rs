@@ -144,7 +144,13 @@ async fn a_request_that_exceeds_a_limit_gets_a_429_with_a_time_to_wait() {
         for (index, (tokens, settled)) in before.iter().enumerate() {
             let budget = Budget::default();
             let id = index.to_string();
-            let reserve = Message::Reserve { id: id.clone(), tokens: *tokens, lease: 900, budget };
+            let reserve = Message::Reserve {
+                id: id.clone(),
+                tokens: *tokens,
+                lease: 900,
+                budget,
+                replaces: None,
+            };
             LedgerStore::exchange(&host, "anonymous", reserve.to_json()).await.unwrap();
             if let Some(tokens) = *settled {
                 let settle = Message::Settle { id, tokens };
@@ -222,8 +228,13 @@ async fn the_numbers_of_an_account_are_pinned() {
     let all = [("MAX_IN_FLIGHT", "2"), ("DAILY_TOKENS", "2000"), ("MONTHLY_TOKENS", "30000")];
     let (isolate, one) = (isolate(&all), isolate(&all[1..2]));
     send(request("POST", "/", &[], BODY), &isolate, &host).await;
-    let reserve =
-        Message::Reserve { id: "a".to_owned(), tokens: 100, lease: 900, budget: Budget::default() };
+    let reserve = Message::Reserve {
+        id: "a".to_owned(),
+        tokens: 100,
+        lease: 900,
+        budget: Budget::default(),
+        replaces: None,
+    };
     LedgerStore::exchange(&host, "anonymous", reserve.to_json()).await.unwrap();
     let (status, _, body) = send(request("GET", "/usage", &[], ""), &isolate, &host).await;
     let expected = r#"{"caller":"anonymous","limited":true,"in_flight":{"requests":1,"limit":2},"today":{"used":1219,"reserved":100,"limit":2000,"remaining":681,"resets_at":"2026-01-03T00:00:00Z"},"this_month":{"used":1219,"reserved":100,"limit":30000,"remaining":28681,"resets_at":"2026-02-01T00:00:00Z"}}"#;

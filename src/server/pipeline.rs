@@ -250,10 +250,11 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         };
         // 8. Bedrock is called.
         let bedrock = self.isolate.bedrock_until(self.deadline(config), config, self.host);
+        let bedrock = bedrock.with_reservation(reservation);
         let result = if streams.is_wanted(request.stream) {
             match invoke_bedrock_with_response_stream(&request, &bedrock, &mut self.record).await {
                 Ok((body, decoder)) => {
-                    let reservation = reservation.map(|it| it.after(self.record.billed_before));
+                    let reservation = bedrock.take_reservation();
                     let (request, started) = (request.into_owned(), self.started);
                     let isolate = self.isolate;
                     let (envelope, record) = self.finish(event_stream());
@@ -274,7 +275,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             invoke_bedrock(&request, &bedrock, &mut self.record).await
         };
         // 9. The reservation is settled, and the reply is rendered.
-        limits::settle(reservation, &mut self.record, self.host).await;
+        limits::settle(bedrock.take_reservation(), &mut self.record, self.host).await;
         let envelope = match result {
             Ok(reply) => interface.render_reply(request.prompt(), &reply, &self.record),
             Err(error) => self.fail(request.prompt(), error),

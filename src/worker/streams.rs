@@ -113,7 +113,7 @@ fn finish(generation: Generation<'_>) {
     let config = generation.config();
     let (record, settlement) = generation.finish(now());
     if let Some(settlement) = settlement {
-        // If it fails, the reservation expires.
+        // If it fails, the reservation expires and counts as used.
         let _ = durable::settle(&settlement.account, &settlement.message);
     }
     log(&record, Some(config));

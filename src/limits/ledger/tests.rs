@@ -14,7 +14,13 @@ fn at(year: i32, month: u8, day: u8, hour: u8, minute: u8, second: u8) -> u64 {
 }
 
 fn reserve(id: impl ToString, tokens: u64, budget: Budget) -> Message {
-    Message::Reserve { id: id.to_string(), tokens, lease: LEASE, budget }
+    Message::Reserve { id: id.to_string(), tokens, lease: LEASE, budget, replaces: None }
+}
+
+/// Reserves for another attempt of a request, whose last one used tokens.
+fn reserve_again(id: impl ToString, tokens: u64, budget: Budget, last: (&str, u64)) -> Message {
+    let replaces = Some((last.0.to_owned(), last.1));
+    Message::Reserve { id: id.to_string(), tokens, lease: LEASE, budget, replaces }
 }
 
 fn settle(id: impl ToString, tokens: u64) -> Message {
@@ -79,7 +85,7 @@ fn reserved_and_used_tokens_together_never_exceed_the_budget() {
 }
 
 #[test]
-fn a_reservation_that_is_never_settled_expires() {
+fn a_reservation_that_is_never_settled_expires_and_counts_as_used() {
     let now = at(2026, 1, 2, 3, 4, 5);
     let budget = Budget { max_in_flight: Some(1), ..daily(100) };
     let mut ledger = Ledger::default();
@@ -88,12 +94,60 @@ fn a_reservation_that_is_never_settled_expires() {
         assert_eq!(ledger.take(&reserve("next", 100, budget), now + after).verdict, verdict);
         assert_eq!(numbers(&mut ledger, now + after), (1, 0, 100, 0, 100));
     }
-    assert_eq!(numbers(&mut ledger, now + LEASE), (0, 0, 0, 0, 0));
-    assert_eq!(ledger.take(&reserve("next", 100, budget), now + LEASE).verdict, Verdict::Done);
+    // A crash during the call gives nothing back: Bedrock may have billed it.
+    assert_eq!(numbers(&mut ledger, now + LEASE), (0, 100, 0, 100, 0));
+    let verdict = ledger.take(&reserve("next", 1, budget), now + LEASE).verdict;
+    assert_eq!(verdict, Verdict::DailyTokens);
 
-    // A late settlement still counts, also beyond the limit.
+    // A late settlement says what was used.
     ledger.take(&settle("crashed", 60), now + LEASE + 1);
-    assert_eq!(numbers(&mut ledger, now + LEASE + 1), (1, 60, 100, 60, 100));
+    assert_eq!(numbers(&mut ledger, now + LEASE + 1), (0, 60, 0, 60, 0));
+    assert_eq!(ledger.take(&reserve("next", 40, budget), now + LEASE + 1).verdict, Verdict::Done);
+}
+
+#[test]
+fn an_expired_reservation_counts_once_for_its_day_and_its_month_for_ever() {
+    let made = at(2026, 1, 2, 3, 4, 5);
+    let late = at(2026, 1, 31, 23, 50, 0);
+    let cases = [
+        ("when it expires", made, LEASE, (0, 100, 0, 100, 0)),
+        ("at the end of its day", made, 75_354, (0, 100, 0, 100, 0)),
+        ("on the next day", made, 75_355, (0, 0, 0, 100, 0)),
+        ("when it can no longer be settled", made, LEASE + REMEMBERED, (0, 0, 0, 100, 0)),
+        ("at the end of its month", made, 2_580_954, (0, 0, 0, 100, 0)),
+        ("in the next month", made, 2_580_955, (0, 0, 0, 0, 0)),
+        ("over the end of a month", late, LEASE, (0, 0, 0, 0, 0)),
+        ("over the end of a month, forgotten", late, LEASE + REMEMBERED, (0, 0, 0, 0, 0)),
+    ];
+    for (name, made, after, expected) in cases {
+        let mut ledger = Ledger::default();
+        ledger.take(&reserve("crashed", 100, Budget::default()), made);
+        for _ in 0..3 {
+            assert_eq!(numbers(&mut ledger, made + after), expected, "{name}");
+        }
+        ledger.take(&settle("crashed", 100), made + after);
+        assert_eq!(numbers(&mut ledger, made + after), expected, "{name}, settled");
+    }
+}
+
+#[test]
+fn a_retry_is_reserved_beside_what_its_earlier_attempts_used() {
+    let now = at(2026, 1, 2, 3, 4, 5);
+    let budget = Budget { max_in_flight: Some(1), ..daily(300) };
+    let mut ledger = Ledger::default();
+    let mut take = |message: Message| ledger.take(&message, now).verdict;
+    assert_eq!(take(reserve("first", 137, budget)), Verdict::Done);
+    // It takes the place of the first among those in flight. Repeating it changes nothing.
+    for _ in 0..2 {
+        let second = reserve_again("second", 137, budget, ("first", 137));
+        assert_eq!(take(second), Verdict::Done);
+    }
+    // The third does not fit, and the second is settled all the same.
+    for _ in 0..2 {
+        let third = reserve_again("third", 137, budget, ("second", 137));
+        assert_eq!(take(third), Verdict::DailyTokens);
+    }
+    assert_eq!(numbers(&mut ledger, now), (0, 274, 0, 274, 0));
 }
 
 #[test]
@@ -112,12 +166,9 @@ fn a_ledger_that_has_seen_tomorrow_enforces_its_limits_today() {
         take(settle("a", 600));
         assert_eq!(take(reserve("c", 700, budget)), refusal, "{name}: used tokens count");
         assert_eq!(take(reserve("d", 400, budget)), Verdict::Done, "{name}");
-        // A reservation expires by the clock as it is.
-        assert_eq!(
-            ledger.take(&reserve("e", 400, budget), today + LEASE).verdict,
-            Verdict::Done,
-            "{name}"
-        );
+        // A reservation expires by the clock as it is, and counts as used.
+        assert_eq!(numbers(&mut ledger, today + LEASE - 1).0, 1, "{name}");
+        assert_eq!(numbers(&mut ledger, today + LEASE), (0, 1000, 0, 1000, 0), "{name}");
     }
 }
 
@@ -248,7 +299,16 @@ fn a_ledger_has_a_greatest_size() {
     }
     assert_eq!(longest, 2000);
     assert!(to_json(&ledger).len() < 200_000);
-    ledger.take(&Message::Usage, begin + 5000 + LEASE + REMEMBERED);
+    // What is no longer stored is counted.
+    let used = |ledger: &mut Ledger, now| {
+        let (in_flight, _, _, used, reserved) = numbers(ledger, now);
+        (in_flight + used, reserved)
+    };
+    let Standing { in_flight, this_month, .. } =
+        ledger.take(&Message::Usage, begin + 5000).standing;
+    assert_eq!((in_flight, this_month.used + this_month.reserved), (899, 5000));
+    let end = begin + 5000 + LEASE + REMEMBERED;
+    assert_eq!(used(&mut ledger, end), (5000, 0));
     assert_eq!(ledger.leases, []);
 }
 
@@ -290,6 +350,24 @@ fn the_json_of_messages_ledgers_and_replies_is_pinned() {
             r#"{"reserve":"b","tokens":965,"lease":900,"daily_tokens":1000}"#,
             r#"{"day":20455,"today":36,"this_month":36,"leases":[]}"#,
             r#"{"verdict":"daily_tokens","in_flight":0,"today":{"used":36,"reserved":0,"ends":1767398400},"this_month":{"used":36,"reserved":0,"ends":1769904000}}"#,
+        ),
+        (
+            reserve_again("c", 965, daily(1001), ("b", 7)),
+            r#"{"reserve":"c","tokens":965,"lease":900,"daily_tokens":1001,"replaces":"b","used":7}"#,
+            r#"{"day":20455,"today":36,"this_month":36,"leases":[{"id":"c","made":1767323045,"expires":1767323945,"tokens":965}]}"#,
+            r#"{"verdict":"done","in_flight":1,"today":{"used":36,"reserved":965,"ends":1767398400},"this_month":{"used":36,"reserved":965,"ends":1769904000}}"#,
+        ),
+        (
+            reserve_again("d", 900, daily(1000), ("c", 0)),
+            r#"{"reserve":"d","tokens":900,"lease":900,"daily_tokens":1000,"replaces":"c","used":0}"#,
+            r#"{"day":20455,"today":36,"this_month":36,"leases":[{"id":"d","made":1767323045,"expires":1767323945,"tokens":900}]}"#,
+            r#"{"verdict":"done","in_flight":1,"today":{"used":36,"reserved":900,"ends":1767398400},"this_month":{"used":36,"reserved":900,"ends":1769904000}}"#,
+        ),
+        (
+            settle("d", 0),
+            r#"{"settle":"d","tokens":0}"#,
+            r#"{"day":20455,"today":36,"this_month":36,"leases":[]}"#,
+            r#"{"verdict":"done","in_flight":0,"today":{"used":36,"reserved":0,"ends":1767398400},"this_month":{"used":36,"reserved":0,"ends":1769904000}}"#,
         ),
         (
             Message::Usage,
@@ -356,10 +434,11 @@ fn a_text_of_another_program_is_not_taken_for_an_empty_ledger() {
     assert!(Ledger::exchange(Some(good), message, 0).is_some());
 }
 
-/// A request starts, a request ends, or time passes.
+/// A request starts, fails and is retried, or ends, or time passes.
 #[derive(Clone, Debug)]
 enum Step {
     Reserve(u64),
+    Retry { which: usize, percent: u64 },
     Settle { which: usize, percent: u64 },
     Pass(u64),
 }
@@ -367,6 +446,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (1..400_u64).prop_map(Step::Reserve),
+        (0..8_usize, 0..=100_u64).prop_map(|(which, percent)| Step::Retry { which, percent }),
         (0..8_usize, 0..=100_u64).prop_map(|(which, percent)| Step::Settle { which, percent }),
         // Shorter than a lease, and over midnights.
         (0..LEASE / 2).prop_map(Step::Pass),
@@ -377,7 +457,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// As long as calls end before their reservations expire and use no more than they reserved.
+    /// As long as calls use no more than they reserved. Those that never end count as they are reserved.
     #[test]
     fn no_order_of_messages_exceeds_a_limit_or_loses_tokens(steps in vec(step(), 1..200)) {
         let budget = Budget { max_in_flight: Some(5), daily_tokens: Some(1000), monthly_tokens: Some(1500) };
@@ -390,11 +470,14 @@ proptest! {
             let message = match step {
                 Step::Pass(seconds) => {
                     now += seconds;
-                    open.retain(|(_, _, made)| made + LEASE > now);
+                    for (_, tokens, made) in open.extract_if(.., |(_, _, made)| *made + LEASE <= now) {
+                        let day = made / DAY;
+                        *billed.entry((month_of(day).start, day)).or_default() += tokens;
+                    }
                     Message::Usage
                 }
                 Step::Reserve(tokens) => reserve(number, tokens, budget),
-                Step::Settle { which, percent } => {
+                Step::Retry { which, percent } | Step::Settle { which, percent } => {
                     if open.is_empty() {
                         continue;
                     }
@@ -402,7 +485,10 @@ proptest! {
                     let used = tokens * percent / 100;
                     let day = made / DAY;
                     *billed.entry((month_of(day).start, day)).or_default() += used;
-                    settle(id, used)
+                    match step {
+                        Step::Retry { .. } => reserve_again(number, tokens, budget, (&id, used)),
+                        _ => settle(id, used),
+                    }
                 }
             };
             let (changed, reply) = Ledger::exchange(stored.as_deref(), &message.to_json(), now).unwrap();

@@ -2,6 +2,8 @@
 
 use bedrock_stub::events::{events, text_delta};
 use bedrock_stub::frames::{chunk, chunk_of, encode, exception};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -47,6 +49,11 @@ async fn a_call_is_settled_on_what_bedrock_may_bill() {
         ("a timeout, then a reply", response(408, "{}").then(200, &[], REPLY), 137 + 1219),
         ("a timeout, then a refusal", response(408, "{}").then(400, &[], "{}"), 137),
         (
+            "two replies that end early, then a reply",
+            Scripted::new().then(200, &[], broken()).then(200, &[], broken()).then(200, &[], REPLY),
+            2 * 137 + 1219,
+        ),
+        (
             "a failure that is not billed, then a reply",
             response(503, "{}").then(200, &[], REPLY),
             1219,
@@ -60,9 +67,74 @@ async fn a_call_is_settled_on_what_bedrock_may_bill() {
         let host = script.with_limits();
         let isolate = isolate(&[("DAILY_TOKENS", "5000"), ("BEDROCK_MAX_ATTEMPTS", &attempts)]);
         send(request("POST", "/", &[], BODY), &isolate, &host).await;
-        assert_eq!(host.settled(), [tokens], "{name}");
         let standing = host.standing();
         assert_eq!((standing.in_flight, standing.today.used), (0, tokens), "{name}");
+    }
+}
+
+/// Each attempt may be billed, and the third would exceed the budget.
+#[tokio::test]
+async fn a_retry_that_does_not_fit_into_the_budget_is_refused() {
+    for (name, body) in [("whole", BODY), ("streamed", r#"{"prompt": "Hello", "stream": true}"#)] {
+        let broken = || Watched::broken("reset");
+        let host = Scripted::new().then(200, &[], broken()).then(200, &[], broken()).with_limits();
+        let isolate = isolate(&[("DAILY_TOKENS", "300"), ("MAX_IN_FLIGHT", "1")]);
+        let handled = handle(request("POST", "/", &[], body), &isolate, &host).await;
+        let Handled::Whole(envelope, record) = handled else { panic!("{name}: {handled:?}") };
+        assert_eq!((envelope.status_code, record.outcome), (429, "budget_exceeded"), "{name}");
+        let message = "the request may use 137 tokens, and 26 of 300 are left today";
+        assert!(envelope.body.contains(message), "{name}: {}", envelope.body);
+        // The cause is the failure of the last attempt.
+        assert_eq!(record.error.unwrap().as_str(), "cannot read the response: reset", "{name}");
+        assert_eq!(host.requests.borrow().len(), 2, "{name}");
+        let standing = host.standing();
+        assert_eq!((standing.in_flight, standing.today.used), (0, 274), "{name}");
+        assert_eq!(standing.today.reserved, 0, "{name}");
+    }
+}
+
+/// The reply of the ledger to the second reservation is lost.
+#[tokio::test]
+async fn a_retry_that_cannot_be_reserved_is_not_made() {
+    let mut host = Scripted::new().then(200, &[], Watched::broken("reset")).with_limits();
+    host.loses_reply = Some(1);
+    let isolate = isolate(&[("DAILY_TOKENS", "1000")]);
+    let (status, headers, _) = send(request("POST", "/", &[], BODY), &isolate, &host).await;
+    assert_eq!((status, &*headers[0].1), (503, "limits_unavailable"));
+    let standing = host.standing();
+    assert_eq!((standing.in_flight, standing.today.used), (0, 137));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_sequence_of_failures_exceeds_a_budget(
+        budget in 1..800_u64,
+        failures in vec(vec(0..5_usize, 3), 1..4),
+    ) {
+        let budget_text = budget.to_string();
+        let isolate = isolate(&[("DAILY_TOKENS", &budget_text)]);
+        let mut host = Scripted::new().with_limits();
+        for failures in failures {
+            for failure in failures {
+                host = match failure {
+                    0 => host.then(200, &[], Watched::broken("reset")),
+                    1 => host.then(408, &[], "{}"),
+                    2 => host.then(504, &[], "{}"),
+                    3 => host.then(503, &[], "{}"),
+                    _ => host.then(200, &[], reply("Hi").to_string()),
+                };
+            }
+            let request = request("POST", "/", &[], BODY);
+            tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+                lambda_handler(request, &isolate, &host).await
+            });
+            host.forget_responses();
+            let standing = host.standing();
+            prop_assert!(standing.today.used <= budget, "{:?}", standing);
+            prop_assert_eq!((standing.in_flight, standing.today.reserved), (0, 0));
+        }
     }
 }
 

@@ -44,7 +44,7 @@ impl LedgerStore for Worker {
     }
 }
 
-/// Sends a settlement in the time after the response. If that fails, the reservation expires.
+/// Sends a settlement in the time after the response. If that fails, the reservation expires and counts as used.
 pub(in crate::worker) fn settle(account: &str, message: &str) -> Result<(), JsValue> {
     js_settle(account, message)
 }
