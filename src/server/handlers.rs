@@ -1,6 +1,7 @@
 //! The handlers: what a platform calls for a request, an event, and a message.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -143,7 +144,7 @@ pub(crate) async fn rpc_handler<'a, H: Host, B: Body>(
 ) -> Handled<'a, H::Body> {
     let request = IncomingRequest::from_http(http::Method::POST, "/", http::HeaderMap::new(), body);
     let session = Session::new(Caller::new("binding", caller));
-    let admission = Some(Admission { session, is_counted: false });
+    let admission = Some(Admission { session, is_counted: false, longest: Duration::MAX });
     let streams = Streams::IfAsked { by_header: false };
     reply(request, admission, Some(&RPC), streams, isolate, host).await.into()
 }
@@ -211,7 +212,7 @@ async fn invocation<'a, H: Host>(
     event.request_id.get_or_insert_with(|| exchange.record.request_id.clone());
     // The caller was authenticated and counted as the caller of the invocation.
     let session = Session { caller: exchange.record.caller.clone(), expires: None };
-    let admission = Admission { session, is_counted: true };
+    let admission = Admission { session, is_counted: true, longest: Duration::MAX };
     match kind {
         InvocationType::RequestResponse => {
             let (envelope, record) = whole(event, Some(admission), isolate, host).await;
@@ -236,6 +237,14 @@ pub struct Accepted<'a> {
 }
 
 impl Accepted<'_> {
+    /// Limits the time that the invocation takes, if that is less than `BEDROCK_TIMEOUT_MS`: a platform may end what runs
+    /// after a response without a word, and then nothing is settled and nothing logged.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.admission.longest = time;
+        self
+    }
+
     /// Runs the invocation. Its envelope has no reader; its record is to be logged.
     pub async fn run<H: Host>(self, host: &H) -> (Envelope, Record) {
         whole(self.event, Some(self.admission), self.isolate, host).await

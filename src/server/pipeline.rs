@@ -1,6 +1,6 @@
 //! The pipeline: the steps of every request, whatever its interface, whole or streamed.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -29,6 +29,8 @@ pub(super) struct Exchange<'a, 'h, H> {
     /// The format of errors.
     errors: &'static dyn RenderError,
     started: SystemTime,
+    /// The longest time that the platform gives the request, if it is less than `BEDROCK_TIMEOUT_MS`.
+    longest: Duration,
     pub record: Record,
     /// A response to HEAD has no body.
     is_head: bool,
@@ -41,6 +43,8 @@ pub(super) struct Admission {
     pub session: Session,
     /// Whether the request was counted.
     pub is_counted: bool,
+    /// The longest time that the platform gives the request.
+    pub longest: Duration,
 }
 
 /// A request that is admitted and whose body is read.
@@ -77,6 +81,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             host,
             errors: &Article,
             started: host.now(),
+            longest: Duration::MAX,
             record: Record::new(id),
             is_head: request.method == Method::HEAD,
             cors: cors.unwrap_or_default(),
@@ -95,11 +100,12 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         record.configure(config);
         record.caller.clone_from(&session.caller);
         let (is_head, cors) = (false, Vec::new());
-        Self { isolate, host, errors, started: host.now(), record, is_head, cors }
+        let (started, longest) = (host.now(), Duration::MAX);
+        Self { isolate, host, errors, started, longest, record, is_head, cors }
     }
 
     fn deadline(&self, config: &Config) -> Deadline {
-        Deadline::new(self.started, config.timeout)
+        Deadline::new(self.started, config.timeout.min(self.longest))
     }
 
     /// Steps 1 to 5: authenticates, routes and admits a request, and reads its body. `route` is known for a request
@@ -124,6 +130,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         // 2. The caller is authenticated.
         let (request, body) = request.take_body();
         let is_counted = admission.as_ref().is_some_and(|admission| admission.is_counted);
+        self.longest = admission.as_ref().map_or(self.longest, |admission| admission.longest);
         if let Some(route) = route
             && route.cors == Cors::Preflight
             && auth::is_preflight(&request.method, &request.headers, &config.access)

@@ -1,6 +1,7 @@
 //! Requests of one isolate: from a JavaScript Request to a Response.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
@@ -97,6 +98,12 @@ pub(super) async fn respond(
     }
 }
 
+/// The time of an asynchronous invocation. Cloudflare ends what runs 30 seconds after the response, and the settlement takes
+/// up to five.
+///
+/// <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>
+const AFTER_RESPONSE: Duration = Duration::from_secs(25);
+
 /// Runs an asynchronous invocation after its response. Its client may disconnect: nobody waits for it.
 fn run_later(accepted: Accepted<'static>, isolate: &'static Isolate) -> Result<(), JsValue> {
     let client = JsValue::from(web_sys::AbortController::new()?);
@@ -104,7 +111,7 @@ fn run_later(accepted: Accepted<'static>, isolate: &'static Isolate) -> Result<(
     glue::outlast(&task::promise(
         &client,
         async move {
-            let (_, record) = accepted.run(&worker).await;
+            let (_, record) = accepted.within(AFTER_RESPONSE).run(&worker).await;
             log_for(&worker, record, isolate);
             Ok(JsValue::UNDEFINED)
         },

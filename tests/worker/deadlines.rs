@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -46,6 +47,28 @@ async fn bedrock_timeout_ms_limits_a_request_without_streaming() {
     // The same isolate still serves requests.
     let response = fixture.worker.prompt("in time").await;
     assert_eq!(response.status, 200, "{response}");
+}
+
+/// Cloudflare ends what runs 30 seconds after a response, without a word.
+#[tokio::test]
+async fn an_asynchronous_invocation_ends_before_cloudflare_ends_it_and_is_settled_and_logged() {
+    let bindings = json!({ "BEDROCK_TIMEOUT_MS": 60_000, "MONTHLY_TOKENS": 1000 });
+    let fixture = Fixture::with_bindings(bindings).await;
+    let started = Instant::now();
+    let request = fixture
+        .worker
+        .request(Method::POST, "/2015-03-31/functions/f/invocations")
+        .header("x-amz-invocation-type", "Event")
+        .json(&json!({ "prompt": "fault:slow:60000" }));
+    let response = fixture.worker.send(request).await;
+    assert_eq!(response.status, 202, "{response}");
+    sleep(Duration::from_secs(24)).await;
+    let line = fixture.worker.log_line(response.request_id()).await;
+    assert_eq!(line["outcome"], "timeout", "{line}");
+    assert!(started.elapsed() < Duration::from_secs(30), "{line}");
+    let usage = fixture.worker.settled_usage().await;
+    assert_eq!(usage["this_month"]["used"], 16 + 32 + 100, "{usage}");
+    fixture.wait_until("the call to be abandoned", || fixture.stub.abandoned() == 1).await;
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
@@ -223,6 +225,29 @@ async fn an_error_before_the_function_runs_has_the_form_of_awss_errors() {
         assert_eq!(record.status, status, "{name}");
         assert_ne!(record.outcome, "ok", "{name}");
         assert!(host.requests.borrow().is_empty(), "{name}");
+    }
+}
+
+/// The platform ends what runs after a response without a word.
+#[tokio::test]
+async fn an_asynchronous_invocation_ends_in_time_and_is_settled_and_logged() {
+    let seconds = Duration::from_secs;
+    let cases = [
+        ("the platform's time", "60000", 25, "timeout", 25),
+        ("the configured time", "10000", 25, "timeout", 10),
+        ("in time", "60000", 50, "ok", 40),
+    ];
+    for (name, timeout, within, outcome, total) in cases {
+        let host = Scripted::new().then(200, &[], REPLY).taking(seconds(40)).with_limits();
+        let isolate = isolate(&[("BEDROCK_TIMEOUT_MS", timeout), ("DAILY_TOKENS", "1000")]);
+        let request = invocation(Some("Event"), r#"{"prompt": "Hello"}"#);
+        let Handled::Accepted(_, accepted) = handle(request, &isolate, &host).await else {
+            panic!("{name}: it is asynchronous");
+        };
+        let (_, record) = accepted.within(seconds(within)).run(&host).await;
+        assert_eq!((record.outcome, record.total_time), (outcome, Some(seconds(total))), "{name}");
+        // Bedrock may bill it, and has reported nothing.
+        assert_eq!(host.settled(), [137], "{name}");
     }
 }
 
