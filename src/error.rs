@@ -48,6 +48,12 @@ macro_rules! codes {
                 match self { $(Self::$code => $name,)+ }
             }
 
+            /// Finds a code by its name.
+            #[cfg(feature = "entry")]
+            pub(crate) fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == name)
+            }
+
             /// Returns the status of the response.
             ///
             /// As in the Lambda, every failure that is not the caller's is 500, except that the caller is asked

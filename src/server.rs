@@ -25,6 +25,8 @@ mod pipeline;
 mod routes;
 
 pub use generation::{Generation, Streaming};
+#[cfg(feature = "workerd")]
+pub(crate) use handlers::handle_for;
 #[cfg(any(feature = "entry", test))]
 pub(crate) use handlers::rpc_handler;
 pub use handlers::{Accepted, Handled, WebSocket, handle, lambda_handler, socket_handler};

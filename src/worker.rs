@@ -14,6 +14,8 @@ mod glue;
 #[cfg(feature = "worker")]
 mod host;
 mod http;
+#[cfg(feature = "entry")]
+mod isolates;
 mod log;
 mod platform;
 mod serve;
@@ -24,7 +26,7 @@ mod task;
 pub use durable::Ledger;
 #[cfg(feature = "worker")]
 pub use host::{WorkerBody, WorkerHost};
+#[cfg(feature = "worker")]
 pub use log::log;
 #[cfg(feature = "worker")]
-pub use serve::handle;
-pub use serve::isolate;
+pub use serve::{handle, isolate};

@@ -118,6 +118,17 @@ fn the_reference_lists_exactly_the_error_codes_of_the_source_with_status_and_ret
 }
 
 #[test]
+fn the_types_of_the_npm_package_have_exactly_the_error_codes_of_the_source() {
+    let types = read("npm/index.d.ts");
+    let (_, union) = types.split_once("export type ErrorCode =").unwrap();
+    let (union, _) = union.split_once(';').unwrap();
+    let typed: BTreeSet<String> = union.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    let codes = error_codes(&read("src/error.rs"));
+    let codes = codes.iter().map(|row| row.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(differences(&typed, &codes), [""; 0]);
+}
+
+#[test]
 fn an_entry_that_only_the_reference_or_only_the_source_has_is_found() {
     let (documented, source) = (set(&["both", "stale"]), set(&["both", "new"]));
     let expected = ["`new` is not in docs/reference.md", "`stale` is in docs/reference.md only"];

@@ -46,6 +46,8 @@ export interface BedrockError extends Error {
   code: string;
   /** The status of the same response over HTTP. */
   status: number;
+  /** Whether the same call may succeed later. */
+  retryable: boolean;
   request_id: string;
 }
 

@@ -1,8 +1,9 @@
-//! The Lambda's interface as a method that other Workers of the account call through a service binding.
+//! The Lambda's interface as a method, which the embedding Worker calls, or another Worker of the account through a service
+//! binding.
 //!
 //! `rpc.js` returns the body of a response with status 200, and throws the body of any other as an `Error`.
 //!
-//! Out of scope: authentication. Whoever has the binding may call.
+//! Out of scope: authentication. Whoever can call the method may.
 
 use serde::Serialize;
 
@@ -36,6 +37,7 @@ struct Thrown<'a> {
     code: Code,
     message: &'a str,
     status: u16,
+    retryable: bool,
     request_id: &'a Identifier,
 }
 
@@ -46,6 +48,7 @@ impl RenderError for Rpc {
             code: error.code,
             message: &error.message,
             status,
+            retryable: error.code.is_retryable(),
             request_id: &record.request_id,
         };
         let mut envelope = Envelope::json(status, to_json(&thrown));

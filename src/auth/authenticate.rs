@@ -47,6 +47,15 @@ pub(crate) async fn authenticate<B: Body, H: Host>(
         }
     };
     // 3.
+    check_origin(session, request, access)
+}
+
+/// Checks that a request did not come from a browser for a page of a foreign origin.
+pub(crate) fn check_origin<B>(
+    session: Session,
+    request: IncomingRequest<B>,
+    access: &Access,
+) -> Result<(Session, IncomingRequest<B>), Refusal> {
     if is_foreign(&request.headers, &access.origins) {
         return Err(Refusal::Origin(session));
     }

@@ -28,8 +28,8 @@ pub(super) const UNAUTHORIZED: &str = "Unauthorized";
 ///
 /// It begins with the method, so that a token and a subject of the same name are two callers: `token:` and the name
 /// of an API token, `jwt:` and the subject of a JWT, `service:` and the name of a Cloudflare Access service token,
-/// `key:` and the id of an access key, `binding:` and the name of another Worker. It is visible ASCII, up to 800
-/// characters.
+/// `key:` and the id of an access key, `binding:` and the name of another Worker, `app:` and the name that the embedding
+/// Worker gives. It is visible ASCII, up to 800 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Caller(String);
 

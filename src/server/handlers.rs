@@ -14,8 +14,6 @@ use super::routes::RPC;
 use super::routes::Route;
 use crate::api::invoke::{self, InvocationType};
 use crate::api::{Envelope, LambdaBody, Socket};
-#[cfg(any(feature = "entry", test))]
-use crate::auth::Caller;
 use crate::auth::{Session, websocket_protocol};
 use crate::config::Config;
 use crate::error::{Code, Error};
@@ -111,8 +109,24 @@ pub async fn handle<'a, H: Host, B: Body>(
     isolate: &'a Isolate,
     host: &H,
 ) -> Handled<'a, H::Body> {
+    handle_for(None, request, isolate, host).await
+}
+
+/// Handles an HTTP request like [`handle`]. A session is of a client that the platform has authenticated.
+pub(crate) async fn handle_for<'a, H: Host, B: Body>(
+    session: Option<Session>,
+    request: IncomingRequest<B>,
+    isolate: &'a Isolate,
+    host: &H,
+) -> Handled<'a, H::Body> {
     let mut exchange = Exchange::new(&request, isolate, host);
-    match exchange.enter(request, None, None).await {
+    let admission = session.map(|session| Admission {
+        session,
+        is_counted: false,
+        is_from_client: true,
+        longest: Duration::MAX,
+    });
+    match exchange.enter(request, admission, None).await {
         Ok(Entered::Reply { config, interface, body, accepts_events }) => {
             let streams = Streams::IfAsked { by_header: accepts_events };
             exchange.reply(config, interface, &body, streams).await.into()
@@ -134,17 +148,21 @@ pub async fn handle<'a, H: Host, B: Body>(
     }
 }
 
-/// Handles a call of the RPC method by a caller whom the binding names.
+/// Handles a call of a method, by a caller whom the binding or the embedding program names.
 #[cfg(any(feature = "entry", test))]
 pub(crate) async fn rpc_handler<'a, H: Host, B: Body>(
     body: B,
-    caller: &str,
+    session: Session,
     isolate: &'a Isolate,
     host: &H,
 ) -> Handled<'a, H::Body> {
     let request = IncomingRequest::from_http(http::Method::POST, "/", http::HeaderMap::new(), body);
-    let session = Session::new(Caller::new("binding", caller));
-    let admission = Some(Admission { session, is_counted: false, longest: Duration::MAX });
+    let admission = Some(Admission {
+        session,
+        is_counted: false,
+        is_from_client: false,
+        longest: Duration::MAX,
+    });
     let streams = Streams::IfAsked { by_header: false };
     reply(request, admission, Some(&RPC), streams, isolate, host).await.into()
 }
@@ -212,7 +230,8 @@ async fn invocation<'a, H: Host>(
     event.request_id.get_or_insert_with(|| exchange.record.request_id.clone());
     // The caller was authenticated and counted as the caller of the invocation.
     let session = Session { caller: exchange.record.caller.clone(), expires: None };
-    let admission = Admission { session, is_counted: true, longest: Duration::MAX };
+    let admission =
+        Admission { session, is_counted: true, is_from_client: false, longest: Duration::MAX };
     match kind {
         InvocationType::RequestResponse => {
             let (envelope, record) = whole(event, Some(admission), isolate, host).await;

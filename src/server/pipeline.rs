@@ -43,6 +43,8 @@ pub(super) struct Admission {
     pub session: Session,
     /// Whether the request was counted.
     pub is_counted: bool,
+    /// Whether the headers are those of the client, whose browser may have sent the request for a page.
+    pub is_from_client: bool,
     /// The longest time that the platform gives the request.
     pub longest: Duration,
 }
@@ -141,19 +143,22 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             return Err(envelope);
         }
         let request = request.with_body(RequestBody::Pending(body));
-        let (session, request) = match admission {
-            _ if route.is_some_and(|it| it.auth == Auth::Everybody) => (Session::OPEN, request),
-            Some(admission) => (admission.session, request),
+        let authenticated = match admission {
+            _ if route.is_some_and(|it| it.auth == Auth::Everybody) => Ok((Session::OPEN, request)),
+            Some(Admission { session, is_from_client: true, .. }) => {
+                auth::check_origin(session, request, &config.access)
+            }
+            Some(Admission { session, .. }) => Ok((session, request)),
             None => {
                 let (deadline, state) = (self.deadline(config), &self.isolate.auth);
-                match auth::authenticate(request, config, state, deadline, self.host).await {
-                    Ok(authenticated) => authenticated,
-                    Err(refusal) => {
-                        let caller = refusal.session().and_then(|it| it.caller.clone());
-                        self.record.caller = caller;
-                        return Err(self.fail("", refusal.into_error(&config.access)));
-                    }
-                }
+                auth::authenticate(request, config, state, deadline, self.host).await
+            }
+        };
+        let (session, request) = match authenticated {
+            Ok(authenticated) => authenticated,
+            Err(refusal) => {
+                self.record.caller = refusal.session().and_then(|it| it.caller.clone());
+                return Err(self.fail("", refusal.into_error(&config.access)));
             }
         };
         self.record.caller.clone_from(&session.caller);

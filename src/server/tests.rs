@@ -1,4 +1,5 @@
 mod conversations;
+mod embedded;
 mod generation;
 mod isolates;
 mod models;

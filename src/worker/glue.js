@@ -1,7 +1,7 @@
 // The JavaScript side of the Worker. Every call between wasm and JavaScript costs, and so does every awaited promise: a
 // message's head, a body, a response and a chunk of a stream are one each.
 
-import { env, waitUntil } from "cloudflare:workers";
+import { waitUntil } from "cloudflare:workers";
 
 export const utf8 = new TextEncoder();
 
@@ -106,12 +106,6 @@ function bytesOf(value) {
 /** Reports whether the client has disconnected. */
 export function isGone(client) {
   return client.signal.aborted;
-}
-
-/** Returns a variable or a secret. In wrangler.toml a number can stand without quotes. */
-export function variable(env, name) {
-  const value = env[name];
-  return value === undefined || value === null ? undefined : String(value);
 }
 
 export function log(line) {
@@ -282,19 +276,14 @@ export function record(lines) {
 /** How long a limiter or a ledger, which replies within milliseconds, may take. */
 export const LIMITS_MS = 5000;
 
-/** Reports whether the Worker has a binding. */
-export function hasBinding(name) {
-  return env[name] !== undefined;
-}
-
 /** Counts a request. Resolves with true if it is within the limit. */
-export function admit(key) {
+export function admit(platform, key) {
   running.within = LIMITS_MS;
-  return count(key);
+  return count(platform.binding("RATE_LIMITER"), key);
 }
 
-async function count(key) {
-  return (await env.RATE_LIMITER.limit({ key })).success;
+async function count(limiter, key) {
+  return (await limiter.limit({ key })).success;
 }
 
 // --- Bodies in chunks ---------------------------------------------------------------------------

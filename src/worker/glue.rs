@@ -1,12 +1,49 @@
-//! Bindings to `glue.js` and `streams.js`.
+//! Bindings to `glue.js`, `streams.js` and `platform.js`.
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 
+#[wasm_bindgen]
+extern "C" {
+    /// The variables, the bindings and the log of an isolate.
+    #[derive(Clone, Debug)]
+    pub type Platform;
+
+    #[wasm_bindgen(method)]
+    pub fn variable(this: &Platform, name: &str) -> Option<String>;
+
+    #[wasm_bindgen(method)]
+    pub fn has(this: &Platform, name: &str) -> bool;
+
+    #[wasm_bindgen(method, js_name = log)]
+    pub fn log_line(this: &Platform, line: &str);
+
+    #[cfg(feature = "entry")]
+    #[wasm_bindgen(method, getter)]
+    pub fn key(this: &Platform) -> String;
+
+    #[cfg(feature = "entry")]
+    #[wasm_bindgen(method, getter)]
+    pub fn prefix(this: &Platform) -> String;
+
+    #[cfg(feature = "entry")]
+    #[wasm_bindgen(method)]
+    pub fn next(this: &Platform) -> u32;
+
+    #[cfg(feature = "entry")]
+    #[wasm_bindgen(method)]
+    pub fn adopt(this: &Platform, id: u32);
+}
+
+#[cfg(feature = "worker")]
+#[wasm_bindgen(module = "/src/worker/platform.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = ownPlatform)]
+    pub fn own_platform(env: &JsValue) -> Platform;
+}
+
 #[wasm_bindgen(module = "/src/worker/glue.js")]
 extern "C" {
-    pub fn variable(env: &JsValue, name: &str) -> Option<String>;
-
     pub fn log(line: &str);
 
     #[cfg(feature = "entry")]
@@ -48,10 +85,7 @@ extern "C" {
     pub fn random(length: u32) -> Vec<u8>;
 
     pub fn verify(algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]) -> Promise;
-    pub fn admit(key: &str) -> Promise;
-
-    #[wasm_bindgen(js_name = hasBinding)]
-    pub fn has_binding(name: &str) -> bool;
+    pub fn admit(platform: &Platform, key: &str) -> Promise;
 
     #[wasm_bindgen(catch)]
     pub fn reader(message: &JsValue) -> Result<JsValue, JsValue>;

@@ -13,7 +13,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 use super::body::JsBody;
-use super::platform::Worker;
+use super::platform::{Worker, own};
 use super::task;
 use crate::host::{
     Body, BodyStream, Host, Http, LedgerStore, LimitError, RateLimiter, ReadError, Runtime,
@@ -52,7 +52,7 @@ impl WorkerHost {
     /// Makes the platform for a request. When its client disconnects, the operations that are under way end, if the Worker
     /// has the compatibility flag `enable_request_signal`.
     pub fn new(request: &::worker::Request) -> Self {
-        Self(Worker { client: request.inner().into() })
+        Self(Worker { client: request.inner().into(), platform: own() })
     }
 
     /// Runs an operation as a task.

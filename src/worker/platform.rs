@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use wasm_bindgen::JsValue;
 
 use super::body::JsBody;
-use super::glue;
+use super::glue::{self, Platform};
 use super::http::{header_map, milliseconds, text_or_bytes, transport_error, with_head};
 use super::task::{settled, settled_bytes};
 use crate::date;
@@ -28,6 +28,17 @@ const LONG_TO_HASH: usize = 8 << 10;
 pub(super) struct Worker {
     /// The object whose `signal` says that the client has disconnected: a Request or an AbortController.
     pub client: JsValue,
+    /// The variables, the bindings and the log of the isolate.
+    pub platform: Platform,
+}
+
+/// Returns the platform of a Worker that has one isolate of the core.
+#[cfg(feature = "worker")]
+pub(super) fn own() -> Platform {
+    thread_local! {
+        static OWN: Platform = glue::own_platform(&JsValue::UNDEFINED);
+    }
+    OWN.with(Clone::clone)
 }
 
 /// Returns the time. `Date.now()` has whole milliseconds, so nothing is lost. `SystemTime::now` panics in wasm.
@@ -115,11 +126,11 @@ impl Host for Worker {
     }
 
     fn rate_limiter(&self) -> Option<impl RateLimiter> {
-        glue::has_binding("RATE_LIMITER").then_some(self)
+        self.platform.has("RATE_LIMITER").then_some(self)
     }
 
     fn ledgers(&self) -> Option<impl LedgerStore> {
-        glue::has_binding("LEDGER").then_some(self)
+        self.platform.has("LEDGER").then_some(self)
     }
 }
 
@@ -139,7 +150,7 @@ impl SignatureVerifier for Worker {
 
 impl RateLimiter for Worker {
     async fn admit(&self, key: &str) -> Result<bool, LimitError> {
-        let admitted = settled(glue::admit(key)).await;
+        let admitted = settled(glue::admit(&self.platform, key)).await;
         admitted
             .map(|admitted| admitted == JsValue::TRUE)
             .map_err(|error| LimitError(transport_error(&error).to_string()))

@@ -1,17 +1,36 @@
-// The result of `generate`, which the account's other Workers call through a service binding:
+// The results of methods, which the embedding Worker calls, or another one of the account through a service binding.
 //
-//   const { generated_text } = await env.BEDROCK.generate({ prompt });
-//
-// rpc.rs makes the JSON. Out of scope: authentication. Whoever has the binding may call.
+// rpc.rs makes the JSON. Out of scope: authentication. Whoever can call the method may.
 
-/** Returns what the method returns, or throws what it throws. */
-export async function generated(promise) {
-  const response = await promise;
-  if (response.headers.get("content-type").startsWith("text/event-stream")) return response.body;
+import { status } from "bedrock-edge";
 
+/** The error of a call by the embedding Worker. */
+export class BedrockError extends Error {
+  constructor({ message, ...fields }) {
+    super(message);
+    this.name = "BedrockError";
+    Object.assign(this, fields);
+    // An error in the middle of a stream has no response of its own.
+    this.status ??= status(this.code);
+  }
+}
+
+/** Returns what a method returns. Throws what it throws, made by toError. */
+export async function returned(response, toError) {
   const result = await response.json();
   if (response.ok) return result;
-  const { code, message, ...rest } = result;
-  // To a caller with a compatibility date before 2026 only the name arrives, in front of the message.
-  throw Object.assign(new Error(message), { name: code, code, ...rest });
+  throw toError(result);
+}
+
+export function toLocalError(fields) {
+  return new BedrockError(fields);
+}
+
+/** Makes the error for another Worker. To one with a compatibility date before 2026 only name and message arrive. */
+export function toRemoteError({ message, ...fields }) {
+  return Object.assign(new Error(message), { name: fields.code, ...fields });
+}
+
+export function isEventStream(response) {
+  return response.headers.get("content-type").startsWith("text/event-stream");
 }

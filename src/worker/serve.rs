@@ -1,17 +1,20 @@
 //! Requests of one isolate: from a JavaScript Request to a Response.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 
 use super::body::JsBody;
+use super::glue::Platform;
 use super::http::{header_map, lines, response, target_of, with_head};
 use super::log::log_for;
 use super::platform::Worker;
+#[cfg(feature = "worker")]
+use super::platform::own;
 use super::{glue, streams, task};
 use crate::api::{Article, RenderError};
+use crate::auth::{Caller, Session};
 use crate::error::{Code, Error};
 use crate::host::IncomingRequest;
 use crate::identifier::Identifier;
@@ -46,30 +49,39 @@ pub async fn handle(
 
     // Not `Request::clone`, which is JavaScript's and tees the body.
     let request = Clone::clone(request.inner());
-    let response = wasm_bindgen_futures::JsFuture::from(serve(request, env)).await?;
+    let response =
+        wasm_bindgen_futures::JsFuture::from(serve(request, None, isolate(env), own())).await?;
     Ok(response.unchecked_into::<web_sys::Response>().into())
 }
 
 /// Returns the isolate of the process. The configuration is read from `env`, an `Env`, at the first call.
+#[cfg(feature = "worker")]
 pub fn isolate(env: &JsValue) -> &'static Isolate {
-    static ISOLATE: OnceLock<Isolate> = OnceLock::new();
+    static ISOLATE: std::sync::OnceLock<Isolate> = std::sync::OnceLock::new();
     ISOLATE.get_or_init(|| {
-        let isolate = Isolate::from_vars(|name| glue::variable(env, name));
-        isolate.warnings().iter().for_each(|line| glue::log(line));
+        let platform = glue::own_platform(env);
+        let isolate = Isolate::from_vars(|name| platform.variable(name));
+        isolate.warnings().iter().for_each(|line| platform.log_line(line));
         isolate
     })
 }
 
-/// Returns a promise of the Response to a request.
-pub(super) fn serve(request: web_sys::Request, env: &JsValue) -> Promise {
+/// Returns a promise of the Response to a request. `caller` is the name of a client that the embedding Worker has
+/// authenticated.
+pub(super) fn serve(
+    request: web_sys::Request,
+    caller: Option<String>,
+    isolate: &'static Isolate,
+    platform: Platform,
+) -> Promise {
     let client = JsValue::from(&request);
-    let isolate = isolate(env);
+    let session = caller.map(|name| Session::new(Caller::new("app", &name)));
     task::promise(
         &client,
         async move {
-            let worker = Worker { client: JsValue::from(&request) };
-            let handled =
-                crate::server::handle(incoming(&request, isolate), isolate, &worker).await;
+            let worker = Worker { client: JsValue::from(&request), platform };
+            let request = incoming(&request, isolate);
+            let handled = crate::server::handle_for(session, request, isolate, &worker).await;
             respond(handled, isolate, &worker).await
         },
         internal_error,
@@ -88,11 +100,14 @@ pub(super) async fn respond(
             response(&envelope)
         }
         Handled::Stream(envelope, streaming) => {
-            Ok(streams::events(&lines(&envelope), streaming)?.into())
+            Ok(streams::events(&lines(&envelope), streaming, &worker.platform)?.into())
         }
-        Handled::WebSocket(socket) => outlined(async { Ok(streams::socket(socket)?.into()) }).await,
+        Handled::WebSocket(socket) => {
+            let platform = worker.platform.clone();
+            outlined(async { Ok(streams::socket(socket, platform)?.into()) }).await
+        }
         Handled::Accepted(envelope, accepted) => {
-            run_later(accepted, isolate)?;
+            run_later(accepted, isolate, worker.platform.clone())?;
             response(&envelope)
         }
     }
@@ -105,9 +120,13 @@ pub(super) async fn respond(
 const AFTER_RESPONSE: Duration = Duration::from_secs(25);
 
 /// Runs an asynchronous invocation after its response. Its client may disconnect: nobody waits for it.
-fn run_later(accepted: Accepted<'static>, isolate: &'static Isolate) -> Result<(), JsValue> {
+fn run_later(
+    accepted: Accepted<'static>,
+    isolate: &'static Isolate,
+    platform: Platform,
+) -> Result<(), JsValue> {
     let client = JsValue::from(web_sys::AbortController::new()?);
-    let worker = Worker { client: client.clone() };
+    let worker = Worker { client: client.clone(), platform };
     glue::outlast(&task::promise(
         &client,
         async move {

@@ -10,8 +10,9 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 
 use super::body::JsBody;
+use super::glue::Platform;
 use super::http::milliseconds;
-use super::log::{log, log_for};
+use super::log::{log_for, log_to};
 use super::platform::{Worker, now};
 use super::{durable, glue, task};
 use crate::api::{RenderError, Socket};
@@ -25,25 +26,30 @@ use crate::server::{Generation, Streaming, WebSocket, socket_handler};
 pub(super) fn events(
     headers: &str,
     streaming: Streaming<'static, JsBody>,
+    platform: &Platform,
 ) -> Result<web_sys::Response, JsValue> {
     let Streaming { mut body, generation } = streaming;
     let stall = milliseconds(generation.config().stall);
-    glue::events(headers, &body.take_reader()?, step(generation), stall)
+    glue::events(headers, &body.take_reader()?, step(generation, platform.clone()), stall)
 }
 
 /// Opens a WebSocket.
-pub(super) fn socket(socket: WebSocket<'static>) -> Result<web_sys::Response, JsValue> {
+pub(super) fn socket(
+    socket: WebSocket<'static>,
+    platform: Platform,
+) -> Result<web_sys::Response, JsValue> {
     let (config, protocol) = (socket.config(), socket.protocol);
     let socket = Rc::new(socket);
     // Takes a message and the client that waits for the reply. Returns the reader of Bedrock's response and its step, or
     // the only message.
     let open = move |message: Vec<u8>, client: JsValue| -> Promise {
-        let worker = Worker { client: client.clone() };
+        let worker = Worker { client: client.clone(), platform: platform.clone() };
         let socket = socket.clone();
         let opened = async move {
             match socket_handler(message.into(), &socket, &worker).await {
                 Ok(Streaming { mut body, generation }) => {
-                    Ok(Array::of2(&body.take_reader()?, &step(generation)).into())
+                    let step = step(generation, worker.platform.clone());
+                    Ok(Array::of2(&body.take_reader()?, &step).into())
                 }
                 Err((message, record)) => {
                     log_for(&worker, record, socket.isolate());
@@ -66,7 +72,7 @@ fn internal_error() -> Result<JsValue, JsValue> {
 
 /// Makes the `step` of `streams.js`: takes a chunk of Bedrock's response and returns what the client gets, behind a byte of
 /// flags: whether that was the last, and whether a frame has come.
-fn step(generation: Generation<'static>) -> JsValue {
+fn step(generation: Generation<'static>, platform: Platform) -> JsValue {
     const CHUNK: u32 = 0;
     const END: u32 = 1;
     const FAILED: u32 = 2;
@@ -88,7 +94,7 @@ fn step(generation: Generation<'static>) -> JsValue {
             STALLED => it.fail(TransportError::TimedOut),
             // The client has disconnected.
             _ => {
-                finish(it);
+                finish(it, &platform);
                 return vec![IS_OVER];
             }
         }
@@ -100,7 +106,7 @@ fn step(generation: Generation<'static>) -> JsValue {
         let is_over = if it.is_over() { IS_OVER } else { 0 };
         out.splice(..1, [has_frame | is_over]);
         if it.is_over() {
-            finish(it);
+            finish(it, &platform);
         } else {
             generation = Some(it);
         }
@@ -109,12 +115,12 @@ fn step(generation: Generation<'static>) -> JsValue {
     Closure::<dyn FnMut(u32, Vec<u8>) -> Vec<u8>>::new(step).into_js_value()
 }
 
-fn finish(generation: Generation<'_>) {
+fn finish(generation: Generation<'_>, platform: &Platform) {
     let config = generation.config();
     let (record, settlement) = generation.finish(now());
     if let Some(settlement) = settlement {
         // If it fails, the reservation expires and counts as used.
-        let _ = durable::settle(&settlement.account, &settlement.message);
+        let _ = durable::settle(platform, &settlement.account, &settlement.message);
     }
-    log(&record, Some(config));
+    log_to(platform, &record, Some(config));
 }

@@ -13,4 +13,5 @@ mod support;
 mod embedded;
 mod lambda;
 mod lambda_clients;
+mod npm;
 mod service_binding;

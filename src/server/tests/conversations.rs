@@ -7,6 +7,7 @@ use bedrock_stub::frames::{chunk, encode, exception};
 use serde_json::Value;
 
 use super::*;
+use crate::auth::Session;
 use crate::claude::{Messages, Request};
 use crate::host::Runtime;
 use crate::{invoke_bedrock, invoke_bedrock_with_response_stream};
@@ -110,7 +111,8 @@ impl Entrance {
                 handle(post(INVOKE, &[], &proxy_event(body, false)), isolate, host).await
             }
             Self::Rpc => {
-                rpc_handler(Bytes::copy_from_slice(body.as_bytes()), "worker", isolate, host).await
+                let body = Bytes::copy_from_slice(body.as_bytes());
+                rpc_handler(body, Session::OPEN, isolate, host).await
             }
         };
         match handled {

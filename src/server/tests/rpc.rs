@@ -4,10 +4,12 @@ use bedrock_stub::events::events;
 use bedrock_stub::frames::{chunk, encode};
 
 use super::*;
+use crate::auth::{Caller, Session};
 use crate::host::Runtime;
 
 async fn call<'a>(body: &str, isolate: &'a Isolate, host: &Scripted) -> Handled<'a, Watched> {
-    rpc_handler(Bytes::copy_from_slice(body.as_bytes()), "shop", isolate, host).await
+    let session = Session::new(Caller::new("binding", "shop"));
+    rpc_handler(Bytes::copy_from_slice(body.as_bytes()), session, isolate, host).await
 }
 
 #[tokio::test]
@@ -44,7 +46,7 @@ async fn an_error_of_the_rpc_method_is_json_to_be_thrown() {
             panic!("{name}: not whole");
         };
         let expected = format!(
-            r#"{{"code":"{code}","message":"{message}","status":{status},"request_id":"{RANDOM_ID}"}}"#
+            r#"{{"code":"{code}","message":"{message}","status":{status},"retryable":false,"request_id":"{RANDOM_ID}"}}"#
         );
         assert_eq!((envelope.status_code, envelope.body.as_str()), (status, &*expected), "{name}");
         check_form(name, &envelope, &record);

@@ -11,17 +11,17 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::host::{LedgerStore, LimitError};
 use crate::limits;
-use crate::worker::glue;
+use crate::worker::glue::{self, Platform};
 use crate::worker::http::transport_error;
 use crate::worker::platform::Worker;
 use crate::worker::task::settled;
 
 #[wasm_bindgen(module = "/src/worker/durable/ledger.js")]
 extern "C" {
-    fn exchange(account: &str, message: &str) -> Promise;
+    fn exchange(platform: &Platform, account: &str, message: &str) -> Promise;
 
     #[wasm_bindgen(catch, js_name = settle)]
-    fn js_settle(account: &str, message: &str) -> Result<(), JsValue>;
+    fn js_settle(platform: &Platform, account: &str, message: &str) -> Result<(), JsValue>;
 
     fn message(request: &JsValue) -> String;
 
@@ -34,19 +34,23 @@ extern "C" {
 
 impl LedgerStore for Worker {
     async fn exchange(&self, account: &str, message: String) -> Result<String, LimitError> {
-        let reply = settled(exchange(account, &message)).await;
+        let reply = settled(exchange(&self.platform, account, &message)).await;
         let reply = reply.map_err(|error| limit_error(&error))?;
         reply.as_string().ok_or_else(|| LimitError("the reply is not a text".to_owned()))
     }
 
     async fn settle(&self, account: &str, message: String) -> Result<(), LimitError> {
-        settle(account, &message).map_err(|error| limit_error(&error))
+        settle(&self.platform, account, &message).map_err(|error| limit_error(&error))
     }
 }
 
 /// Sends a settlement in the time after the response. If that fails, the reservation expires and counts as used.
-pub(in crate::worker) fn settle(account: &str, message: &str) -> Result<(), JsValue> {
-    js_settle(account, message)
+pub(in crate::worker) fn settle(
+    platform: &Platform,
+    account: &str,
+    message: &str,
+) -> Result<(), JsValue> {
+    js_settle(platform, account, message)
 }
 
 fn limit_error(error: &JsValue) -> LimitError {
