@@ -19,6 +19,7 @@ pub use access::Access;
 pub(crate) use access::{ApiToken, ClientKey, Issuer};
 pub use authentication::Authentication;
 pub use endpoint::Endpoint;
+pub(crate) use endpoint::is_loopback;
 pub use level::Level;
 pub(crate) use limits::MOST_IN_FLIGHT;
 pub use limits::{Budget, Limits};

@@ -29,6 +29,9 @@ pub struct Record {
     pub status: u16,
     /// The `x-request-id` of the response.
     pub request_id: Identifier,
+    /// The request id that the payload of an invocation has: the caller's own choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_request_id: Option<Identifier>,
     /// The caller, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
@@ -97,6 +100,7 @@ impl Record {
             outcome: "ok",
             status: 200,
             request_id,
+            event_request_id: None,
             caller: None,
             model: None,
             region: None,

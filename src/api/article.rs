@@ -21,6 +21,24 @@ use crate::log::Record;
 /// The Lambda's prompt for a body without one.
 const DEFAULT_PROMPT: &str = "Hello, how can I help you?";
 
+/// The members of a body, in the order of the reference.
+const FIELDS: [&str; 8] = [
+    "prompt",
+    "messages",
+    "max_tokens",
+    "temperature",
+    "system",
+    "stop_sequences",
+    "model",
+    "stream",
+];
+
+/// The members of the events that EventBridge and its schedulers send to a Lambda without an input of its own.
+///
+/// <https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html>
+const EVENT_FIELDS: [&str; 9] =
+    ["version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"];
+
 /// Deeper than any field, and than any honest body.
 const MAX_DEPTH: usize = 64;
 
@@ -50,7 +68,10 @@ impl Interface for Article {
     }
 }
 
-/// Parses a body: a JSON object, or nothing at all. Unknown members are ignored.
+/// Parses a body: a JSON object, or nothing at all. A member that is `null` counts as absent.
+///
+/// Unknown members are ignored beside a prompt. Without one they mean that the body is of some other kind, which is
+/// refused: the default prompt is billed.
 ///
 /// # Errors
 ///
@@ -77,6 +98,8 @@ struct Fields<'a> {
     stop_sequences: Option<&'a RawValue>,
     model: Option<&'a RawValue>,
     stream: Option<&'a RawValue>,
+    /// The name of the first member that neither this interface nor a scheduler's event has.
+    unknown: Option<Cow<'a, str>>,
 }
 
 impl<'a> Fields<'a> {
@@ -102,14 +125,29 @@ impl<'a> Fields<'a> {
                 "stop_sequences" => &mut fields.stop_sequences,
                 "model" => &mut fields.model,
                 "stream" => &mut fields.stream,
-                _ => continue,
+                name => {
+                    if fields.unknown.is_none() && !EVENT_FIELDS.contains(&name) {
+                        fields.unknown = Some(name.to_owned().into());
+                    }
+                    continue;
+                }
             };
             // Parsers differ in which of two members counts.
             if field.replace(value).is_some() {
                 return Err(Error::invalid(format!("{name} is there twice")));
             }
         }
-        Ok(fields)
+        Ok(Self {
+            prompt: present(fields.prompt),
+            messages: present(fields.messages),
+            max_tokens: present(fields.max_tokens),
+            temperature: present(fields.temperature),
+            system: present(fields.system),
+            stop_sequences: present(fields.stop_sequences),
+            model: present(fields.model),
+            stream: present(fields.stream),
+            unknown: fields.unknown,
+        })
     }
 
     fn validate(self, config: &Config) -> Result<Request<'a>, Error> {
@@ -121,7 +159,16 @@ impl<'a> Fields<'a> {
             }
             (None, Some(json)) => Messages::parse(json).map_err(Error::invalid)?,
             (Some(json), None) => Messages::Prompt(text("prompt", json)?),
-            (None, None) => Messages::Prompt(Cow::Borrowed(DEFAULT_PROMPT)),
+            (None, None) => match self.unknown {
+                None => Messages::Prompt(Cow::Borrowed(DEFAULT_PROMPT)),
+                Some(name) => {
+                    let name: String = name.chars().take(64).collect();
+                    return Err(Error::invalid(format!(
+                        "the body has no prompt and no messages, but the unknown member {name:?}: the known members are {}",
+                        FIELDS.join(", ")
+                    )));
+                }
+            },
         };
         let max_tokens = match self.max_tokens {
             None => config.max_tokens,
@@ -153,8 +200,9 @@ impl<'a> Fields<'a> {
         };
         let model = self.model.map(|json| text("model", json)).transpose()?;
         let stream = match self.stream {
-            None => false,
+            None => None,
             Some(json) => serde_json::from_str(json.get())
+                .map(Some)
                 .map_err(|_| Error::invalid("stream must be true or false"))?,
         };
         let mut request = Request::from_messages(messages, max_tokens);
@@ -187,6 +235,11 @@ fn check_model(request: &Request<'_>, config: &Config) -> Result<(), Error> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Takes `null` for absent, as clients serialize an optional field.
+fn present(json: Option<&RawValue>) -> Option<&RawValue> {
+    json.filter(|json| json.get() != "null")
 }
 
 fn text<'a>(field: impl std::fmt::Display, json: &'a RawValue) -> Result<Cow<'a, str>, Error> {

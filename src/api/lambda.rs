@@ -68,9 +68,14 @@ impl IncomingRequest<LambdaBody> {
 
     fn from_proxy_event(event: ProxyEvent<'_>) -> Self {
         let path = event.path.unwrap_or_default();
-        let headers = event.headers.iter().filter_map(|(name, value)| {
-            Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?))
-        });
+        let (mut headers, mut malformed) = (HeaderMap::new(), None);
+        for (name, value) in &event.headers {
+            match (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) {
+                (Ok(name), Ok(value)) => drop(headers.append(name, value)),
+                (Ok(name), Err(_)) => malformed = Some(name.to_string()),
+                (Err(_), _) => {}
+            }
+        }
         let text = event.body.unwrap_or_default();
         let body = if event.is_base64_encoded {
             STANDARD.decode(&*text).map(Bytes::from).map_err(|error| {
@@ -90,7 +95,8 @@ impl IncomingRequest<LambdaBody> {
         };
         // An invalid method becomes GET, which gets 405.
         let method = event.method.unwrap_or_default().parse().unwrap_or(Method::GET);
-        let mut request = Self::from_http(method, &target, headers.collect(), LambdaBody(body));
+        let mut request = Self::from_http(method, &target, headers, LambdaBody(body));
+        request.malformed_header = malformed;
         request.routed_path = Some(routed_path);
         request.request_id = event.request_id.as_deref().and_then(Identifier::new);
         request

@@ -7,9 +7,10 @@
 //! <https://fetch.spec.whatwg.org/#http-cors-protocol>
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN};
+use http::uri::Authority;
 use http::{HeaderMap, Method};
 
-use crate::config::Access;
+use crate::config::{Access, is_loopback};
 use crate::headers::{exposed, only_value, request};
 
 /// The value of `access-control-max-age`: a browser may keep the response to a preflight for so many seconds.
@@ -26,12 +27,23 @@ type Headers = Vec<(&'static str, String)>;
 pub(super) fn is_foreign(headers: &HeaderMap, origins: &[String]) -> bool {
     let Some(origin) = only_value(headers, &ORIGIN) else { return false };
     let own = only_value(headers, &HOST).filter(|host| !host.is_empty());
-    // The scheme does not tell, because TLS may end in front of the Worker.
-    let is_own = origin
-        .strip_prefix("https://")
-        .or_else(|| origin.strip_prefix("http://"))
-        .is_some_and(|it| own.is_some_and(|host| it.eq_ignore_ascii_case(host)));
+    let is_own = match origin.split_once("://") {
+        Some((scheme, name)) if own.is_some_and(|host| name.eq_ignore_ascii_case(host)) => {
+            // Over plain HTTP a name of anybody's may lead to this machine (DNS rebinding): a page of it has that name
+            // as its origin, and sends it as the host. With TLS such a page has no certificate to show.
+            scheme == "https" || scheme == "http" && is_loopback_name(name)
+        }
+        _ => false,
+    };
     !is_own && !allows(origins, origin)
+}
+
+/// Reports whether an authority names this machine whatever a DNS server says.
+///
+/// <https://www.rfc-editor.org/rfc/rfc6761#section-6.3>
+fn is_loopback_name(authority: &str) -> bool {
+    let Ok(authority) = authority.to_ascii_lowercase().parse::<Authority>() else { return false };
+    is_loopback(authority.host()) || authority.host().ends_with(".localhost")
 }
 
 fn allows(origins: &[String], origin: &str) -> bool {

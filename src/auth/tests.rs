@@ -2,6 +2,7 @@
 
 mod access;
 mod jwt;
+mod origins;
 mod refusals;
 mod tokens;
 

@@ -20,8 +20,8 @@ pub struct Request<'a> {
     pub stop_sequences: Vec<Cow<'a, str>>,
     /// An id or a name of a configured model. `None`: `BEDROCK_MODEL_ID`.
     pub model: Option<Cow<'a, str>>,
-    /// Whether the caller asked for a stream.
-    pub stream: bool,
+    /// Whether the caller asked for a stream, or for a whole reply.
+    pub stream: Option<bool>,
 }
 
 impl<'a> Request<'a> {
@@ -47,7 +47,7 @@ impl<'a> Request<'a> {
             system: None,
             stop_sequences: Vec::new(),
             model: None,
-            stream: false,
+            stream: None,
         }
     }
 

@@ -247,7 +247,7 @@ fn parse_host(text: &str) -> Option<String> {
 }
 
 /// Reports whether a host is this machine's.
-pub(super) fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }

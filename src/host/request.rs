@@ -16,6 +16,8 @@ pub struct IncomingRequest<B> {
     pub headers: HeaderMap,
     /// The id under which the gateway in front logs the request.
     pub request_id: Option<Identifier>,
+    /// The name of a header whose value HTTP does not allow, and which is therefore not among `headers`.
+    pub(crate) malformed_header: Option<String>,
     /// The path by which the request is routed, if a gateway in front has routed `target` already.
     pub(crate) routed_path: Option<&'static str>,
     /// The body.
@@ -35,7 +37,15 @@ impl<B> IncomingRequest<B> {
     /// ```
     pub fn from_http(method: Method, target: &str, headers: HeaderMap, body: B) -> Self {
         let target = target.to_owned();
-        Self { method, target, headers, request_id: None, routed_path: None, body }
+        Self {
+            method,
+            target,
+            headers,
+            request_id: None,
+            malformed_header: None,
+            routed_path: None,
+            body,
+        }
     }
 
     /// Returns the path, undecoded.
@@ -50,13 +60,23 @@ impl<B> IncomingRequest<B> {
 
     /// Separates the body from the rest.
     pub(crate) fn take_body(self) -> (IncomingRequest<()>, B) {
-        let Self { method, target, headers, request_id, routed_path, body } = self;
-        (IncomingRequest { method, target, headers, request_id, routed_path, body: () }, body)
+        let Self { method, target, headers, request_id, malformed_header, routed_path, body } =
+            self;
+        let request = IncomingRequest {
+            method,
+            target,
+            headers,
+            request_id,
+            malformed_header,
+            routed_path,
+            body: (),
+        };
+        (request, body)
     }
 
     /// Replaces the body.
     pub(crate) fn with_body<C>(self, body: C) -> IncomingRequest<C> {
-        let Self { method, target, headers, request_id, routed_path, .. } = self;
-        IncomingRequest { method, target, headers, request_id, routed_path, body }
+        let Self { method, target, headers, request_id, malformed_header, routed_path, .. } = self;
+        IncomingRequest { method, target, headers, request_id, malformed_header, routed_path, body }
     }
 }

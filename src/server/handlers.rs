@@ -125,6 +125,7 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
         is_counted: false,
         is_from_client: true,
         longest: Duration::MAX,
+        event_request_id: None,
     });
     match exchange.enter(request, admission, None).await {
         Ok(Entered::Reply { config, interface, body, accepts_events }) => {
@@ -162,6 +163,7 @@ pub(crate) async fn rpc_handler<'a, H: Host, B: Body>(
         is_counted: false,
         is_from_client: false,
         longest: Duration::MAX,
+        event_request_id: None,
     });
     let streams = Streams::IfAsked { by_header: false };
     reply(request, admission, Some(&RPC), streams, isolate, host).await.into()
@@ -227,11 +229,17 @@ async fn invocation<'a, H: Host>(
         }
     };
     let mut event = IncomingRequest::from_lambda(&payload);
-    event.request_id.get_or_insert_with(|| exchange.record.request_id.clone());
+    // The payload is the caller's own, and must not choose the id of the request.
+    let event_request_id = event.request_id.replace(exchange.record.request_id.clone());
     // The caller was authenticated and counted as the caller of the invocation.
     let session = Session { caller: exchange.record.caller.clone(), expires: None };
-    let admission =
-        Admission { session, is_counted: true, is_from_client: false, longest: Duration::MAX };
+    let admission = Admission {
+        session,
+        is_counted: true,
+        is_from_client: false,
+        longest: Duration::MAX,
+        event_request_id,
+    };
     match kind {
         InvocationType::RequestResponse => {
             let (envelope, record) = whole(event, Some(admission), isolate, host).await;

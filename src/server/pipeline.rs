@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use super::content::{accepts_events, check_length, check_media_type};
+use super::content::{check_length, check_media_type, prefers_events};
 use super::generation::{Generation, Streaming};
 use super::isolate::Isolate;
 use super::routes::{Auth, Cors, Resource, Route};
@@ -47,6 +47,8 @@ pub(super) struct Admission {
     pub is_from_client: bool,
     /// The longest time that the platform gives the request.
     pub longest: Duration,
+    /// The id that an event inside of the request has.
+    pub event_request_id: Option<Identifier>,
 }
 
 /// A request that is admitted and whose body is read.
@@ -129,8 +131,16 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         // 1. The configuration is valid.
         let config = self.isolate.checked_config().map_err(|error| self.fail("", error))?;
         self.record.configure(config);
+        // A value that is not read could be the one that forbids the request, such as an origin.
+        if let Some(name) = &request.malformed_header {
+            let message =
+                format!("the value of the header {name} has a character that HTTP does not allow");
+            return Err(self.fail("", Error::invalid(message)));
+        }
         // 2. The caller is authenticated.
         let (request, body) = request.take_body();
+        let event_id = admission.as_ref().and_then(|it| it.event_request_id.clone());
+        self.record.event_request_id = event_id;
         let is_counted = admission.as_ref().is_some_and(|admission| admission.is_counted);
         self.longest = admission.as_ref().map_or(self.longest, |admission| admission.longest);
         if let Some(route) = route
@@ -220,7 +230,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         let body = self.read(body, config).await.map_err(|error| self.fail("", error))?;
         Ok(match interface {
             Some(interface) => {
-                let accepts_events = accepts_events(&headers);
+                let accepts_events = prefers_events(&headers);
                 Entered::Reply { config, interface, body, accepts_events }
             }
             None => Entered::Invocation { headers, payload: body },
@@ -331,17 +341,17 @@ pub(super) fn upgrade_required() -> Error {
 pub(super) enum Streams {
     /// Always: over a WebSocket.
     Always,
-    /// If the body or, as here, a header asks for it.
+    /// If the body asks for it or, where the body does not say, a header, as here.
     IfAsked { by_header: bool },
     /// Never: a Lambda and an invocation return one value.
     Never,
 }
 
 impl Streams {
-    fn is_wanted(self, by_body: bool) -> bool {
+    fn is_wanted(self, by_body: Option<bool>) -> bool {
         match self {
             Self::Always => true,
-            Self::IfAsked { by_header } => by_header || by_body,
+            Self::IfAsked { by_header } => by_body.unwrap_or(by_header),
             Self::Never => false,
         }
     }

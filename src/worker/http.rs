@@ -49,13 +49,19 @@ pub(super) fn target_of(url: &str) -> &str {
     url.get(start..).and_then(|target| target.split('#').next()).unwrap_or_default()
 }
 
-/// Parses header lines.
-pub(super) fn header_map(lines: &str) -> HeaderMap {
-    let pair = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        Some((header_name(name)?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
-    };
-    lines.lines().filter_map(pair).collect()
+/// Parses header lines. Returns also the name of a header whose value HTTP does not allow: workerd passes some on.
+pub(super) fn header_map(lines: &str) -> (HeaderMap, Option<&str>) {
+    let mut headers = HeaderMap::new();
+    let mut malformed = None;
+    for line in lines.lines() {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        match (header_name(name), HeaderValue::from_bytes(value.as_bytes())) {
+            (Some(name), Ok(value)) => drop(headers.append(name, value)),
+            (Some(_), Err(_)) => malformed = Some(name),
+            (None, _) => {}
+        }
+    }
+    (headers, malformed)
 }
 
 /// Finds the names that `glue.js` asks for without http's search for every name, which would be a sixteenth of what the

@@ -103,7 +103,7 @@ impl Http for Worker {
         with_head(&message, false, |status, headers| {
             *response.status_mut() = StatusCode::from_bytes(status.as_bytes())
                 .map_err(|_| TransportError::Failed(format!("not a status: {status}")))?;
-            *response.headers_mut() = header_map(headers);
+            *response.headers_mut() = header_map(headers).0;
             Ok(())
         })?;
         Ok(response.map(|()| JsBody::new(message)))

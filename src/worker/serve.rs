@@ -155,6 +155,9 @@ fn incoming(request: &web_sys::Request, isolate: &Isolate) -> IncomingRequest<Js
         let (method, url) = line.split_once(' ').unwrap_or_default();
         // An invalid method becomes one that no route accepts.
         let method = method.parse().unwrap_or(http::Method::CONNECT);
-        IncomingRequest::from_http(method, target_of(url), header_map(headers), body)
+        let (headers, malformed) = header_map(headers);
+        let mut request = IncomingRequest::from_http(method, target_of(url), headers, body);
+        request.malformed_header = malformed.map(str::to_owned);
+        request
     })
 }

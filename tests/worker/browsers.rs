@@ -127,7 +127,7 @@ async fn a_browsers_websocket_needs_an_allowed_origin_and_a_token() {
     let offer = format!("bedrock-edge, bearer.{TOKEN}");
     let handshake =
         |origin, protocols: &str| worker.handshake_with(origin, Some(protocols.to_owned()));
-    for origin in [None, Some(PAGE), Some("http://worker")] {
+    for origin in [None, Some(PAGE), Some("https://worker")] {
         let mut socket = handshake(origin, &offer).await.unwrap_or_else(|it| panic!("{it}"));
         // The response does not contain the token.
         assert_eq!(socket.subprotocol, Subprotocol::BedrockEdge, "{origin:?}");
@@ -146,8 +146,54 @@ async fn a_browsers_websocket_needs_an_allowed_origin_and_a_token() {
         ("no token", Some(PAGE), "bedrock-edge", 401),
         ("another page", Some("https://evil.example"), &*offer, 403),
         ("a page without an origin", Some("null"), &*offer, 403),
+        // DNS rebinding: a name of the page's own that leads to this machine.
+        ("a name over plain HTTP", Some("http://worker"), &*offer, 403),
     ] {
         let Err(response) = handshake(origin, offer).await else { panic!("{case}") };
         assert_eq!(response.status, status, "{case}: {response}");
+    }
+}
+
+/// Sends a prompt to the open Worker with these header lines.
+async fn send_raw(lines: &[u8]) -> Response {
+    let Fixture { worker, .. } = Fixture::shared().await;
+    let mut connection = worker.connect().await;
+    let body = r#"{"prompt":"Hello"}"#;
+    let head = format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n", body.len());
+    connection.write([head.as_bytes(), lines, b"\r\n\r\n", body.as_bytes()].concat()).await;
+    connection.response().await
+}
+
+#[tokio::test]
+async fn a_header_value_that_http_does_not_allow_is_refused_and_not_ignored() {
+    for (line, name) in [
+        (&b"host: worker\r\norigin: https://evil.example\x7f"[..], "origin"),
+        (b"host: worker\r\norigin: https://evil.example\x01", "origin"),
+        (b"host: worker\r\ncontent-type: text/plain\x7f", "content-type"),
+        (b"host: worker\r\nauthorization: Bearer a\x7f", "authorization"),
+        (b"host: worker\x7f\r\norigin: https://evil.example", "host"),
+    ] {
+        let response = send_raw(line).await;
+        assert_eq!(response.status, 400, "{name}: {response}");
+        // workerd refuses some of them by itself.
+        if let Some(code) = response.header("x-error-code") {
+            assert_eq!(code, "invalid_request", "{response}");
+            let message =
+                format!("the value of the header {name} has a character that HTTP does not allow");
+            assert!(response.body.contains(&message), "{response}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_whose_name_leads_to_this_machine_is_forbidden() {
+    for (line, status) in [
+        (&b"host: attacker.example\r\norigin: http://attacker.example"[..], 403),
+        (b"host: attacker.example:8787\r\norigin: http://attacker.example:8787", 403),
+        (b"host: localhost:8787\r\norigin: http://localhost:8787", 200),
+        (b"host: edge.example\r\norigin: https://edge.example", 200),
+    ] {
+        let response = send_raw(line).await;
+        assert_eq!(response.status, status, "{}: {response}", String::from_utf8_lossy(line));
     }
 }

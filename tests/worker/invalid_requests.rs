@@ -82,40 +82,53 @@ async fn fields_of_the_wrong_type_or_size_are_rejected() {
     let cases = [
         (r#""prompt": 1"#, "prompt must be a string"),
         (r#""prompt": true"#, "prompt must be a string"),
-        (r#""prompt": null"#, "prompt must be a string"),
         (r#""prompt": ["Hello"]"#, "prompt must be a string"),
         (r#""prompt": {"text": "Hello"}"#, "prompt must be a string"),
         (r#""prompt": """#, "prompt must not be blank"),
         (r#""prompt": " \n\u3000""#, "prompt must not be blank"),
         (r#""max_tokens": "10""#, MAX_TOKENS),
-        (r#""max_tokens": null"#, MAX_TOKENS),
         (r#""max_tokens": 0"#, MAX_TOKENS),
         (r#""max_tokens": -1"#, MAX_TOKENS),
         (r#""max_tokens": 1.5"#, MAX_TOKENS),
         (r#""max_tokens": 101"#, MAX_TOKENS),
         (r#""max_tokens": 4294967297"#, MAX_TOKENS),
         (r#""temperature": "0.5""#, TEMPERATURE),
-        (r#""temperature": null"#, TEMPERATURE),
         (r#""temperature": -0.1"#, TEMPERATURE),
         (r#""temperature": 1.1"#, TEMPERATURE),
         (r#""temperature": 1e999"#, TEMPERATURE),
         (r#""system": 1"#, "system must be a string"),
-        (r#""system": null"#, "system must be a string"),
         (r#""system": " ""#, "system must not be blank"),
         (r#""stop_sequences": "x""#, STOP_SEQUENCES),
-        (r#""stop_sequences": null"#, STOP_SEQUENCES),
         (r#""stop_sequences": {"0": "x"}"#, STOP_SEQUENCES),
         (r#""stop_sequences": ["x", 1]"#, "stop_sequences[1] must be a string"),
         (r#""stop_sequences": ["\n"]"#, "stop_sequences[0] must not be blank"),
         (r#""stream": "true""#, STREAM),
         (r#""stream": 1"#, STREAM),
-        (r#""stream": null"#, STREAM),
     ];
     for (case, message) in cases {
         let response =
             worker.send(worker.request(Method::POST, "/").body(format!("{{{case}}}"))).await;
         assert_rejected(case, worker, &response, INVALID, message).await;
     }
+}
+
+#[tokio::test]
+async fn bodies_of_another_shape_are_rejected_and_not_billed() {
+    let Fixture { worker, stub } = Fixture::with_bindings(serde_json::json!({})).await;
+    for (name, body) in [
+        ("type", r#"{"type": "ping"}"#),
+        ("Records", r#"{"Records": [{"body": "x"}]}"#),
+        ("input", r#"{"input": "Hello"}"#),
+        ("mesages", r#"{"mesages": []}"#),
+    ] {
+        let message = format!(
+            "the body has no prompt and no messages, but the unknown member {name:?}: the known members are \
+             prompt, messages, max_tokens, temperature, system, stop_sequences, model, stream"
+        );
+        let response = worker.send(worker.request(Method::POST, "/").body(body)).await;
+        assert_rejected(body, &worker, &response, INVALID, &message).await;
+    }
+    assert!(stub.requests().is_empty(), "nothing is sent to Bedrock, and nothing billed");
 }
 
 #[tokio::test]
@@ -157,6 +170,7 @@ async fn every_media_type_of_json_is_accepted() {
         ("content-type", "application/json; profile=\"x\"; charset=utf-8"),
         ("content-type", "application/json; charset=utf8"),
         ("content-type", "application/vnd.api+json"),
+        ("content-type", "application/json, application/json"),
         // workerd treats an empty header as a missing one.
         ("content-type", ""),
         ("content-encoding", "identity"),

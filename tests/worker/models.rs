@@ -48,7 +48,7 @@ async fn a_caller_may_choose_only_allowed_models() {
     let body = json!({ "prompt": "another model in events", "model": OTHER, "stream": true });
     let response = fixture.worker.post(body).await;
     assert!(response.body.contains(&format!(r#""model":"{OTHER}""#)), "{response}");
-    for (case, model) in [("a number", json!(1)), ("nothing", json!(null)), ("blank", json!(" "))] {
+    for (case, model) in [("a number", json!(1)), ("blank", json!(" "))] {
         let response = fixture.worker.post(json!({ "prompt": "hi", "model": model })).await;
         assert_eq!(response.status, 400, "{case}: {response}");
     }

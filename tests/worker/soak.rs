@@ -215,7 +215,10 @@ impl Caller<'_> {
         let text = body["generated_text"].as_str().unwrap();
         if status == 200 {
             assert_eq!(code, None, "{name}");
-            assert!(text.contains(&*name), "{name}: the text of another request: {text}");
+            // The model ends this reply at once.
+            let is_empty = name.starts_with("fault:no_text") && text.is_empty();
+            let is_own = is_empty || text.contains(&*name);
+            assert!(is_own, "{name}: the text of another request: {text}");
             self.record(kind, "ok", &id);
         } else {
             assert!(is_faulty && status == 500, "{name}: {status} {text}");

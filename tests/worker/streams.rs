@@ -37,13 +37,14 @@ async fn a_request_gets_events_if_its_stream_field_or_accept_header_asks_for_the
             EVENT_STREAM,
         ),
         (
-            "the accepted type beats the field",
+            "the field beats the accepted type",
             r#""stream": false"#,
             Some("text/event-stream"),
-            EVENT_STREAM,
+            JSON,
         ),
         ("neither", r#""stream": false"#, None, JSON),
         ("any type", r#""a": 1"#, Some("*/*"), JSON),
+        ("events with a low weight", r#""a": 1"#, Some("text/event-stream;q=0.1, */*"), JSON),
         ("any text", r#""a": 1"#, Some("text/*, application/json"), JSON),
     ];
     for (case, field, accept, content_type) in cases {

@@ -1,6 +1,9 @@
 // Validates the request of the caller.
 import { Failure } from "./failure.js";
 
+const FIELDS = ["prompt", "messages", "max_tokens", "temperature", "system", "stop_sequences", "model", "stream"];
+/** The members of EventBridge's events. */
+const EVENT_FIELDS = ["version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"];
 const DEFAULT_PROMPT = "Hello, how can I help you?";
 
 export function checkHeaders(headers, { maxBodyBytes }) {
@@ -14,7 +17,12 @@ export function checkHeaders(headers, { maxBodyBytes }) {
   if (headers.get("content-length") > maxBodyBytes) throw tooLarge(maxBodyBytes);
 }
 
-function checkMediaType(contentType) {
+/** Equal lines, which fetch joins with commas, are one. */
+function checkMediaType(lines) {
+  const [contentType, ...others] = lines.split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map((line) => line.trim());
+  if (others.some((other) => other !== contentType)) {
+    throw new Failure("unsupported_media_type", "the Content-Type must be application/json");
+  }
   const [essence, ...parameters] = contentType.split(";").map((part) => part.trim());
   if (!/^application\/(?:json|.*\+json)$/.test(essence)) {
     throw new Failure("unsupported_media_type", "the Content-Type must be application/json");
@@ -39,7 +47,12 @@ export function parseRequest(text, config) {
     }
     if (typeof body !== "object" || body === null || Array.isArray(body)) throw invalid("the body must be a JSON object");
   }
-  const { prompt = DEFAULT_PROMPT, max_tokens = config.maxTokens, temperature = config.temperature, system, stop_sequences = [], stream = false } = body;
+  const prompt = body.prompt ?? defaultPrompt(body);
+  const max_tokens = body.max_tokens ?? config.maxTokens;
+  const temperature = body.temperature ?? config.temperature;
+  const system = body.system ?? undefined;
+  const stop_sequences = body.stop_sequences ?? [];
+  const stream = body.stream ?? undefined;
   checkText("prompt", prompt);
   if (!Number.isInteger(max_tokens) || max_tokens < 1 || max_tokens > config.maxTokens) {
     throw invalid(`max_tokens must be a whole number from 1 to ${config.maxTokens}`);
@@ -50,8 +63,16 @@ export function parseRequest(text, config) {
   if (system !== undefined) checkText("system", system);
   if (!Array.isArray(stop_sequences)) throw invalid("stop_sequences must be an array of strings");
   stop_sequences.forEach((text, index) => checkText(`stop_sequences[${index}]`, text));
-  if (typeof stream !== "boolean") throw invalid("stream must be true or false");
+  if (stream !== undefined && typeof stream !== "boolean") throw invalid("stream must be true or false");
   return { prompt, max_tokens, temperature, system, stop_sequences, stream };
+}
+
+/** The prompt of a body without one, which must not be of another kind: the default prompt is billed. */
+function defaultPrompt(body) {
+  const unknown = Object.keys(body).find((name) => !FIELDS.includes(name) && !EVENT_FIELDS.includes(name));
+  if (unknown === undefined) return DEFAULT_PROMPT;
+  const name = JSON.stringify(unknown.slice(0, 64));
+  throw invalid(`the body has no prompt and no messages, but the unknown member ${name}: the known members are ${FIELDS.join(", ")}`);
 }
 
 function checkText(field, value) {

@@ -48,7 +48,7 @@ async function respond(request, context) {
     if (body.length > config.maxBodyBytes) throw tooLarge(config.maxBodyBytes);
     const parsed = parseRequest(body, config);
     prompt = parsed.prompt;
-    if (parsed.stream || acceptsEvents(request.headers)) return await respondWithEvents(parsed, context);
+    if (parsed.stream ?? prefersEvents(request.headers)) return await respondWithEvents(parsed, context);
     text = await invoke(parsed, context);
   } catch (error) {
     failure = error instanceof Failure ? error : new Failure("internal", "Bedrock invocation failed", { cause: error.message });
@@ -89,10 +89,18 @@ function respondWithoutCall(context, status, additional, body) {
   return new Response(body, { status, headers });
 }
 
-function acceptsEvents(headers) {
+/** Reports whether the client names Server-Sent Events, and with no lower weight than JSON has. */
+function prefersEvents(headers) {
   const accept = headers.get("accept");
   if (accept === null || accept === "*/*") return false;
-  return accept.split(",").some((range) => range.split(";", 1)[0].trim().toLowerCase() === "text/event-stream");
+  const weights = {};
+  for (const range of accept.split(",")) {
+    const [name, ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());
+    const weight = parameters.find((parameter) => parameter.startsWith("q="))?.slice(2);
+    weights[name] = /^(?:1(?:\.0{0,3})?|0(?:\.\d{0,3})?)$/.test(weight) ? Number(weight) : 1;
+  }
+  const { "text/event-stream": events = 0, "application/json": exact, "application/*": application, "*/*": any } = weights;
+  return events > 0 && events >= (exact ?? application ?? any ?? 0);
 }
 
 async function invoke(request, context) {

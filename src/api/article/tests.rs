@@ -24,6 +24,21 @@ fn a_body_is_parsed_into_a_request() {
         ("white space", " \t\r\n", default()),
         ("a byte order mark and nothing else", "\u{feff}", default()),
         ("an empty object", "{}", default()),
+        (
+            "null for every field",
+            r#"{"prompt": null, "messages": null, "max_tokens": null, "temperature": null, "system": null, "stop_sequences": null, "model": null, "stream": null}"#,
+            default(),
+        ),
+        (
+            "null beside a prompt",
+            r#"{"prompt": "a", "messages": null, "max_tokens": null, "stream": false}"#,
+            Request { stream: Some(false), ..prompts("a") },
+        ),
+        (
+            "an event of a scheduler",
+            r#"{"source": "aws.scheduler", "detail": {}, "time": "t"}"#,
+            default(),
+        ),
         ("no prompt", r#"{"max_tokens": 5}"#, Request { max_tokens: 5, ..default() }),
         ("a byte order mark", "\u{feff}{\"prompt\": \"a\"}", prompts("a")),
         ("white space around", "\r\n{\"prompt\": \"a\"}\n", prompts("a")),
@@ -79,7 +94,7 @@ fn an_invalid_body_is_refused_with_a_message_that_names_the_field() {
     const TEMPERATURE: &str = "temperature must be a number from 0 to 1";
     const STOP_SEQUENCES: &str = "stop_sequences must be an array of strings";
     const NO_OBJECT: &str = "the body must be a JSON object";
-    let cases: [(&str, &[u8], &str); 68] = [
+    let cases: [(&str, &[u8], &str); 64] = [
         ("prompt: empty", br#"{"prompt": ""}"#, "prompt must not be blank"),
         ("prompt: blank", br#"{"prompt": " \t\r\n"}"#, "prompt must not be blank"),
         (
@@ -92,7 +107,6 @@ fn an_invalid_body_is_refused_with_a_message_that_names_the_field() {
             br#"{"prompt": "\u3000"}"#,
             "prompt must not be blank",
         ),
-        ("prompt: null", br#"{"prompt": null}"#, "prompt must be a string"),
         ("prompt: number", br#"{"prompt": 1}"#, "prompt must be a string"),
         ("prompt: boolean", br#"{"prompt": true}"#, "prompt must be a string"),
         ("prompt: object", br#"{"prompt": {"text": "a"}}"#, "prompt must be a string"),
@@ -133,7 +147,6 @@ fn an_invalid_body_is_refused_with_a_message_that_names_the_field() {
         ("max_tokens: exponent", br#"{"max_tokens": 1e2}"#, MAX_TOKENS),
         ("max_tokens: string", br#"{"max_tokens": "5"}"#, MAX_TOKENS),
         ("max_tokens: negative", br#"{"max_tokens": -1}"#, MAX_TOKENS),
-        ("max_tokens: null", br#"{"max_tokens": null}"#, MAX_TOKENS),
         ("max_tokens: boolean", br#"{"max_tokens": true}"#, MAX_TOKENS),
         ("max_tokens: array", br#"{"max_tokens": [5]}"#, MAX_TOKENS),
         (
@@ -146,19 +159,16 @@ fn an_invalid_body_is_refused_with_a_message_that_names_the_field() {
         ("temperature: hardly over 1", br#"{"temperature": 1.0000000000000003}"#, TEMPERATURE),
         ("temperature: infinite", br#"{"temperature": 1e999}"#, TEMPERATURE),
         ("temperature: string", br#"{"temperature": "0.5"}"#, TEMPERATURE),
-        ("temperature: null", br#"{"temperature": null}"#, TEMPERATURE),
         ("temperature: array", br#"{"temperature": [0.5]}"#, TEMPERATURE),
         ("system: empty", br#"{"system": ""}"#, "system must not be blank"),
         ("system: blank", "{\"system\": \" \u{3000}\"}".as_bytes(), "system must not be blank"),
         ("system: number", br#"{"system": 1}"#, "system must be a string"),
-        ("system: null", br#"{"system": null}"#, "system must be a string"),
         (
             "system: array of blocks",
             br#"{"system": [{"type": "text", "text": "a"}]}"#,
             "system must be a string",
         ),
         ("stop_sequences: string", br#"{"stop_sequences": "END"}"#, STOP_SEQUENCES),
-        ("stop_sequences: null", br#"{"stop_sequences": null}"#, STOP_SEQUENCES),
         ("stop_sequences: object", br#"{"stop_sequences": {}}"#, STOP_SEQUENCES),
         (
             "stop_sequences: of a number",
@@ -185,6 +195,7 @@ fn an_invalid_body_is_refused_with_a_message_that_names_the_field() {
             br#"{"stop_sequences": ["\udf8c"]}"#,
             "stop_sequences[0] is not a valid string: lone leading surrogate in hex escape",
         ),
+        ("prompt: null twice", br#"{"prompt": null, "prompt": "a"}"#, "prompt is there twice"),
         ("body: array", br#"["prompt"]"#, NO_OBJECT),
         ("body: string", br#""prompt""#, NO_OBJECT),
         ("body: number", b"1", NO_OBJECT),
@@ -257,6 +268,57 @@ fn an_invalid_body_is_refused_with_a_message_that_names_the_field() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_field_may_be_null_and_is_known() {
+    for field in FIELDS {
+        let body = format!(r#"{{"{field}": null}}"#);
+        assert_eq!(parse(body.as_bytes(), &defaults()), parse(b"{}", &defaults()), "{field}");
+        let body = format!(r#"{{"{field}": null, "{field}": null}}"#);
+        let error = parse(body.as_bytes(), &defaults()).unwrap_err();
+        assert_eq!(error.message, format!("{field} is there twice"));
+    }
+    for field in EVENT_FIELDS {
+        let body = format!(r#"{{"{field}": "x"}}"#);
+        assert_eq!(parse(body.as_bytes(), &defaults()), parse(b"{}", &defaults()), "{field}");
+    }
+}
+
+#[test]
+fn a_body_of_another_shape_is_refused_instead_of_getting_the_default_prompt() {
+    let message = |name: &str| {
+        format!(
+            "the body has no prompt and no messages, but the unknown member {name:?}: the known members are \
+             prompt, messages, max_tokens, temperature, system, stop_sequences, model, stream"
+        )
+    };
+    let long = format!(r#"{{"{}": 1}}"#, "x".repeat(100));
+    let shapes = [
+        ("type", r#"{"type": "ping"}"#),
+        ("Records", r#"{"Records": [{"eventSource": "aws:sqs", "body": "{\"prompt\": \"a\"}"}]}"#),
+        ("input", r#"{"input": "Hello"}"#),
+        ("inputs", r#"{"inputs": "Hello", "parameters": {}}"#),
+        ("mesages", r#"{"mesages": [{"role": "user", "content": "a"}]}"#),
+        ("Prompt", r#"{"Prompt": "Hello"}"#),
+        ("query", r#"{"query": "{ me }"}"#),
+        ("jsonrpc", r#"{"jsonrpc": "2.0", "method": "initialize", "id": 1}"#),
+        ("requestContext", r#"{"requestContext": {"routeKey": "$connect"}}"#),
+        ("body", r#"{"body": 1}"#),
+        ("challenge", r#"{"source": "x", "challenge": "y", "type": "url_verification"}"#),
+        ("contents", r#"{"max_tokens": 5, "contents": []}"#),
+        ("x", r#"{"prompt": null, "x": 1}"#),
+        (&"x".repeat(64), &long),
+    ];
+    for (name, body) in shapes {
+        let error = parse(body.as_bytes(), &defaults()).unwrap_err();
+        assert_eq!(error, Error::new(Code::InvalidRequest, message(name)), "{body}");
+        // Beside a prompt nothing is unknown.
+        let with_prompt =
+            body.replacen('{', r#"{"messages": [{"role": "user", "content": "a"}], "#, 1);
+        let with_prompt = with_prompt.replace(r#""prompt": null, "#, "");
+        assert!(parse(with_prompt.as_bytes(), &defaults()).is_ok(), "{with_prompt}");
+    }
 }
 
 #[test]
@@ -406,7 +468,7 @@ fn a_model_must_be_the_default_or_an_allowed_one() {
         ("another without a list", "", r#"{"model": "a"}"#.to_owned(), Err(Code::ModelNotAllowed)),
         ("with a space", "a", r#"{"model": " a"}"#.to_owned(), Err(Code::ModelNotAllowed)),
         ("a number", "a", r#"{"model": 1}"#.to_owned(), Err(Code::InvalidRequest)),
-        ("null", "a", r#"{"model": null}"#.to_owned(), Err(Code::InvalidRequest)),
+        ("null", "a", r#"{"model": null}"#.to_owned(), Ok(None)),
         ("blank", "a", r#"{"model": ""}"#.to_owned(), Err(Code::InvalidRequest)),
         ("twice", "a", r#"{"model": "a", "model": "a"}"#.to_owned(), Err(Code::InvalidRequest)),
     ];

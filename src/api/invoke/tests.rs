@@ -303,3 +303,28 @@ async fn an_unauthenticated_caller_gets_a_401_in_the_form_of_awss_errors() {
         assert_eq!((record.status, record.outcome), (401, "unauthorized"), "{name}");
     }
 }
+
+#[tokio::test]
+async fn the_payload_does_not_choose_the_id_of_the_request() {
+    let payload = json!({
+        "requestContext": { "requestId": "spoofed", "http": { "method": "POST" } },
+        "body": r#"{"prompt": "a"}"#,
+    });
+    for kind in [None, Some("Event"), Some("DryRun")] {
+        let host = Scripted::new();
+        let host = if kind == Some("DryRun") { host } else { host.then(200, &[], REPLY) };
+        let (request, isolate) = (invocation(kind, &payload.to_string()), isolate(&[]));
+        let (envelope, record) = match handle(request, &isolate, &host).await {
+            Handled::Whole(envelope, record) => (envelope, record),
+            Handled::Accepted(envelope, accepted) => (envelope, accepted.run(&host).await.1),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(header(&envelope, "x-request-id"), Some(RANDOM_ID), "{kind:?}");
+        assert_eq!(header(&envelope, "x-amzn-requestid"), Some(RANDOM_ID), "{kind:?}");
+        assert!(!envelope.body.contains("spoofed"), "{envelope:?}");
+        assert_eq!(record.request_id.as_str(), RANDOM_ID, "{kind:?}");
+        let line = serde_json::to_value(&record).unwrap();
+        let expected = if kind == Some("DryRun") { json!(null) } else { json!("spoofed") };
+        assert_eq!(line["event_request_id"], expected, "{kind:?}");
+    }
+}

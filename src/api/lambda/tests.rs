@@ -122,7 +122,7 @@ fn valid_headers_are_taken_over_and_others_are_dropped() {
 
 #[tokio::test]
 async fn an_event_that_is_not_a_valid_request_gets_an_error() {
-    let cases: [(&str, &[u8], u16, &str); 15] = [
+    let cases: [(&str, &[u8], u16, &str); 16] = [
         (
             "not base64",
             br#"{"requestContext": {"http": {"method": "POST"}}, "body": "eyJ9!", "isBase64Encoded": true}"#,
@@ -175,6 +175,12 @@ async fn an_event_that_is_not_a_valid_request_gets_an_error() {
             br#"{"requestContext": {"http": {"method": "GET"}}, "rawPath": "/"}"#,
             405,
             "Error: the method must be one of OPTIONS, POST",
+        ),
+        (
+            "a header with a control character",
+            b"{\"requestContext\": {}, \"httpMethod\": \"POST\", \"headers\": {\"Origin\": \"https://evil.example\x7f\"}}",
+            400,
+            "Error: the value of the header origin has a character that HTTP does not allow",
         ),
         (
             "another media type",

@@ -188,7 +188,6 @@ async fn a_conversation_that_ends_with_the_assistant_is_sent_as_a_prefill() {
 #[tokio::test]
 async fn an_invalid_conversation_is_a_400_from_every_entrance() {
     let cases = [
-        (r#"null"#, "messages must be an array of messages"),
         (r#""a""#, "messages must be an array of messages"),
         (r#"{}"#, "messages must be an array of messages"),
         (r#"[]"#, "messages must not be empty: expected a user's message as messages[0]"),

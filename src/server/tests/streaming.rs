@@ -46,14 +46,21 @@ async fn events_of<B: BodyStream>(streaming: &mut Streaming<'_, B>) -> Vec<Strin
 #[tokio::test]
 async fn a_reply_is_streamed_if_the_body_or_the_accept_header_asks_for_it() {
     const PROMPT: &str = r#"{"prompt": "a"}"#;
-    let cases: [(&str, Headers, &str, bool); 22] = [
+    let cases: [(&str, Headers, &str, bool); 24] = [
         ("nothing", &[], PROMPT, false),
         ("stream", &[], r#"{"prompt": "a", "stream": true}"#, true),
         ("stream and no prompt", &[], r#"{"stream": true}"#, true),
         ("not stream", &[], r#"{"prompt": "a", "stream": false}"#, false),
         ("EventSource's", &[("accept", "text/event-stream")], PROMPT, true),
         ("Accept and no body", &[("accept", "text/event-stream")], "", true),
-        ("Accept and not stream", &[("accept", "text/event-stream")], r#"{"stream": false}"#, true),
+        (
+            "Accept and not stream",
+            &[("accept", "text/event-stream")],
+            r#"{"stream": false}"#,
+            false,
+        ),
+        ("Accept and null", &[("accept", "text/event-stream")], r#"{"stream": null}"#, true),
+        ("a low weight", &[("accept", "text/event-stream;q=0.1, */*")], PROMPT, false),
         ("stream and Accept JSON", &[("accept", "application/json")], r#"{"stream": true}"#, true),
         ("in capitals", &[("accept", "TEXT/Event-Stream")], PROMPT, true),
         ("with a charset", &[("accept", "text/event-stream; charset=utf-8")], PROMPT, true),
@@ -164,7 +171,7 @@ async fn a_request_that_fails_gets_the_same_response_with_and_without_a_stream()
         ("a wrong field", ("POST", "/", STREAM, wrong), &none, (400, Some("invalid_request"))),
         ("stream: a string", ("POST", "/", STREAM, r#"{"stream": "true"}"#), &none, (400, Some("invalid_request"))),
         ("stream: a number", ("POST", "/", STREAM, r#"{"stream": 1}"#), &none, (400, Some("invalid_request"))),
-        ("stream: null", ("POST", "/", STREAM, r#"{"stream": null}"#), &none, (400, Some("invalid_request"))),
+        ("another shape", ("POST", "/", STREAM, r#"{"type": "ping"}"#), &none, (400, Some("invalid_request"))),
         ("stream: twice", ("POST", "/", STREAM, r#"{"stream": true, "stream": true}"#), &none, (400, Some("invalid_request"))),
         ("gzip", ("POST", "/", &gzip, PROMPT), &none, (415, Some("unsupported_media_type"))),
         ("text", ("POST", "/", &text, PROMPT), &none, (415, Some("unsupported_media_type"))),
