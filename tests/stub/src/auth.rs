@@ -67,7 +67,7 @@ pub fn verify(
     }
 }
 
-fn verify_api_key(api_key: &str, settings: &Settings) -> Result<(), AwsError> {
+pub(crate) fn verify_api_key(api_key: &str, settings: &Settings) -> Result<(), AwsError> {
     if settings.api_keys.iter().any(|known| known == api_key) {
         return Ok(());
     }

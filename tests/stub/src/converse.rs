@@ -26,10 +26,10 @@ pub fn respond(
     let messages = serde_json::to_vec(&messages_request(body)?).unwrap_or_default();
     let messages = Messages::parse(content_type, &messages)?;
     check_parameters(model_id, &messages)?;
-    let reply = Reply::new(model_id, &messages, body);
-    let (input, output) = (reply.input_tokens, reply.output_tokens);
+    let reply = Reply::new(model_id, &messages, body)?;
+    let (input, output) = (reply.input.uncached, reply.output_tokens);
     let response = json!({
-        "output": { "message": { "role": "assistant", "content": [{ "text": reply.text }] } },
+        "output": { "message": { "role": "assistant", "content": [{ "text": reply.text() }] } },
         "stopReason": reply.stop_reason,
         "usage": { "inputTokens": input, "outputTokens": output, "totalTokens": input + output },
         "metrics": { "latencyMs": 0 },

@@ -44,6 +44,25 @@ impl AwsError {
     }
 }
 
+/// Errors of Bedrock in Anthropic's terms: AWS's name; status and type.
+const ANTHROPIC_ERRORS: &[(&str, u16, &str)] = &[
+    ("ValidationException", 400, "invalid_request_error"),
+    ("AccessDeniedException", 403, "permission_error"),
+    ("ResourceNotFoundException", 404, "not_found_error"),
+    ("RequestEntityTooLargeException", 413, "request_too_large"),
+    ("ThrottlingException", 429, "rate_limit_error"),
+    ("ModelNotReadyException", 429, "rate_limit_error"),
+    ("ModelTimeoutException", 504, "timeout_error"),
+    ("ServiceUnavailableException", 529, "overloaded_error"),
+];
+
+/// Returns the status and the type of an error at the native endpoint. An error that is not in the
+/// table keeps its status, and has the type `api_error`.
+pub(crate) fn anthropic_type(name: &str, status: u16) -> (u16, &'static str) {
+    let row = ANTHROPIC_ERRORS.iter().find(|(aws_name, _, _)| *aws_name == name);
+    row.map_or((status, "api_error"), |(_, status, error_type)| (*status, *error_type))
+}
+
 impl IntoResponse for AwsError {
     fn into_response(self) -> Response {
         let Self { status, name, namespace, message } = self;

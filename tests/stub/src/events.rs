@@ -81,24 +81,38 @@ fn message_start(message: &Value) -> Value {
             "content": [],
             "stop_reason": null,
             "stop_sequence": null,
-            "usage": {
-                "input_tokens": message["usage"]["input_tokens"],
-                "cache_creation_input_tokens": 0,
-                "cache_read_input_tokens": 0,
-                "output_tokens": 1,
-            },
+            "usage": usage_at_start(&message["usage"]),
         },
     })
+}
+
+/// Returns the usage of a reply that has not begun. It always has the counts of the cache.
+fn usage_at_start(usage: &Value) -> Value {
+    let mut usage = usage.clone();
+    usage["output_tokens"] = json!(1);
+    for count in ["cache_creation_input_tokens", "cache_read_input_tokens"] {
+        if usage.get(count).is_none() {
+            usage[count] = json!(0);
+        }
+    }
+    usage
 }
 
 /// Returns the events of a content block: start, deltas, stop.
 fn block_events(index: usize, block: &Value) -> Vec<Value> {
     let text = |key: &str| block[key].as_str().unwrap_or_default();
     let (start, deltas) = match text("type") {
-        "text" => (
-            json!({ "type": "text", "text": "" }),
-            tokens(text("text")).into_iter().map(|token| text_delta(index, token)).collect(),
-        ),
+        "text" => {
+            let mut start = json!({ "type": "text", "text": "" });
+            if block.get("citations").is_some() {
+                start["citations"] = json!([]);
+            }
+            let citations = block["citations"].as_array().into_iter().flatten().map(|citation| {
+                block_delta(index, json!({ "type": "citations_delta", "citation": citation }))
+            });
+            let text = tokens(text("text")).into_iter().map(|token| text_delta(index, token));
+            (start, text.chain(citations).collect())
+        }
         "thinking" => {
             let thinking = tokens(text("thinking")).into_iter().map(|token| {
                 block_delta(index, json!({ "type": "thinking_delta", "thinking": token }))
@@ -112,9 +126,10 @@ fn block_events(index: usize, block: &Value) -> Vec<Value> {
         "tool_use" => {
             let mut start = block.clone();
             start["input"] = json!({});
+            // Claude's first delta is empty. Without arguments it is the only one.
             let input = block["input"].to_string();
-            // Claude's first delta is empty.
-            let parts = iter::once("").chain(tokens(&input));
+            let input = if input == "{}" { "" } else { &input };
+            let parts = iter::once("").chain(tokens(input));
             let delta = |part: &str| {
                 block_delta(index, json!({ "type": "input_json_delta", "partial_json": part }))
             };
@@ -139,23 +154,30 @@ fn block_stop(index: usize) -> Value {
 /// Returns the events after the content.
 fn message_end(message: &Value) -> [Value; 2] {
     let usage = &message["usage"];
-    [
-        json!({
-            "type": "message_delta",
-            "delta": {
-                "stop_reason": message["stop_reason"],
-                "stop_sequence": message["stop_sequence"],
-            },
-            "usage": { "output_tokens": usage["output_tokens"] },
-        }),
-        json!({
-            "type": "message_stop",
-            METRICS: {
-                "inputTokenCount": usage["input_tokens"],
-                "outputTokenCount": usage["output_tokens"],
-                "invocationLatency": 0,
-                "firstByteLatency": 0,
-            },
-        }),
-    ]
+    let mut delta = json!({
+        "type": "message_delta",
+        "delta": {
+            "stop_reason": message["stop_reason"],
+            "stop_sequence": message["stop_sequence"],
+        },
+        "usage": { "output_tokens": usage["output_tokens"] },
+    });
+    if let Some(management) = message.get("context_management") {
+        delta["context_management"] = management.clone();
+    }
+    let mut metrics = json!({
+        "inputTokenCount": usage["input_tokens"],
+        "outputTokenCount": usage["output_tokens"],
+        "invocationLatency": 0,
+        "firstByteLatency": 0,
+    });
+    for (count, metric) in [
+        ("cache_read_input_tokens", "cacheReadInputTokenCount"),
+        ("cache_creation_input_tokens", "cacheWriteInputTokenCount"),
+    ] {
+        if let Some(count) = usage.get(count) {
+            metrics[metric] = count.clone();
+        }
+    }
+    [delta, json!({ "type": "message_stop", METRICS: metrics })]
 }

@@ -1,27 +1,45 @@
-//! The body of `InvokeModel` and `InvokeModelWithResponseStream` for Claude: Anthropic's Messages
-//! request, validated as Bedrock does.
+//! The body of `InvokeModel`, `InvokeModelWithResponseStream` and the native endpoint for Claude:
+//! Anthropic's Messages request, validated as Bedrock does.
 //!
-//! Out of scope: content blocks other than text, and limits that differ by model, such as the
-//! highest `max_tokens`. `tools`, `tool_choice`, `thinking` and `anthropic_beta` are accepted
-//! without validation.
+//! What depends on the model is in [`crate::models`]. Out of scope: the content of images,
+//! documents and schemas.
 //!
-//! Source: Amazon Bedrock User Guide, "Anthropic Claude Messages API".
+//! Sources: Amazon Bedrock User Guide, "Anthropic Claude Messages API"; LiteLLM 1.110 (which
+//! top-level fields there are); bug reports that quote the messages, named where they are used.
+
+mod betas;
+mod blocks;
+mod content;
+mod conversation;
+mod parameters;
+mod tools;
 
 use serde_json::{Map, Value};
+
+pub(crate) use blocks::{Block, canonical};
+use content::Sender;
 
 use crate::error::AwsError;
 
 /// The only `anthropic_version` that Bedrock accepts.
 pub const ANTHROPIC_VERSION: &str = "bedrock-2023-05-31";
 
-/// The largest body in bytes. Bedrock's documentation: "maximum length of 25000000".
+/// The largest body in bytes that is read. Bedrock's documentation: "maximum length of 25000000".
 pub const MAX_BODY: usize = 25_000_000;
 
+/// The largest request to Claude in bytes.
+const MAX_REQUEST: usize = 20_000_000;
+
+/// The top level of a body, for both endpoints. Everything else that Anthropic's API has is
+/// refused, such as `speed`, `mcp_servers`, `container`, `service_tier` and `cache_control`.
 const BODY_KEYS: &[&str] = &[
-    "anthropic_beta",
-    "anthropic_version",
+    "compaction",
+    "context_management",
     "max_tokens",
     "messages",
+    "metadata",
+    "output_config",
+    "safeguards",
     "stop_sequences",
     "system",
     "temperature",
@@ -31,12 +49,11 @@ const BODY_KEYS: &[&str] = &[
     "top_k",
     "top_p",
 ];
-const SAMPLING_KEYS: [&str; 3] = ["temperature", "top_p", "top_k"];
-const MESSAGE_KEYS: &[&str] = &["content", "role"];
-const TEXT_BLOCK_KEYS: &[&str] = &["cache_control", "text", "type"];
+const INVOKE_KEYS: &[&str] = &["anthropic_beta", "anthropic_version"];
+const NATIVE_KEYS: &[&str] = &["model", "stream"];
 
-/// The parts of a valid request that the reply depends on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A valid request.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Messages {
     /// The text of the last user message, its blocks concatenated.
     pub prompt: String,
@@ -46,12 +63,21 @@ pub struct Messages {
     pub max_tokens: u64,
     /// The stop sequences, in the order of the request.
     pub stop_sequences: Vec<String>,
-    /// All texts that the model reads: the system prompt, and then the messages.
-    pub texts: Vec<String>,
-    /// The first of `temperature`, `top_p` and `top_k` that is in the body.
-    pub sampling_parameter: Option<&'static str>,
-    /// Whether the last message is the assistant's ("prefill").
-    pub is_prefilled: bool,
+    /// The beta features, of the body or of the header.
+    pub betas: Vec<String>,
+    /// The body.
+    pub body: Map<String, Value>,
+}
+
+/// A valid request to the native endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeMessages {
+    /// The model ID, of the body.
+    pub model_id: String,
+    /// Whether the reply is streamed.
+    pub stream: bool,
+    /// The request.
+    pub messages: Messages,
 }
 
 /// Validates the percent-decoded model ID of the path: the ID of a foundation model or of an
@@ -71,149 +97,113 @@ pub fn check_model_id(model_id: &str) -> Result<(), AwsError> {
 }
 
 impl Messages {
-    /// Validates a body and its `content-type`.
+    /// Validates a body of `InvokeModel` and its `content-type`.
     ///
     /// # Errors
     ///
     /// 400 `ValidationException`, for the first problem.
     pub fn parse(content_type: Option<&str>, body: &[u8]) -> Result<Self, AwsError> {
-        let media_type = content_type.and_then(|value| value.split(';').next());
-        if !media_type.is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json")) {
-            return Err(AwsError::validation(
-                "The provided content type is invalid. It must be application/json.",
-            ));
-        }
-        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
-            return Err(AwsError::validation(
-                "Malformed input request, please reformat your input and try again.",
-            ));
-        };
-        check_keys(&body, BODY_KEYS, "")?;
+        let body = parse_object(content_type, body)?;
+        check_keys(&body, INVOKE_KEYS)?;
         check_version(required(&body, "anthropic_version")?)?;
+        let betas = betas::of_body(&body)?;
+        Self::validate(body, betas, false)
+    }
+
+    fn validate(
+        body: Map<String, Value>,
+        betas: Vec<String>,
+        is_native: bool,
+    ) -> Result<Self, AwsError> {
         let max_tokens = parse_max_tokens(required(&body, "max_tokens")?)?;
-        check_unit_interval(&body, "temperature")?;
-        check_unit_interval(&body, "top_p")?;
+        betas::check(&betas, &body)?;
+        parameters::check(&body, &betas, max_tokens, is_native)?;
         let stop_sequences = parse_stop_sequences(&body)?;
-        let system = body.get("system").map(|system| text_of(system, "system")).transpose()?;
-        let conversation = parse_conversation(required(&body, "messages")?)?;
-        let sampling_parameter = SAMPLING_KEYS.into_iter().find(|key| body.contains_key(*key));
-        let is_prefilled = conversation.last().is_some_and(|(role, _)| *role == Role::Assistant);
-
-        let prompt = conversation
-            .iter()
-            .rfind(|(role, _)| *role == Role::User)
-            .map(|(_, text)| text.clone())
+        tools::check(&body, &betas)?;
+        let system = body
+            .get("system")
+            .map(|system| content::check(system, Sender::System, "system"))
+            .transpose()?;
+        let turns = conversation::check(required(&body, "messages")?, &betas)?;
+        blocks::check_cache_control(&body)?;
+        let prompt = turns
+            .into_iter()
+            .rfind(|turn| turn.role == Sender::User)
+            .map(|turn| turn.text)
             .unwrap_or_default();
-        let texts =
-            system.iter().cloned().chain(conversation.into_iter().map(|(_, text)| text)).collect();
-        Ok(Self {
-            prompt,
-            system,
-            max_tokens,
-            stop_sequences,
-            texts,
-            sampling_parameter,
-            is_prefilled,
-        })
+        Ok(Self { prompt, system, max_tokens, stop_sequences, betas, body })
+    }
+
+    /// Returns the messages.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &Value> {
+        self.body["messages"].as_array().into_iter().flatten()
+    }
+
+    /// Returns the tools.
+    pub(crate) fn tools(&self) -> impl Iterator<Item = &Value> {
+        self.body.get("tools").and_then(Value::as_array).into_iter().flatten()
+    }
+
+    /// Returns every block, in the order in which Claude reads them.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
+        blocks::all(&self.body).into_iter()
+    }
+
+    /// Returns the blocks of the last user message.
+    pub(crate) fn last_user_blocks(&self) -> &[Value] {
+        let last = conversation::last_user(&self.body).map(|index| &self.body["messages"][index]);
+        last.and_then(|it| it["content"].as_array()).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Returns `thinking.type`.
+    pub(crate) fn thinking_type(&self) -> Option<&str> {
+        self.body.get("thinking")?["type"].as_str()
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    User,
-    Assistant,
+impl NativeMessages {
+    /// Validates a body of the native endpoint. `beta` is the header `anthropic-beta`.
+    ///
+    /// # Errors
+    ///
+    /// 400 `ValidationException`, for the first problem.
+    pub fn parse(
+        content_type: Option<&str>,
+        beta: Option<&str>,
+        body: &[u8],
+    ) -> Result<Self, AwsError> {
+        let mut body = parse_object(content_type, body)?;
+        check_keys(&body, NATIVE_KEYS)?;
+        let Some(Value::String(model_id)) = body.remove("model") else {
+            return Err(AwsError::validation("model: Field required"));
+        };
+        let stream = match body.remove("stream") {
+            None => false,
+            Some(Value::Bool(stream)) => stream,
+            Some(_) => {
+                return Err(AwsError::validation("stream: Input should be a valid boolean"));
+            }
+        };
+        let messages = Messages::validate(body, betas::of_header(beta), true)?;
+        Ok(Self { model_id, stream, messages })
+    }
 }
 
-fn parse_conversation(messages: &Value) -> Result<Vec<(Role, String)>, AwsError> {
-    let Value::Array(messages) = messages else {
-        return Err(wrong_type("messages", "JSONArray"));
-    };
-    if messages.is_empty() {
-        return Err(AwsError::validation("messages: at least one message is required"));
-    }
-    let conversation: Vec<(Role, String)> = messages
-        .iter()
-        .enumerate()
-        .map(|(index, message)| parse_message(message, index))
-        .collect::<Result<_, _>>()?;
-    match conversation.first() {
-        Some((Role::User, _)) => Ok(conversation),
-        _ => Err(AwsError::validation("messages: first message must use the \"user\" role")),
-    }
-}
-
-fn parse_message(message: &Value, index: usize) -> Result<(Role, String), AwsError> {
-    let Value::Object(message) = message else {
-        return Err(wrong_type(&format!("messages/{index}"), "JSONObject"));
-    };
-    check_keys(message, MESSAGE_KEYS, &format!("/messages/{index}"))?;
-    let field = |key: &str| {
-        message
-            .get(key)
-            .ok_or_else(|| AwsError::validation(format!("messages.{index}.{key}: Field required")))
-    };
-    let role = match field("role")?.as_str() {
-        Some("user") => Role::User,
-        Some("assistant") => Role::Assistant,
-        _ => {
-            return Err(AwsError::validation(format!(
-                "messages.{index}.role: Input should be 'user' or 'assistant'"
-            )));
-        }
-    };
-    let content = field("content")?;
-    let text = text_of(content, &format!("messages.{index}.content"))?;
-    if text.is_empty() {
-        return Err(AwsError::validation(format!(
-            "messages.{index}: all messages must have non-empty content"
-        )));
-    }
-    if text.trim().is_empty() {
+fn parse_object(content_type: Option<&str>, body: &[u8]) -> Result<Map<String, Value>, AwsError> {
+    let media_type = content_type.and_then(|value| value.split(';').next());
+    if !media_type.is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json")) {
         return Err(AwsError::validation(
-            "messages: text content blocks must contain non-whitespace text",
+            "The provided content type is invalid. It must be application/json.",
         ));
     }
-    Ok((role, text))
-}
-
-/// Concatenates the text of `content`: a string, or an array of text blocks. `path` is its place in
-/// the body, for the error.
-fn text_of(content: &Value, path: &str) -> Result<String, AwsError> {
-    match content {
-        Value::String(text) => Ok(text.clone()),
-        Value::Array(blocks) => blocks
-            .iter()
-            .enumerate()
-            .map(|(index, block)| text_of_block(block, &format!("{path}.{index}")))
-            .collect(),
-        _ => Err(AwsError::validation(format!(
-            "{path}: Input should be a valid string or a valid list"
-        ))),
+    if body.len() > MAX_REQUEST {
+        return Err(AwsError::validation("Input is too long for requested model."));
     }
-}
-
-fn text_of_block<'a>(block: &'a Value, path: &str) -> Result<&'a str, AwsError> {
-    if block.get("type").and_then(Value::as_str) != Some("text") {
-        return Err(AwsError::validation(format!(
-            "{path}: Input tag found using 'type' does not match any of the expected tags: 'text'"
-        )));
-    }
-    if let Some(key) = block.as_object().and_then(|block| extraneous(block, TEXT_BLOCK_KEYS)) {
-        return Err(AwsError::validation(format!(
-            "{path}.text.{key}: Extra inputs are not permitted"
-        )));
-    }
-    // Bedrock's message names only the top-level key.
-    let key = path.split('.').next().unwrap_or_default();
-    match block.get("text").and_then(Value::as_str) {
-        Some("") => {
-            Err(AwsError::validation(format!("{key}: text content blocks must be non-empty")))
-        }
-        Some(text) if text.trim().is_empty() => Err(AwsError::validation(format!(
-            "{key}: text content blocks must contain non-whitespace text"
-        ))),
-        Some(text) => Ok(text),
-        None => Err(AwsError::validation(format!("{path}.text.text: Field required"))),
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(body)) => Ok(body),
+        _ => Err(AwsError::validation(
+            "Malformed input request, please reformat your input and try again.",
+        )),
     }
 }
 
@@ -233,22 +223,6 @@ fn parse_max_tokens(value: &Value) -> Result<u64, AwsError> {
             })
         }
         _ => Err(wrong_type("max_tokens", "Integer")),
-    }
-}
-
-fn check_unit_interval(body: &Map<String, Value>, key: &str) -> Result<(), AwsError> {
-    let Some(value) = body.get(key) else {
-        return Ok(());
-    };
-    match value.as_f64() {
-        Some(number) if number < 0.0 => {
-            Err(malformed(&format!("#/{key}: {value} is not greater or equal to 0")))
-        }
-        Some(number) if number > 1.0 => {
-            Err(malformed(&format!("#/{key}: {value} is not less or equal to 1")))
-        }
-        Some(_) => Ok(()),
-        None => Err(wrong_type(key, "Number")),
     }
 }
 
@@ -276,17 +250,22 @@ fn required<'a>(body: &'a Map<String, Value>, key: &str) -> Result<&'a Value, Aw
     body.get(key).ok_or_else(|| malformed(&format!("#: required key [{key}] not found")))
 }
 
-fn check_keys(object: &Map<String, Value>, known: &[&str], path: &str) -> Result<(), AwsError> {
-    let Some(key) = extraneous(object, known) else {
-        return Ok(());
-    };
-    // Bedrock's message has a path only below the top level.
-    let prefix = if path.is_empty() { String::new() } else { format!("#{path}: ") };
-    Err(malformed(&format!("{prefix}extraneous key [{key}] is not permitted")))
+fn required_in<'a>(
+    object: &'a Map<String, Value>,
+    key: &str,
+    path: &str,
+) -> Result<&'a Value, AwsError> {
+    object.get(key).ok_or_else(|| AwsError::validation(format!("{path}.{key}: Field required")))
 }
 
-fn extraneous<'a>(object: &'a Map<String, Value>, known: &[&str]) -> Option<&'a str> {
-    object.keys().map(String::as_str).find(|key| !known.contains(key))
+fn check_keys(body: &Map<String, Value>, of_endpoint: &[&str]) -> Result<(), AwsError> {
+    let known = |key: &str| BODY_KEYS.contains(&key) || of_endpoint.contains(&key);
+    body.keys().find(|key| !known(key)).map_or(Ok(()), |key| Err(extra(key)))
+}
+
+/// Creates the error for a field that is not known.
+fn extra(path: &str) -> AwsError {
+    AwsError::validation(format!("{path}: Extra inputs are not permitted"))
 }
 
 fn wrong_type(key: &str, expected: &str) -> AwsError {

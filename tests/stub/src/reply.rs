@@ -1,7 +1,11 @@
 //! The reply in Claude's JSON. It quotes the prompt, so that a developer sees that the request
-//! arrived, and depends on nothing but the request.
+//! arrived, or does what the prompt's `script` says. It depends on nothing but the
+//! request.
 //!
 //! Out of scope: a model. [`tokens`] counts tokens by a rule of its own.
+
+mod content;
+mod text;
 
 use axum::body::Body;
 use axum::http::{HeaderName, header};
@@ -9,6 +13,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::cache::{self, InputTokens};
+use crate::error::AwsError;
 use crate::messages::Messages;
 
 /// The header with the number of tokens of the request.
@@ -19,83 +25,102 @@ pub const INPUT_TOKEN_COUNT: HeaderName =
 pub const OUTPUT_TOKEN_COUNT: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-output-token-count");
 
-/// The number of characters of the prompt that the reply quotes.
-const QUOTED_OF_PROMPT: usize = 60;
+/// The header with the number of tokens that were read from the prompt cache.
+const CACHE_READ_TOKEN_COUNT: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-cache-read-input-token-count");
 
-/// The number of characters of the system prompt that the reply quotes.
-const QUOTED_OF_SYSTEM: usize = 20;
+/// The header with the number of tokens that were written to the prompt cache.
+const CACHE_WRITE_TOKEN_COUNT: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-cache-write-input-token-count");
 
 /// A complete reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     /// `msg_bdrk_` and 24 hexadecimal digits of the SHA-256 of the request's body.
     pub id: String,
     /// Anthropic's name of the model, such as `claude-sonnet-4-20250514`.
     pub model: String,
-    /// The generated text. It is empty if it would begin with a stop sequence.
-    pub text: String,
-    /// `end_turn`, `max_tokens` or `stop_sequence`.
+    /// The content blocks. There is no text block if the text would begin with a stop sequence.
+    pub content: Vec<Value>,
+    /// `end_turn`, `max_tokens`, `stop_sequence`, `tool_use` or `refusal`.
     pub stop_reason: &'static str,
     /// The stop sequence that ended the text.
     pub stop_sequence: Option<String>,
-    /// The number of tokens of all texts of the request.
-    pub input_tokens: usize,
-    /// The number of tokens of `text`.
+    /// The tokens of the request.
+    pub input: InputTokens,
+    /// The number of tokens of the content.
     pub output_tokens: usize,
+    /// Whether the request has `context_management`, whose outcome the reply reports.
+    pub manages_context: bool,
 }
 
 impl Reply {
-    /// Creates the reply to a valid request. `body` is its raw body, which determines the ID.
-    pub fn new(model_id: &str, messages: &Messages, body: &[u8]) -> Self {
+    /// Creates the reply to a valid request. `body` is its raw body, which determines the ID. The
+    /// request is not cached.
+    ///
+    /// # Errors
+    ///
+    /// 400 `ValidationException`, for a directive of the prompt that is not valid.
+    pub fn new(model_id: &str, messages: &Messages, body: &[u8]) -> Result<Self, AwsError> {
         let mut id = hex::encode(Sha256::digest(body));
         id.truncate(24);
-        let (text, stop_reason, stop_sequence) =
-            truncate(&full_text(messages), messages.max_tokens, &messages.stop_sequences);
-        Self {
+        let content = content::compose(model_id, messages, &id)?;
+        Ok(Self {
             id: format!("msg_bdrk_{id}"),
             model: model_name(model_id),
-            input_tokens: messages.texts.iter().map(|text| tokens(text).len()).sum(),
-            output_tokens: tokens(&text).len(),
-            text,
-            stop_reason,
-            stop_sequence,
-        }
+            input: InputTokens::count(messages),
+            output_tokens: content.tokens,
+            content: content.blocks,
+            stop_reason: content.stop_reason,
+            stop_sequence: content.stop_sequence,
+            manages_context: messages.body.contains_key("context_management"),
+        })
     }
 
-    /// Returns the reply in Claude's JSON. An empty text has no text block.
+    /// Returns the generated text, its blocks concatenated.
+    pub fn text(&self) -> String {
+        self.content.iter().filter_map(|block| block["text"].as_str()).collect()
+    }
+
+    /// Returns the reply in Claude's JSON.
     pub fn json(&self) -> Value {
-        let content = if self.text.is_empty() {
-            json!([])
-        } else {
-            json!([{ "type": "text", "text": self.text }])
-        };
-        json!({
+        let mut json = json!({
             "id": self.id,
             "type": "message",
             "role": "assistant",
             "model": self.model,
-            "content": content,
+            "content": self.content,
             "stop_reason": self.stop_reason,
             "stop_sequence": self.stop_sequence,
-            "usage": {
-                "input_tokens": self.input_tokens,
-                "output_tokens": self.output_tokens,
-            },
-        })
+            "usage": cache::usage(&self.input, self.output_tokens),
+        });
+        if self.manages_context {
+            json["context_management"] = json!({ "applied_edits": [] });
+        }
+        json
     }
 
     /// Creates a response of status 200 with the headers of this reply. `body` is its JSON, or what
     /// a fault sends in its place.
     pub fn response(&self, body: impl Into<Body>) -> Response {
-        (
+        let mut response = (
             [
                 (header::CONTENT_TYPE, "application/json".to_owned()),
-                (INPUT_TOKEN_COUNT, self.input_tokens.to_string()),
+                (INPUT_TOKEN_COUNT, self.input.uncached.to_string()),
                 (OUTPUT_TOKEN_COUNT, self.output_tokens.to_string()),
             ],
             body.into(),
         )
-            .into_response()
+            .into_response();
+        for (name, count) in [
+            (CACHE_READ_TOKEN_COUNT, self.input.cache_read),
+            (CACHE_WRITE_TOKEN_COUNT, self.input.written()),
+        ] {
+            if count > 0 {
+                response.headers_mut().insert(name, count.into());
+            }
+        }
+        response
     }
 }
 
@@ -122,65 +147,10 @@ pub fn tokens(text: &str) -> Vec<&str> {
     ends.into_iter().map(|end| &text[std::mem::replace(&mut start, end)..end]).collect()
 }
 
-fn full_text(messages: &Messages) -> String {
-    let quote = excerpt(&messages.prompt, QUOTED_OF_PROMPT);
-    let characters = messages.prompt.chars().count();
-    let system = messages.system.as_deref().map(|system| excerpt(system.trim(), QUOTED_OF_SYSTEM));
-    if messages.prompt.chars().any(is_japanese) {
-        let system = system.map_or(String::new(), |system| format!("システム: 「{system}」。"));
-        format!(
-            "「{quote}」と受け取りました({characters} 文字)。{system}これは Bedrock の代役です。"
-        )
-    } else {
-        let system = system.map_or(String::new(), |system| format!(" System: \"{system}\"."));
-        format!(
-            "You said: \"{quote}\" ({characters} characters).{system} This is the Bedrock stand-in."
-        )
-    }
-}
-
-/// Tells whether a character is kana (half-width kana too) or kanji.
-fn is_japanese(character: char) -> bool {
-    matches!(
-        character,
-        '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ff66}'..='\u{ff9f}'
-    )
-}
-
-fn excerpt(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// Truncates a text before the first stop sequence or after `max_tokens`, whichever comes first.
-/// Returns the text, the stop reason, and the stop sequence.
-fn truncate(
-    text: &str,
-    max_tokens: u64,
-    stop_sequences: &[String],
-) -> (String, &'static str, Option<String>) {
-    let stop = stop_sequences
-        .iter()
-        .filter_map(|sequence| Some((text.find(sequence.as_str())?, sequence)))
-        .min_by_key(|(position, _)| *position);
-    let until_stop = stop.map_or(text, |(position, _)| &text[..position]);
-    let tokens = tokens(until_stop);
-    let max_tokens = usize::try_from(max_tokens).unwrap_or(usize::MAX);
-    match tokens.get(..max_tokens) {
-        Some(kept) if kept.len() < tokens.len() => (kept.concat(), "max_tokens", None),
-        _ => match stop {
-            Some((_, sequence)) => (until_stop.to_owned(), "stop_sequence", Some(sequence.clone())),
-            None => (text.to_owned(), "end_turn", None),
-        },
-    }
-}
-
 /// Returns Anthropic's name of a model: `claude-sonnet-4-20250514` for
 /// `apac.anthropic.claude-sonnet-4-20250514-v1:0`. The ARN of an application inference profile does
 /// not name the model, and the result is its last part.
-fn model_name(model_id: &str) -> String {
+pub(crate) fn model_name(model_id: &str) -> String {
     let last = model_id.rsplit('/').next().unwrap_or(model_id);
     let name = last.split_once("anthropic.").map_or(last, |(_, name)| name);
     match name.rsplit_once("-v") {
@@ -211,82 +181,6 @@ mod tests {
         ];
         for (case, text, expected) in cases {
             assert_eq!(tokens(text), *expected, "{case}");
-        }
-    }
-
-    #[test]
-    fn a_text_ends_before_a_stop_sequence_or_after_max_tokens() {
-        /// Case, `max_tokens`, stop sequences; expected text, stop reason, stop sequence.
-        type Row = (
-            &'static str,
-            u64,
-            &'static [&'static str],
-            &'static str,
-            &'static str,
-            Option<&'static str>,
-        );
-        const TEXT: &str = "one two, three";
-        let cases: &[Row] = &[
-            ("enough tokens", 4, &[], TEXT, "end_turn", None),
-            ("one too few", 3, &[], "one two,", "max_tokens", None),
-            ("one", 1, &[], "one", "max_tokens", None),
-            ("more than fits", u64::MAX, &[], TEXT, "end_turn", None),
-            ("stop", 9, &[","], "one two", "stop_sequence", Some(",")),
-            ("first stop wins", 9, &["three", "two"], "one ", "stop_sequence", Some("two")),
-            ("stop at the start", 9, &["one"], "", "stop_sequence", Some("one")),
-            ("stop beyond the limit", 1, &["three"], "one", "max_tokens", None),
-            ("stop that is not there", 9, &["four"], TEXT, "end_turn", None),
-        ];
-        for (case, max_tokens, stop_sequences, expected, reason, sequence) in cases {
-            let stop_sequences: Vec<String> =
-                stop_sequences.iter().map(ToString::to_string).collect();
-            assert_eq!(
-                truncate(TEXT, *max_tokens, &stop_sequences),
-                ((*expected).to_owned(), *reason, sequence.map(str::to_owned)),
-                "{case}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_reply_quotes_the_prompt_in_its_language() {
-        let long = "あ".repeat(61);
-        let reply_to_long = format!(
-            "「{}…」と受け取りました(61 文字)。これは Bedrock の代役です。",
-            "あ".repeat(60)
-        );
-        let cases: &[(&str, &str, Option<&str>, &str)] = &[
-            (
-                "english",
-                "Hi",
-                None,
-                "You said: \"Hi\" (2 characters). This is the Bedrock stand-in.",
-            ),
-            (
-                "with a system prompt",
-                "Hi",
-                Some("Be brief."),
-                "You said: \"Hi\" (2 characters). System: \"Be brief.\". This is the Bedrock stand-in.",
-            ),
-            (
-                "japanese",
-                "今日は",
-                Some("簡潔に"),
-                "「今日は」と受け取りました(3 文字)。システム: 「簡潔に」。これは Bedrock の代役です。",
-            ),
-            ("long", &long, None, &reply_to_long),
-        ];
-        for (case, prompt, system, expected) in cases {
-            let messages = Messages {
-                prompt: (*prompt).to_owned(),
-                system: system.map(str::to_owned),
-                max_tokens: 1,
-                stop_sequences: Vec::new(),
-                texts: Vec::new(),
-                sampling_parameter: None,
-                is_prefilled: false,
-            };
-            assert_eq!(full_text(&messages), *expected, "{case}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The HTTP server, which records each request and routes it.
+//! The HTTP server, which records each request and routes it to an operation.
 //!
 //! Out of scope: TLS, HTTP/2.
 
@@ -7,35 +7,30 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Extension, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt;
 use futures_util::StreamExt;
-use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
-use crate::auth::{self, AccessKey};
-use crate::converse;
+use crate::auth::AccessKey;
+use crate::cache::PromptCache;
 use crate::error::AwsError;
-use crate::faults::{self, Fault, FaultContext, Outcome, RequestedFault, StreamOutcome};
-use crate::messages::{MAX_BODY, Messages, check_model_id};
-use crate::models::check_parameters;
-use crate::reply::{OUTPUT_TOKEN_COUNT, Reply};
+use crate::faults;
+use crate::messages::MAX_BODY;
+use crate::operations::{converse, count_tokens, invoke_model, invoke_model_with_stream, native};
+use crate::reply::OUTPUT_TOKEN_COUNT;
 use crate::sigv4::Received;
-use crate::stream::{self, Counters, Plan, StreamCounts};
+use crate::stream::{Counters, StreamCounts};
 use crate::sts::{self, Sts, StsFault};
-
-/// The service in the credential scope of a request to Bedrock. It is not `bedrock-runtime`, the
-/// name in the host.
-pub const SERVICE: &str = "bedrock";
 
 /// The send buffer of a connection, in bytes. The kernel's default is megabytes. With this, a
 /// stream soon waits for a client that does not read, and the number of frames sent is close to
@@ -104,13 +99,14 @@ pub struct Stub {
     _shutdown: oneshot::Sender<()>,
 }
 
-struct Shared {
-    settings: Settings,
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
     requests: Mutex<Vec<Received>>,
     responses: AtomicU64,
-    streams: Arc<Counters>,
+    pub(crate) streams: Arc<Counters>,
     abandoned: Arc<AtomicU64>,
-    sts: Sts,
+    pub(crate) sts: Sts,
+    pub(crate) cache: PromptCache,
     /// The number of calls with each prompt whose fault is limited to the first calls.
     fault_counts: Mutex<HashMap<String, u32>>,
 }
@@ -129,14 +125,14 @@ impl Drop for AbandonedGuard {
 
 /// The fields of the log that only the handler of the request knows.
 #[derive(Clone)]
-struct LogFields {
-    model_id: String,
-    fault: Option<&'static str>,
+pub(crate) struct LogFields {
+    pub(crate) model_id: String,
+    pub(crate) fault: Option<&'static str>,
 }
 
 impl LogFields {
     /// Converts the result of a handler to a response that carries these fields to the log.
-    fn attach_to(self, result: Result<Response, AwsError>) -> Response {
+    pub(crate) fn attach_to(self, result: Result<Response, AwsError>) -> Response {
         let mut response = result.unwrap_or_else(IntoResponse::into_response);
         response.extensions_mut().insert(self);
         response
@@ -159,6 +155,7 @@ impl Stub {
             streams: Arc::default(),
             abandoned: Arc::default(),
             sts: Sts::default(),
+            cache: PromptCache::default(),
             fault_counts: Mutex::default(),
         });
         let app = Router::new()
@@ -166,12 +163,16 @@ impl Stub {
             .route("/model/{model_id}/invoke", post(invoke_model))
             .route("/model/{model_id}/invoke-with-response-stream", post(invoke_model_with_stream))
             .route("/model/{model_id}/converse", post(converse))
+            .route("/model/{model_id}/count-tokens", post(count_tokens))
+            .route("/anthropic/v1/messages", post(native))
             // Calls of another region than that of the settings.
             .route("/{region}/model/{model_id}/invoke", post(invoke_model))
             .route(
                 "/{region}/model/{model_id}/invoke-with-response-stream",
                 post(invoke_model_with_stream),
             )
+            .route("/{region}/model/{model_id}/count-tokens", post(count_tokens))
+            .route("/{region}/anthropic/v1/messages", post(native))
             .fallback(async || unknown_operation())
             .method_not_allowed_fallback(async || unknown_operation())
             .layer(middleware::from_fn_with_state(shared.clone(), receive))
@@ -225,6 +226,22 @@ impl Stub {
     /// Returns the number of streams so far, by outcome.
     pub fn streams(&self) -> StreamCounts {
         self.shared.streams.snapshot()
+    }
+}
+
+impl Shared {
+    /// Tells whether the fault that the prompt demands, if any, applies to this region and this
+    /// call.
+    pub(crate) fn is_fault_due(&self, prompt: &str, region: &str) -> bool {
+        let (fault_region, times) = faults::conditions(prompt);
+        if fault_region.is_some_and(|fault_region| fault_region != region) {
+            return false;
+        }
+        let Some(times) = times else { return true };
+        let mut counts = self.fault_counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(prompt.to_owned()).or_default();
+        *count += 1;
+        *count <= times
     }
 }
 
@@ -332,165 +349,4 @@ async fn assume_role(
     Extension(received): Extension<Arc<Received>>,
 ) -> Response {
     shared.sts.respond(&received, &shared.settings).await
-}
-
-/// The region and the model that a request is for. Without a region in the path, it is that of the
-/// settings.
-struct Target {
-    region: String,
-    model_id: String,
-}
-
-impl Target {
-    /// Reads the path. axum percent-decodes the model ID once, as Bedrock does.
-    fn from_path(Path(mut parts): Path<HashMap<String, String>>, settings: &Settings) -> Self {
-        Self {
-            region: parts.remove("region").unwrap_or_else(|| settings.region.clone()),
-            model_id: parts.remove("model_id").unwrap_or_default(),
-        }
-    }
-}
-
-/// Handles `InvokeModel`.
-async fn invoke_model(
-    State(shared): State<Arc<Shared>>,
-    path: Path<HashMap<String, String>>,
-    Extension(received): Extension<Arc<Received>>,
-) -> Response {
-    let Target { region, model_id } = Target::from_path(path, &shared.settings);
-    let mut fields = LogFields { model_id, fault: None };
-    let result = invoke(&shared, region, &mut fields, &received).await;
-    fields.attach_to(result)
-}
-
-/// Handles `InvokeModelWithResponseStream`.
-async fn invoke_model_with_stream(
-    State(shared): State<Arc<Shared>>,
-    path: Path<HashMap<String, String>>,
-    Extension(received): Extension<Arc<Received>>,
-) -> Response {
-    let Target { region, model_id } = Target::from_path(path, &shared.settings);
-    let mut fields = LogFields { model_id, fault: None };
-    let result = invoke_with_stream(&shared, region, &mut fields, &received).await;
-    fields.attach_to(result)
-}
-
-/// Handles `Converse`.
-async fn converse(
-    State(shared): State<Arc<Shared>>,
-    Path(model_id): Path<String>,
-    Extension(received): Extension<Arc<Received>>,
-) -> Response {
-    let respond = || {
-        auth::verify(&received, SERVICE, &shared.settings, SystemTime::now())?;
-        check_model_id(&model_id)?;
-        converse::respond(&model_id, received.header("content-type"), &received.body)
-    };
-    let result = respond();
-    LogFields { model_id, fault: None }.attach_to(result)
-}
-
-/// Validates a request of either operation. As in Bedrock, authentication comes first, so that an
-/// unauthenticated caller is not told what is wrong with the body.
-///
-/// A prompt whose fault is not due is returned empty.
-fn validate(
-    shared: &Shared,
-    region: String,
-    model_id: &str,
-    received: &Received,
-) -> Result<(Messages, Reply), AwsError> {
-    let now = SystemTime::now();
-    let mut settings = Settings { region, ..shared.settings.clone() };
-    settings.keys.extend(shared.sts.keys(received, now)?);
-    auth::verify(received, SERVICE, &settings, now)?;
-    check_model_id(model_id)?;
-    let mut messages = Messages::parse(received.header("content-type"), &received.body)?;
-    check_parameters(model_id, &messages)?;
-    let reply = Reply::new(model_id, &messages, &received.body);
-    if !shared.is_fault_due(&messages.prompt, &settings.region) {
-        messages.prompt = String::new();
-    }
-    Ok((messages, reply))
-}
-
-impl Shared {
-    /// Tells whether the fault that the prompt demands, if any, applies to this region and this
-    /// call.
-    fn is_fault_due(&self, prompt: &str, region: &str) -> bool {
-        let (fault_region, times) = faults::conditions(prompt);
-        if fault_region.is_some_and(|fault_region| fault_region != region) {
-            return false;
-        }
-        let Some(times) = times else { return true };
-        let mut counts = self.fault_counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(prompt.to_owned()).or_default();
-        *count += 1;
-        *count <= times
-    }
-}
-
-async fn invoke(
-    shared: &Shared,
-    region: String,
-    fields: &mut LogFields,
-    received: &Received,
-) -> Result<Response, AwsError> {
-    let (messages, reply) = validate(shared, region, &fields.model_id, received)?;
-    let mut content = reply.json();
-    let mut headers = HeaderMap::new();
-    if let Some(fault) = Fault::from_prompt(&messages.prompt)? {
-        fields.fault = Some(fault.name);
-        let context = FaultContext { received, prompt: &messages.prompt, reply: &reply };
-        match fault.run(&context) {
-            Outcome::Respond(response) => return Ok(response),
-            Outcome::Content(other, additional) => (content, headers) = (other, additional),
-            Outcome::Delay(delay) => tokio::time::sleep(delay).await,
-        }
-    }
-    let mut response = reply.response(content.to_string());
-    response.headers_mut().extend(headers);
-    Ok(response)
-}
-
-async fn invoke_with_stream(
-    shared: &Shared,
-    region: String,
-    fields: &mut LogFields,
-    received: &Received,
-) -> Result<Response, AwsError> {
-    let started = Instant::now();
-    let (messages, reply) = validate(shared, region, &fields.model_id, received)?;
-    let prompt = messages.prompt.as_str();
-    let fault = RequestedFault::from_prompt(prompt)?;
-    fields.fault = fault.as_ref().map(RequestedFault::name);
-    let mut headers = HeaderMap::new();
-    let plan = match fault {
-        None => complete_stream(&reply.json()),
-        Some(RequestedFault::Shared(fault)) => {
-            match fault.run(&FaultContext { received, prompt, reply: &reply }) {
-                Outcome::Respond(response) => return Ok(response),
-                Outcome::Content(other, additional) => {
-                    headers = additional;
-                    complete_stream(&other)
-                }
-                Outcome::Delay(delay) => {
-                    tokio::time::sleep(delay).await;
-                    complete_stream(&reply.json())
-                }
-            }
-        }
-        Some(RequestedFault::StreamOnly(fault)) => match fault.run(prompt, &reply)? {
-            StreamOutcome::Respond(response) => return Ok(response),
-            StreamOutcome::Stream(plan) => plan,
-        },
-    };
-    let frame_delay = shared.settings.frame_delay;
-    let mut response = stream::response(plan, frame_delay, shared.streams.clone(), started);
-    response.headers_mut().extend(headers);
-    Ok(response)
-}
-
-fn complete_stream(content: &Value) -> Plan {
-    Plan::new(faults::complete_stream(content))
 }

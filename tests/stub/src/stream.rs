@@ -14,10 +14,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::{Value, json};
 
+use crate::encoding::Encoding;
 use crate::events::METRICS;
-use crate::frames::{chunk, encode};
 
-/// The content type of a streamed response.
+/// The content type of a streamed response of `InvokeModelWithResponseStream`.
 pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 /// The header with the content type of the chunks.
@@ -69,8 +69,12 @@ impl Counters {
 /// A step of a stream.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Sends an event in a `chunk` frame.
+    /// Sends an event of Claude.
     Event(Value),
+    /// Sends an event of Claude in its own encoding of JSON.
+    Json(String),
+    /// Sends an exception of Bedrock, by its name in the API, and its message.
+    Exception(&'static str, String),
     /// Sends bytes that complete this number of frames. With 0, they are flushed before the next
     /// step.
     Bytes(Vec<u8>, u64),
@@ -103,6 +107,7 @@ impl Plan {
 /// received, `frame_delay` the delay of the settings.
 pub(crate) fn response(
     plan: Plan,
+    encoding: Encoding,
     frame_delay: Duration,
     counters: Arc<Counters>,
     received: Instant,
@@ -110,6 +115,7 @@ pub(crate) fn response(
     counters.opened.fetch_add(1, SeqCst);
     let open = OpenStream {
         steps: plan.steps,
+        encoding,
         frame_delay: plan.frame_delay.unwrap_or(frame_delay),
         counters,
         received,
@@ -117,16 +123,20 @@ pub(crate) fn response(
         finished: false,
     };
     let body = stream::unfold(open, async |mut open| Some((open.next().await?, open)));
-    (
-        [(header::CONTENT_TYPE, EVENT_STREAM), (CHUNK_CONTENT_TYPE, "application/json")],
-        Body::from_stream(body),
-    )
-        .into_response()
+    let body = Body::from_stream(body);
+    let content_type = [(header::CONTENT_TYPE, encoding.content_type())];
+    match encoding {
+        Encoding::Frames => {
+            (content_type, [(CHUNK_CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Encoding::Sse => (content_type, body).into_response(),
+    }
 }
 
 /// A stream that is being sent. hyper drops it when the client disconnects.
 struct OpenStream {
     steps: Box<dyn Iterator<Item = Step> + Send>,
+    encoding: Encoding,
     frame_delay: Duration,
     counters: Arc<Counters>,
     received: Instant,
@@ -143,7 +153,11 @@ impl OpenStream {
         let (bytes, frames) = match step {
             Step::Event(event) => {
                 wait(self.frame_delay).await;
-                (encode(&chunk(&self.with_latencies(event))), 1)
+                (self.encoding.encode(&Step::Event(self.with_latencies(event))), 1)
+            }
+            step @ (Step::Json(_) | Step::Exception(..)) => {
+                wait(self.frame_delay).await;
+                (self.encoding.encode(&step), 1)
             }
             Step::Bytes(bytes, 0) => {
                 flush().await;

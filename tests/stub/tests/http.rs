@@ -197,7 +197,7 @@ async fn an_unknown_path_or_method_gets_the_200_of_an_unknown_operation() {
         (
             "another operation",
             "POST",
-            "/model/anthropic.claude-3-haiku-20240307-v1%3A0/count-tokens",
+            "/model/anthropic.claude-3-haiku-20240307-v1%3A0/apply-guardrail",
         ),
         (
             "a slash not encoded",

@@ -10,11 +10,12 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{FAULTS, Fault, directive, html, json_response};
+use crate::encoding::Encoding;
 use crate::error::AwsError;
 use crate::events::{block_delta, events, long, text_delta};
-use crate::frames::{self, Frame, chunk, chunk_of, chunk_padded, encode};
+use crate::frames::{self, Frame, chunk, chunk_padded, encode};
 use crate::reply::{Reply, tokens};
-use crate::stream::{EVENT_STREAM, Plan, Step};
+use crate::stream::{Plan, Step};
 
 /// The number of frames before a fault: `message_start`, `content_block_start`, `ping`, and one
 /// token.
@@ -32,6 +33,8 @@ const HUGE_PADDING: usize = 17 * 1024 * 1024;
 pub struct StreamFault {
     /// The name after `fault:`.
     pub name: &'static str,
+    /// Whether server-sent events have no such fault.
+    pub frames_only: bool,
     run: fn(&StreamContext) -> Result<StreamOutcome, AwsError>,
 }
 
@@ -57,6 +60,7 @@ struct StreamContext<'a> {
     name: &'static str,
     arguments: Vec<&'a str>,
     reply: &'a Reply,
+    encoding: Encoding,
 }
 
 use StreamOutcome::{Respond, Stream};
@@ -112,11 +116,11 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
             "Bedrock is unable to process your request.",
         )
     }),
-    fault("stream_error", |context| {
+    of_frames("stream_error", |context| {
         context.ending_with(frame(&frames::error("InternalFailure", "An internal error occurred.")))
     }),
     // The rest of the stream follows, to catch a client that ignores the CRC.
-    fault("stream_bad_crc", |context| {
+    of_frames("stream_bad_crc", |context| {
         context.with_changed_frame(|mut bytes| {
             if let Some(last) = bytes.last_mut() {
                 *last ^= 1;
@@ -126,7 +130,7 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
     }),
     // A client that trusts the length before it has checked the CRC waits for 4 GiB. The rest of
     // the stream follows.
-    fault("stream_bad_prelude", |context| {
+    of_frames("stream_bad_prelude", |context| {
         context.with_changed_frame(|mut bytes| {
             bytes[..4].copy_from_slice(&0xffff_fff0_u32.to_be_bytes());
             Step::Bytes(bytes, 1)
@@ -149,7 +153,7 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
         Some(&"json") => Ok(Respond(json_response(StatusCode::OK, &context.reply.json()))),
         Some(&"mislabelled") => {
             let mut response = html(StatusCode::OK, "Welcome");
-            let content_type = HeaderValue::from_static(EVENT_STREAM);
+            let content_type = HeaderValue::from_static(context.encoding.content_type());
             response.headers_mut().insert(header::CONTENT_TYPE, content_type);
             Ok(Respond(response))
         }
@@ -157,16 +161,19 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
     }),
     fault("stream_empty", |_| Ok(Stream(Plan::new([])))),
     // A frame that is valid except for its size, in a valid stream.
-    fault("stream_huge_frame", |context| {
+    of_frames("stream_huge_frame", |context| {
         let huge = frame(&chunk_padded(&json!({ "type": "ping" }), HUGE_PADDING));
         let mut steps = context.complete_stream();
         steps.insert(context.frames()?.min(steps.len()), huge);
         Ok(Stream(Plan::new(steps)))
     }),
-    fault("stream_thinking", |context| Ok(Stream(Plan::new(thinking(context.reply))))),
+    fault("stream_thinking", |context| {
+        Ok(Stream(Plan::new(thinking(context.reply, context.encoding))))
+    }),
     fault("stream_split", |context| {
-        let steps = context.complete_stream().into_iter().flat_map(|step| {
-            let bytes = encoded(&step);
+        let encoding = context.encoding;
+        let steps = context.complete_stream().into_iter().flat_map(move |step| {
+            let bytes = encoding.encode(&step);
             let last = bytes.len() - 1;
             bytes
                 .into_iter()
@@ -177,7 +184,7 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
     }),
     fault("stream_glued", |context| {
         let steps = context.complete_stream();
-        let bytes: Vec<u8> = steps.iter().flat_map(encoded).collect();
+        let bytes: Vec<u8> = steps.iter().flat_map(|it| context.encoding.encode(it)).collect();
         Ok(Stream(Plan::new([Step::Bytes(bytes, steps.len() as u64)])))
     }),
     fault("stream_utf8", |context| Ok(Stream(Plan::new(utf8(context.reply))))),
@@ -187,7 +194,15 @@ const fn fault(
     name: &'static str,
     run: fn(&StreamContext) -> Result<StreamOutcome, AwsError>,
 ) -> StreamFault {
-    StreamFault { name, run }
+    StreamFault { name, frames_only: false, run }
+}
+
+/// Creates a fault of a frame's format.
+const fn of_frames(
+    name: &'static str,
+    run: fn(&StreamContext) -> Result<StreamOutcome, AwsError>,
+) -> StreamFault {
+    StreamFault { name, frames_only: true, run }
 }
 
 impl RequestedFault {
@@ -196,7 +211,7 @@ impl RequestedFault {
     /// # Errors
     ///
     /// 400 `ValidationException` that lists the names, if there is no fault of that name.
-    pub fn from_prompt(prompt: &str) -> Result<Option<Self>, AwsError> {
+    pub fn from_prompt(prompt: &str, encoding: Encoding) -> Result<Option<Self>, AwsError> {
         let Some(directive) = directive(prompt) else {
             return Ok(None);
         };
@@ -205,11 +220,13 @@ impl RequestedFault {
         if let Some(fault) = shared().find(|fault| fault.name == name) {
             return Ok(Some(Self::Shared(fault)));
         }
-        if let Some(fault) = STREAM_FAULTS.iter().find(|fault| fault.name == name) {
+        let stream_only =
+            || STREAM_FAULTS.iter().filter(|it| encoding == Encoding::Frames || !it.frames_only);
+        if let Some(fault) = stream_only().find(|fault| fault.name == name) {
             return Ok(Some(Self::StreamOnly(fault)));
         }
         let names = shared().map(|fault| fault.name);
-        let names = names.chain(STREAM_FAULTS.iter().map(|fault| fault.name));
+        let names = names.chain(stream_only().map(|fault| fault.name));
         Err(super::unknown_fault(name, names))
     }
 
@@ -228,9 +245,14 @@ impl StreamFault {
     /// # Errors
     ///
     /// 400 `ValidationException`, if the prompt has an argument that the fault does not accept.
-    pub fn run(&self, prompt: &str, reply: &Reply) -> Result<StreamOutcome, AwsError> {
+    pub fn run(
+        &self,
+        prompt: &str,
+        reply: &Reply,
+        encoding: Encoding,
+    ) -> Result<StreamOutcome, AwsError> {
         let arguments = directive(prompt).unwrap_or_default().split(':').skip(1).collect();
-        (self.run)(&StreamContext { name: self.name, arguments, reply })
+        (self.run)(&StreamContext { name: self.name, arguments, reply, encoding })
     }
 }
 
@@ -270,22 +292,26 @@ impl StreamContext<'_> {
         Ok(Stream(Plan::new(steps)))
     }
 
-    fn ending_with_exception(&self, kind: &str, message: &str) -> Result<StreamOutcome, AwsError> {
-        self.ending_with(frame(&frames::exception(kind, message)))
+    fn ending_with_exception(
+        &self,
+        kind: &'static str,
+        message: &str,
+    ) -> Result<StreamOutcome, AwsError> {
+        self.ending_with(Step::Exception(kind, message.to_owned()))
     }
 
     /// Creates a complete stream in which one frame is changed.
     fn with_changed_frame(&self, change: fn(Vec<u8>) -> Step) -> Result<StreamOutcome, AwsError> {
         let mut steps = self.complete_stream();
         let at = self.frames()?.min(steps.len() - 1);
-        steps[at] = change(encoded(&steps[at]));
+        steps[at] = change(self.encoding.encode(&steps[at]));
         Ok(Stream(Plan::new(steps)))
     }
 
     /// Returns the first half of the next frame.
     fn half_frame(&self) -> Result<Step, AwsError> {
         let steps = self.complete_stream();
-        let mut bytes = encoded(&steps[self.frames()?.min(steps.len() - 1)]);
+        let mut bytes = self.encoding.encode(&steps[self.frames()?.min(steps.len() - 1)]);
         bytes.truncate(bytes.len() / 2);
         Ok(Step::Bytes(bytes, 0))
     }
@@ -300,18 +326,10 @@ fn frame(frame: &Frame) -> Step {
     Step::Bytes(encode(frame), 1)
 }
 
-fn encoded(step: &Step) -> Vec<u8> {
-    match step {
-        Step::Event(event) => encode(&chunk(event)),
-        Step::Bytes(bytes, _) => bytes.clone(),
-        Step::Stall | Step::HangUp => Vec::new(),
-    }
-}
-
 /// Returns a stream with all kinds of content other than text, and with kinds that Claude does not
 /// have yet, before the text of the reply. The unknown kinds have a `text` that is not part of the
 /// reply.
-fn thinking(reply: &Reply) -> Vec<Step> {
+fn thinking(reply: &Reply, encoding: Encoding) -> Vec<Step> {
     let mut message = reply.json();
     let text = message["content"].take();
     let mut content = vec![
@@ -337,11 +355,11 @@ fn thinking(reply: &Reply) -> Vec<Step> {
         "delta": { "type": "text_delta", "text": "not text: an event" },
     });
     let payload = chunk(&text_delta(unknown_block, "not text: a frame")).payload;
-    let unknown = [
-        Step::Event(block_delta(unknown_block, unknown_delta)),
-        Step::Event(unknown_event),
-        frame(&frames::event("aside", payload)),
-    ];
+    let mut unknown =
+        vec![Step::Event(block_delta(unknown_block, unknown_delta)), Step::Event(unknown_event)];
+    if encoding == Encoding::Frames {
+        unknown.push(frame(&frames::event("aside", payload)));
+    }
     steps.splice(at..at, unknown);
     steps
 }
@@ -357,7 +375,7 @@ fn utf8(reply: &Reply) -> Vec<Step> {
         if let Step::Event(event) = step
             && event["type"] == "content_block_delta"
         {
-            *step = frame(&chunk_of(escaped(&event.to_string()).as_bytes()));
+            *step = Step::Json(escaped(&event.to_string()));
         }
     }
     steps

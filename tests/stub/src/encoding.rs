@@ -1,0 +1,63 @@
+//! The two encodings of a stream: frames of `application/vnd.amazon.eventstream`, and the
+//! server-sent events of the native endpoint.
+
+use serde_json::{Value, json};
+
+use crate::error::anthropic_type;
+use crate::events::METRICS;
+use crate::frames::{chunk, chunk_of, encode, exception};
+use crate::stream::{EVENT_STREAM, Step};
+
+/// An encoding of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// The frames of `InvokeModelWithResponseStream`.
+    Frames,
+    /// The server-sent events of the native endpoint. They have nothing of Bedrock's own.
+    Sse,
+}
+
+impl Encoding {
+    /// Returns the content type of a response.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Frames => EVENT_STREAM,
+            Self::Sse => "text/event-stream; charset=utf-8",
+        }
+    }
+
+    /// Encodes what a step sends.
+    pub fn encode(self, step: &Step) -> Vec<u8> {
+        match (step, self) {
+            (Step::Event(event), Self::Frames) => encode(&chunk(event)),
+            (Step::Event(event), Self::Sse) => {
+                let mut event = event.clone();
+                if let Some(event) = event.as_object_mut() {
+                    event.remove(METRICS);
+                }
+                sse(&event["type"], &event.to_string())
+            }
+            (Step::Json(json), Self::Frames) => encode(&chunk_of(json.as_bytes())),
+            (Step::Json(json), Self::Sse) => {
+                let event: Value = serde_json::from_str(json).unwrap_or_default();
+                sse(&event["type"], json)
+            }
+            (Step::Exception(kind, message), Self::Frames) => encode(&exception(kind, message)),
+            (Step::Exception(kind, message), Self::Sse) => {
+                // In a stream the names begin with a small letter.
+                let mut name = kind.to_string();
+                name[..1].make_ascii_uppercase();
+                let (_, error_type) = anthropic_type(&name, 500);
+                let error = json!({ "type": error_type, "message": message });
+                sse(&json!("error"), &json!({ "type": "error", "error": error }).to_string())
+            }
+            (Step::Bytes(bytes, _), _) => bytes.clone(),
+            (Step::Stall | Step::HangUp, _) => Vec::new(),
+        }
+    }
+}
+
+fn sse(event_type: &Value, json: &str) -> Vec<u8> {
+    let event_type = event_type.as_str().unwrap_or_default();
+    format!("event: {event_type}\ndata: {json}\n\n").into_bytes()
+}
