@@ -31,7 +31,7 @@ const TRANSIENT: bool = true;
 
 /// Defines [`Code`] and its properties from one table.
 macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $code:ident $name:literal $status:ident $retry:ident $lambda:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $code:ident $name:literal $status:ident $retry:ident $lambda:literal $anthropic_status:literal $anthropic_type:literal;)+) => {
         /// The reason for a failure: the value of `x-error-code`. The names are stable.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
@@ -73,6 +73,13 @@ macro_rules! codes {
             pub(crate) fn lambda_exception(self) -> &'static str {
                 match self { $(Self::$code => $lambda,)+ }
             }
+
+            /// Returns the status and the type of the error with which Anthropic's Messages API reports it.
+            ///
+            /// <https://docs.claude.com/en/api/errors>
+            pub(crate) fn anthropic_error(self) -> (u16, &'static str) {
+                match self { $(Self::$code => ($anthropic_status, $anthropic_type),)+ }
+            }
         }
     };
 }
@@ -80,63 +87,63 @@ macro_rules! codes {
 #[rustfmt::skip]
 codes! {
     /// The body, or a field of it, is invalid. The message names the field.
-    InvalidRequest "invalid_request" BAD_REQUEST PERMANENT "InvalidRequestContentException";
+    InvalidRequest "invalid_request" BAD_REQUEST PERMANENT "InvalidRequestContentException" 400 "invalid_request_error";
     /// The request does not prove who the caller is. The log has the reason.
-    Unauthorized "unauthorized" UNAUTHORIZED PERMANENT "AccessDeniedException";
+    Unauthorized "unauthorized" UNAUTHORIZED PERMANENT "AccessDeniedException" 401 "authentication_error";
     /// The caller is known and may not do this.
-    Forbidden "forbidden" FORBIDDEN PERMANENT "AccessDeniedException";
+    Forbidden "forbidden" FORBIDDEN PERMANENT "AccessDeniedException" 403 "permission_error";
     /// `model` is neither the configured model nor in `ALLOWED_MODELS`.
-    ModelNotAllowed "model_not_allowed" FORBIDDEN PERMANENT "AccessDeniedException";
+    ModelNotAllowed "model_not_allowed" FORBIDDEN PERMANENT "AccessDeniedException" 404 "not_found_error";
     /// The path has no route.
-    NotFound "not_found" NOT_FOUND PERMANENT "InvalidRequestContentException";
+    NotFound "not_found" NOT_FOUND PERMANENT "InvalidRequestContentException" 404 "not_found_error";
     /// The route does not accept the method. The `allow` header lists those that it accepts.
-    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED PERMANENT "InvalidRequestContentException";
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED PERMANENT "InvalidRequestContentException" 405 "invalid_request_error";
     /// The body is longer than `MAX_BODY_BYTES`.
-    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE PERMANENT "RequestTooLargeException";
+    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE PERMANENT "RequestTooLargeException" 413 "request_too_large";
     /// The body is declared to be something other than JSON.
-    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE PERMANENT "InvalidRequestContentException";
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE PERMANENT "InvalidRequestContentException" 415 "invalid_request_error";
     /// The body did not arrive in time.
-    RequestTimeout "request_timeout" REQUEST_TIMEOUT TRANSIENT "InvalidRequestContentException";
+    RequestTimeout "request_timeout" REQUEST_TIMEOUT TRANSIENT "InvalidRequestContentException" 408 "invalid_request_error";
     /// The path is a WebSocket's, and the request did not ask for one.
-    UpgradeRequired "upgrade_required" UPGRADE_REQUIRED PERMANENT "InvalidRequestContentException";
+    UpgradeRequired "upgrade_required" UPGRADE_REQUIRED PERMANENT "InvalidRequestContentException" 426 "invalid_request_error";
     /// The caller, or an address, sent too many requests.
-    RateLimited "rate_limited" TOO_MANY_REQUESTS TRANSIENT "TooManyRequestsException";
+    RateLimited "rate_limited" TOO_MANY_REQUESTS TRANSIENT "TooManyRequestsException" 429 "rate_limit_error";
     /// The caller has `MAX_IN_FLIGHT` requests in flight.
-    TooManyInFlight "too_many_in_flight" TOO_MANY_REQUESTS TRANSIENT "TooManyRequestsException";
+    TooManyInFlight "too_many_in_flight" TOO_MANY_REQUESTS TRANSIENT "TooManyRequestsException" 429 "rate_limit_error";
     /// The request may use more tokens than the caller has left.
-    BudgetExceeded "budget_exceeded" TOO_MANY_REQUESTS TRANSIENT "TooManyRequestsException";
+    BudgetExceeded "budget_exceeded" TOO_MANY_REQUESTS TRANSIENT "TooManyRequestsException" 429 "rate_limit_error";
     /// A variable is missing or wrong. The log names it.
-    Misconfigured "misconfigured" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    Misconfigured "misconfigured" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 500 "api_error";
     /// The keys of the JWT issuer could not be fetched.
-    IssuerUnavailable "issuer_unavailable" SERVICE_UNAVAILABLE TRANSIENT "ServiceException";
+    IssuerUnavailable "issuer_unavailable" SERVICE_UNAVAILABLE TRANSIENT "ServiceException" 503 "api_error";
     /// This program has a fault.
-    Internal "internal" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    Internal "internal" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 500 "api_error";
     /// Bedrock throttles the account or the model.
-    Throttled "throttled" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    Throttled "throttled" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException" 429 "rate_limit_error";
     /// The model, or all attempts together, took too long.
-    Timeout "timeout" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    Timeout "timeout" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException" 504 "timeout_error";
     /// Bedrock could not be reached, or failed.
-    Unavailable "unavailable" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    Unavailable "unavailable" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException" 529 "overloaded_error";
     /// Bedrock refused the credentials, the signature or access to the model.
-    AccessDenied "access_denied" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    AccessDenied "access_denied" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 500 "api_error";
     /// The model does not exist in the region.
-    ModelNotFound "model_not_found" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    ModelNotFound "model_not_found" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 500 "api_error";
     /// Bedrock refused the payload.
-    Rejected "rejected" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    Rejected "rejected" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 400 "invalid_request_error";
     /// The model failed.
-    ModelError "model_error" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    ModelError "model_error" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException" 500 "api_error";
     /// The reply ended at `max_tokens` before it had any text.
-    NoText "no_text" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    NoText "no_text" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 500 "api_error";
     /// The model refused to reply.
-    Refusal "refusal" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    Refusal "refusal" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 500 "api_error";
     /// A guardrail intervened before the reply had any text.
-    Guardrail "guardrail" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    Guardrail "guardrail" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 500 "api_error";
     /// Bedrock's response could not be read.
-    InvalidResponse "invalid_response" INTERNAL_SERVER_ERROR PERMANENT "ServiceException";
+    InvalidResponse "invalid_response" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 500 "api_error";
     /// Bedrock's response ended early.
-    Truncated "truncated" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException";
+    Truncated "truncated" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException" 500 "api_error";
     /// The caller's limits could not be looked up.
-    LimitsUnavailable "limits_unavailable" SERVICE_UNAVAILABLE TRANSIENT "ServiceException";
+    LimitsUnavailable "limits_unavailable" SERVICE_UNAVAILABLE TRANSIENT "ServiceException" 503 "api_error";
 }
 
 impl Serialize for Code {

@@ -1,4 +1,5 @@
-//! The credential of a request: one, or the request is refused.
+//! The credential of a request: one, or the request is refused. The same token in `Authorization` and in `x-api-key`,
+//! as Claude Code's `apiKeyHelper` sends it, is one.
 //!
 //! Out of scope: whether the credential is valid.
 
@@ -29,16 +30,20 @@ pub(super) enum Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    /// Finds the credential of a request. Refuses two, even if they are the same.
+    /// Finds the credential of a request. Refuses two, except for one token in both headers of tokens.
     pub(super) fn find(
         headers: &'a HeaderMap,
         query: &str,
         access: &Access,
     ) -> Result<Self, Refusal> {
         let mut found = None;
-        let mut add = |credential| match found.replace(credential) {
-            None => Ok(()),
-            Some(_) => Err("more than one credential in the request"),
+        let mut add = |credential| match (&found, &credential) {
+            (None, _) => {
+                found = Some(credential);
+                Ok(())
+            }
+            (Some(Self::Bearer(bearer)), Self::ApiKey(key)) if bearer == key => Ok(()),
+            _ => Err("more than one credential in the request"),
         };
         if let Some(value) = single(headers, AUTHORIZATION)? {
             add(authorization(value, access)?)?;

@@ -187,6 +187,11 @@ async fn every_valid_credential_is_accepted_and_its_caller_is_logged() {
         ),
         ("x-api-key", vec![header("x-api-key", TOKEN)], "token:ci"),
         (
+            "the same token in both headers",
+            vec![bearer(TOKEN), header("x-api-key", TOKEN)],
+            "token:ci",
+        ),
+        (
             "the header of Cloudflare Access",
             vec![header("cf-access-jwt-assertion", issuer.token("good"))],
             "jwt:alice",

@@ -50,7 +50,9 @@ async fn every_wrong_token_gets_the_same_response_and_the_log_has_the_cause() {
         bearer("eyJhbGciOiJSUzI1NiIsImNyaXQiOltdfQ.e30.AAAA"),
         named("x-api-key", &almost),
         named("authorization", "Basic YTpi"),
-        [bearer(TOKEN), named("x-api-key", TOKEN)].concat(),
+        [bearer(TOKEN), named("x-api-key", &almost)].concat(),
+        [bearer(&almost), named("x-api-key", TOKEN)].concat(),
+        [bearer(&almost), named("x-api-key", &almost)].concat(),
         [bearer(TOKEN), bearer(TOKEN)].concat(),
     ] {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();

@@ -79,7 +79,8 @@ pub fn cases(issuer: &Issuer) -> Vec<(String, Request, Expected)> {
             "x-api-key twice",
             vec![header("x-api-key", TOKEN), header("X-API-Key", TOKEN)],
         ),
-        with_headers("two methods at once", vec![bearer(TOKEN), header("x-api-key", TOKEN)]),
+        with_headers("two tokens at once", vec![bearer(TOKEN), header("x-api-key", &wrong)]),
+        with_headers("two valid tokens", vec![bearer(TOKEN), header("x-api-key", OTHER_TOKEN)]),
         with_headers("a JWT and a token at once", vec![bearer(good), header("x-api-key", TOKEN)]),
         with_headers(
             "a JWT in both headers",
