@@ -8,6 +8,7 @@ mod envelope;
 mod interface;
 pub(crate) mod invoke;
 mod lambda;
+mod messages;
 #[cfg(any(feature = "entry", test))]
 mod rpc;
 mod socket;
@@ -17,8 +18,9 @@ mod usage;
 pub(crate) use article::Article;
 pub use article::parse as parse_request;
 pub use envelope::{Envelope, build_response};
-pub(crate) use interface::{Interface, RenderError};
+pub(crate) use interface::{Context, Interface, RenderError};
 pub use lambda::LambdaBody;
+pub(crate) use messages::{Messages, find_model, list_models};
 #[cfg(any(feature = "entry", test))]
 pub(crate) use rpc::Rpc;
 pub(crate) use socket::Socket;

@@ -2,27 +2,33 @@
 //!
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html>
 //!
-//! Out of scope: tools, images, models of other makers.
+//! Out of scope: models of other makers.
 
+mod betas;
 mod block;
 mod delta;
 mod messages;
 mod models;
+mod passing;
 mod payload;
 mod reply;
 mod request;
 mod text;
+mod translation;
 mod usage;
 
 pub(crate) use block::INTERVENED;
 pub(crate) use delta::{Delta, Event, object};
 pub use messages::{Conversation, Messages};
 pub use models::{Feature, Model};
+pub use passing::PassedEvent;
+pub(crate) use passing::pass_reply;
 pub use payload::{Payload, build_payload};
 pub(crate) use reply::with_text;
 pub use reply::{InvalidReply, Reply};
 pub use request::Request;
 pub(crate) use text::{Joiner, RawText};
+pub(crate) use translation::{MessagesBody, Target, names_field, removable_parts};
 pub use usage::Usage;
 pub(crate) use usage::is_zero_or_unknown;
 

@@ -22,6 +22,8 @@ pub struct Error {
     pub message: String,
     /// The cause, for the log only.
     pub cause: Option<Redacted>,
+    /// Bedrock's own words about a payload that it refused, for the interfaces that pass the caller's JSON on.
+    pub(crate) upstream: Option<Redacted>,
     /// The headers that only this error has, such as `retry-after`, in seconds.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -155,7 +157,7 @@ impl Serialize for Code {
 impl Error {
     /// Makes an error that needs no more than its message.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), cause: None, headers: Vec::new() }
+        Self { code, message: message.into(), cause: None, upstream: None, headers: Vec::new() }
     }
 
     /// Makes an error of the caller's request.

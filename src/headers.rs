@@ -13,6 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 // Constants, because looking a name up by its text compiles one of http's largest functions into the first
 // request of an isolate.
+pub(crate) const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+pub(crate) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 pub(crate) const CF_ACCESS_JWT_ASSERTION: HeaderName =
     HeaderName::from_static("cf-access-jwt-assertion");
 pub(crate) const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
@@ -24,10 +26,12 @@ pub(crate) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-a
 pub(crate) const X_AMZN_ERRORTYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 pub(crate) const X_AMZN_REQUESTID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(crate) const X_CLAUDE_CODE_SESSION_ID: HeaderName =
+    HeaderName::from_static("x-claude-code-session-id");
 
 /// The request headers that the core reads, and whether it reads them of a POST. The Worker lists all headers of
 /// the other methods, and of every request if clients may sign.
-pub(crate) const REQUEST: [(HeaderName, bool); 17] = [
+pub(crate) const REQUEST: [(HeaderName, bool); 20] = [
     (CONTENT_TYPE, true),
     (CONTENT_LENGTH, true),
     (CONTENT_ENCODING, true),
@@ -37,6 +41,9 @@ pub(crate) const REQUEST: [(HeaderName, bool); 17] = [
     (CF_ACCESS_JWT_ASSERTION, true),
     (CF_CONNECTING_IP, true),
     (X_AMZ_INVOCATION_TYPE, true),
+    (ANTHROPIC_VERSION, true),
+    (ANTHROPIC_BETA, true),
+    (X_CLAUDE_CODE_SESSION_ID, true),
     (ORIGIN, true),
     (HOST, true),
     (SEC_WEBSOCKET_PROTOCOL, false),
@@ -102,7 +109,7 @@ const EXPOSED: bool = true;
 const NOT_EXPOSED: bool = false;
 
 /// Every header of a response, in the order of their names.
-const RESPONSE: [ResponseHeader; 28] = [
+const RESPONSE: [ResponseHeader; 31] = [
     ("Content-Type", NOT_EXPOSED),
     ("access-control-allow-headers", NOT_EXPOSED),
     ("access-control-allow-methods", NOT_EXPOSED),
@@ -111,6 +118,7 @@ const RESPONSE: [ResponseHeader; 28] = [
     ("access-control-max-age", NOT_EXPOSED),
     ("allow", NOT_EXPOSED),
     ("cache-control", NOT_EXPOSED),
+    ("request-id", EXPOSED),
     ("retry-after", EXPOSED),
     ("sec-websocket-protocol", NOT_EXPOSED),
     ("server-timing", EXPOSED),
@@ -125,11 +133,13 @@ const RESPONSE: [ResponseHeader; 28] = [
     ("x-bedrock-attempts", EXPOSED),
     ("x-bedrock-guardrail-action", EXPOSED),
     ("x-bedrock-region", EXPOSED),
+    ("x-bedrock-removed", EXPOSED),
     ("x-content-type-options", NOT_EXPOSED),
     ("x-error-code", EXPOSED),
     ("x-ratelimit-limit-tokens", EXPOSED),
     ("x-ratelimit-remaining-tokens", EXPOSED),
     ("x-request-id", EXPOSED),
+    ("x-should-retry", EXPOSED),
     ("x-stop-reason", EXPOSED),
 ];
 

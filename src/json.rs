@@ -1,6 +1,8 @@
-//! JSON at the level of text: strings written fast, and objects whose values stay raw.
+//! JSON at the level of text: strings written fast, objects whose values stay raw, and edits.
 //!
 //! Out of scope: everything else about JSON, which is serde's.
+
+mod edits;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,6 +10,8 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub(crate) use edits::Edits;
 
 /// A JSON object's members in the order in which they are written, duplicates included, with raw values.
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);

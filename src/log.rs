@@ -81,9 +81,18 @@ pub struct Record {
     #[serde(rename = "total_ms", serialize_with = "as_ms")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_time: Option<Duration>,
-    /// The field that the Worker adds by itself and that the model turned out to refuse: it is no longer sent.
+    /// The fields that the model turned out to refuse and that the reply does not depend on: they are no longer sent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dropped_field: Option<&'static str>,
+    pub dropped_field: Option<String>,
+    /// The parts of the caller's body that were removed or changed for Bedrock, such as `tools.0.strict`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
+    /// The version of Anthropic's API that the caller asked for, if it is not a known one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anthropic_version: Option<Identifier>,
+    /// The session of Claude Code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<Identifier>,
     /// Why temporary credentials that are still valid could not be replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_error: Option<Redacted>,
@@ -118,6 +127,9 @@ impl Record {
             upstream_time: None,
             total_time: None,
             dropped_field: None,
+            removed: Vec::new(),
+            anthropic_version: None,
+            session: None,
             credentials_error: None,
             error: None,
         }

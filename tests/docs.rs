@@ -484,7 +484,7 @@ fn error_codes(source: &str) -> BTreeSet<String> {
     let table = between(source, "\ncodes! {\n", "\n}");
     let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     rows.filter_map(|row| {
-        let [_, name, status, retry, _] = *row else { return None };
+        let [_, name, status, retry, ..] = *row else { return None };
         let name = name.strip_prefix('"')?.strip_suffix('"')?;
         let is_retryable = if retry == "TRANSIENT" { "yes" } else { "no" };
         Some(format!("{name} {} {is_retryable}", status_of(status)?))

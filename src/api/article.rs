@@ -6,11 +6,12 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::envelope::{Envelope, build_response};
-use super::interface::{Interface, RenderError, error_headers};
+use super::interface::{Context, Interface, RenderError, error_headers};
 use super::stream_event::StreamEvent;
 use crate::claude::{Feature, Messages, Reply, Request};
 use crate::config::Config;
@@ -55,15 +56,20 @@ impl RenderError for Article {
 }
 
 impl Interface for Article {
-    fn parse<'a>(&self, body: &'a [u8], config: &Config) -> Result<Request<'a>, Error> {
-        parse(body, config)
+    fn parse<'a>(
+        &self,
+        body: &'a mut Bytes,
+        context: &Context<'_>,
+        _: &mut Record,
+    ) -> Result<Request<'a>, Error> {
+        parse(body, context.config)
     }
 
-    fn render_reply(&self, prompt: &str, reply: &Reply, _: &Record) -> Envelope {
-        build_response(prompt, &reply.text, 200)
+    fn render_reply(&self, request: &Request<'_>, reply: &Reply, _: &Record) -> Envelope {
+        build_response(request.prompt(), &reply.text, 200)
     }
 
-    fn encode_event(&self, event: &StreamEvent, out: &mut Vec<u8>) {
+    fn encode_event(&self, event: &StreamEvent, _: &Record, out: &mut Vec<u8>) {
         event.write_sse(out);
     }
 }

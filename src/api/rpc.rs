@@ -5,14 +5,14 @@
 //!
 //! Out of scope: authentication. Whoever can call the method may.
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::article;
 use super::envelope::Envelope;
-use super::interface::{Interface, RenderError, error_headers};
+use super::interface::{Context, Interface, RenderError, error_headers};
 use super::stream_event::StreamEvent;
 use crate::claude::{Reply, Request, Usage};
-use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::identifier::Identifier;
 use crate::json::to_json;
@@ -58,13 +58,18 @@ impl RenderError for Rpc {
 }
 
 impl Interface for Rpc {
-    fn parse<'a>(&self, body: &'a [u8], config: &Config) -> Result<Request<'a>, Error> {
-        article::parse(body, config)
+    fn parse<'a>(
+        &self,
+        body: &'a mut Bytes,
+        context: &Context<'_>,
+        _: &mut Record,
+    ) -> Result<Request<'a>, Error> {
+        article::parse(body, context.config)
     }
 
-    fn render_reply(&self, prompt: &str, reply: &Reply, record: &Record) -> Envelope {
+    fn render_reply(&self, request: &Request<'_>, reply: &Reply, record: &Record) -> Envelope {
         let returned = Returned {
-            input_prompt: prompt,
+            input_prompt: request.prompt(),
             generated_text: &reply.text,
             stop_reason: reply.stop_reason.as_ref(),
             usage: reply.usage,
@@ -74,7 +79,7 @@ impl Interface for Rpc {
         Envelope::json(200, to_json(&returned))
     }
 
-    fn encode_event(&self, event: &StreamEvent, out: &mut Vec<u8>) {
+    fn encode_event(&self, event: &StreamEvent, _: &Record, out: &mut Vec<u8>) {
         event.write_sse(out);
     }
 }

@@ -1,11 +1,12 @@
 //! The Lambda's interface over a WebSocket: each message is a body, and each event of the reply a message.
 
+use bytes::Bytes;
+
 use super::article;
 use super::envelope::Envelope;
-use super::interface::{Interface, RenderError};
+use super::interface::{Context, Interface, RenderError};
 use super::stream_event::StreamEvent;
 use crate::claude::{Reply, Request};
-use crate::config::Config;
 use crate::error::Error;
 use crate::log::Record;
 
@@ -21,14 +22,19 @@ impl RenderError for Socket {
 }
 
 impl Interface for Socket {
-    fn parse<'a>(&self, body: &'a [u8], config: &Config) -> Result<Request<'a>, Error> {
-        article::parse(body, config)
+    fn parse<'a>(
+        &self,
+        body: &'a mut Bytes,
+        context: &Context<'_>,
+        _: &mut Record,
+    ) -> Result<Request<'a>, Error> {
+        article::parse(body, context.config)
     }
 
     /// Renders a `done` event. The pipeline streams every reply to a WebSocket, so it does not need this.
-    fn render_reply(&self, prompt: &str, reply: &Reply, _: &Record) -> Envelope {
+    fn render_reply(&self, request: &Request<'_>, reply: &Reply, _: &Record) -> Envelope {
         let event = StreamEvent::Done {
-            input_prompt: prompt.to_owned(),
+            input_prompt: request.prompt().to_owned(),
             generated_text: reply.text.clone(),
             stop_reason: reply.stop_reason.clone(),
             usage: reply.usage,
@@ -38,7 +44,7 @@ impl Interface for Socket {
     }
 
     /// Encodes a message and a line feed, which JSON does not contain.
-    fn encode_event(&self, event: &StreamEvent, out: &mut Vec<u8>) {
+    fn encode_event(&self, event: &StreamEvent, _: &Record, out: &mut Vec<u8>) {
         out.extend_from_slice(event.to_message().as_bytes());
         out.push(b'\n');
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::claude::Usage;
+use crate::claude::{PassedEvent, Usage};
 use crate::error::{Code, Error};
 use crate::identifier::Identifier;
 use crate::json::to_json;
@@ -38,6 +38,8 @@ pub enum StreamEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         guardrail_action: Option<&'static str>,
     },
+    /// An event of Claude's own stream, in the interfaces that pass it on between `start` and `done`.
+    Passed(PassedEvent),
     /// The reply ends early.
     Error {
         /// The code, as in `x-error-code`.
@@ -57,12 +59,13 @@ impl From<&Error> for StreamEvent {
 }
 
 impl StreamEvent {
-    /// Returns `start`, `delta`, `done` or `error`.
+    /// Returns `start`, `delta`, `done`, `passed` or `error`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Start { .. } => "start",
             Self::Delta { .. } => "delta",
             Self::Done { .. } => "done",
+            Self::Passed(_) => "passed",
             Self::Error { .. } => "error",
         }
     }
@@ -72,18 +75,14 @@ impl StreamEvent {
         matches!(self, Self::Done { .. } | Self::Error { .. })
     }
 
-    /// Appends the event as a Server-Sent Event: its name as `event`, its fields as JSON.
+    /// Appends the event as a Server-Sent Event: its name, or the type of Claude's event, as `event`, its fields as JSON.
     ///
     /// <https://html.spec.whatwg.org/multipage/server-sent-events.html>
     pub fn write_sse(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"event: ");
-        out.extend_from_slice(self.name().as_bytes());
-        // JSON has no line break, so one `data` line is enough.
-        out.extend_from_slice(b"\ndata: ");
-        let start = out.len();
-        self.write_json(out);
-        escape_line_separators(out, start);
-        out.extend_from_slice(b"\n\n");
+        match self {
+            Self::Passed(event) => write_sse(&event.name, event.json.as_bytes(), out),
+            _ => write_event(self.name(), |out| self.write_json(out), out),
+        }
     }
 
     /// Returns the event as a WebSocket message: `{"event": "delta", "data": {"text": "…"}}`.
@@ -100,6 +99,22 @@ impl StreamEvent {
         // Writing into a Vec does not fail, and neither does the serialization of strings.
         let _ = serde_json::to_writer(out, self);
     }
+}
+
+/// Appends JSON without line breaks as a Server-Sent Event.
+pub(super) fn write_sse(name: &str, json: &[u8], out: &mut Vec<u8>) {
+    write_event(name, |out| out.extend_from_slice(json), out);
+}
+
+fn write_event(name: &str, write_json: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    // JSON has no line break, so one `data` line is enough.
+    out.extend_from_slice(b"\ndata: ");
+    let start = out.len();
+    write_json(out);
+    escape_line_separators(out, start);
+    out.extend_from_slice(b"\n\n");
 }
 
 /// Escapes the characters behind `start`, in JSON, at which clients in Python and others break lines besides those of

@@ -18,7 +18,8 @@ pub(crate) struct State {
     jwks: Jwks,
 }
 
-/// Authenticates a request. If a signature covers the body, the body is read and returned with the request.
+/// Authenticates a request. If a signature covers the body, the body, of `limit` bytes at most, is read and returned with
+/// the request.
 ///
 /// 1. The request has one credential or none. Of two, neither counts.
 /// 2. The credential is of a configured method and proves who calls.
@@ -28,6 +29,7 @@ pub(crate) async fn authenticate<B: Body, H: Host>(
     config: &Config,
     state: &State,
     deadline: Deadline,
+    limit: usize,
     host: &H,
 ) -> Result<(Session, IncomingRequest<RequestBody<B>>), Refusal> {
     let access = &config.access;
@@ -41,7 +43,7 @@ pub(crate) async fn authenticate<B: Body, H: Host>(
             Credential::Signature(authorization) => {
                 let (keys, region) = (&access.keys, &config.endpoint.region);
                 let signed = sigv4::verify(authorization, &request, keys, region, host.now())?;
-                outlined(read_signed(signed, request, config, deadline, host)).await?
+                outlined(read_signed(signed, request, limit, deadline, host)).await?
             }
             credential => (check_token(&credential, access, state, deadline, host).await?, request),
         }
@@ -66,12 +68,11 @@ pub(crate) fn check_origin<B>(
 async fn read_signed<B: Body, H: Host>(
     signed: sigv4::Signed,
     request: IncomingRequest<RequestBody<B>>,
-    config: &Config,
+    limit: usize,
     deadline: Deadline,
     host: &H,
 ) -> Result<(Session, IncomingRequest<RequestBody<B>>), Refusal> {
     let (request, body) = request.take_body();
-    let limit = config.max_body_bytes;
     let body = body
         .read(limit, deadline.left(host.now()))
         .await

@@ -16,7 +16,9 @@ use super::error::InvokeError;
 use super::retry::{Attempts, Failure, Next};
 use super::state::State;
 use crate::aws::{AssumeRoleError, Credentials, Scope, TemporaryCredentials, sign_post};
-use crate::claude::{Feature, InvalidReply, Reply, Request, build_payload};
+use crate::claude::{
+    Feature, InvalidReply, Reply, Request, build_payload, names_field, removable_parts,
+};
 use crate::config::{Authentication, Config, Endpoint};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -150,11 +152,19 @@ enum Outcome<B> {
 
 /// The payload of an attempt.
 struct Payload {
-    /// The temperature that the Worker added.
-    added_temperature: Option<f64>,
+    variant: Variant,
     json: Bytes,
     /// The SHA-256, if the call is signed.
     hash: [u8; 32],
+}
+
+/// The choices that make the payload of a request.
+#[derive(PartialEq)]
+struct Variant {
+    /// The temperature that the Worker adds.
+    added_temperature: Option<f64>,
+    /// The parts that are left out because the model has just refused them.
+    without: Vec<String>,
 }
 
 /// One attempt.
@@ -191,15 +201,16 @@ impl<'a, H: Host> Call<'a, H> {
         let Self { config, state, deadline, host, .. } = *self;
         let (endpoint, fallbacks) = self.endpoints();
         let mut attempts = Attempts::new(endpoint, fallbacks, config, state, deadline, host.now());
-        let mut payload = self.payload(self.default_temperature(attempts.endpoint())).await?;
-        // The endpoint whose model has just refused the temperature.
-        let mut refused_by: Option<&Endpoint> = None;
+        // The endpoint whose model has just refused parts of the payload, and these parts.
+        let mut refused: Option<(&Endpoint, Vec<String>)> = None;
+        let mut payload = self.payload(self.variant(attempts.endpoint(), None)).await?;
         loop {
             let endpoint = attempts.endpoint();
-            let is_refused = refused_by.is_some_and(|it| std::ptr::eq(it, endpoint));
-            let temperature = if is_refused { None } else { self.default_temperature(endpoint) };
-            if payload.added_temperature != temperature {
-                payload = self.payload(temperature).await?;
+            let just_refused = refused.as_ref().filter(|(by, _)| std::ptr::eq(*by, endpoint));
+            let just_refused = just_refused.map(|(_, parts)| parts);
+            let variant = self.variant(endpoint, just_refused);
+            if payload.variant != variant {
+                payload = self.payload(variant).await?;
             }
             let identity = self.identity(record).await;
             let signed_at = state.clock.correct(host.now());
@@ -214,20 +225,20 @@ impl<'a, H: Host> Call<'a, H> {
             let error = match result {
                 Ok(outcome) => {
                     attempts.succeeded();
-                    if is_refused && state.temperature.insert(&endpoint.model_id) {
-                        record.dropped_field = Some(TEMPERATURE);
+                    if let Some(parts) = just_refused {
+                        self.remember(parts, endpoint, record);
                     }
                     return Ok(outcome);
                 }
                 Err(error) => error,
             };
-            if payload.added_temperature.is_some()
-                && error.names_field(TEMPERATURE)
-                && !self.left().is_zero()
-            {
-                // Once more, without the field that the caller did not ask for.
-                refused_by = Some(endpoint);
-                continue;
+            if just_refused.is_none() && !self.left().is_zero() {
+                let parts = self.removable_parts(&error, &payload);
+                if !parts.is_empty() {
+                    // Once more, without what the reply does not depend on.
+                    refused = Some((endpoint, parts));
+                    continue;
+                }
             }
             if let Ok(Identity::Temporary(temporary)) = &identity
                 && Failure::classify(&error) == Some(Failure::Expired)
@@ -275,7 +286,45 @@ impl<'a, H: Host> Call<'a, H> {
         let Self { request, config, .. } = *self;
         match request.model.as_deref().and_then(|name| config.find_model(Some(name))) {
             Some(endpoint) if !std::ptr::eq(endpoint, &config.endpoint) => (endpoint, &[]),
+            // A body was translated for one model.
+            _ if request.translated.is_some()
+                && config.fallbacks.iter().any(|it| it.model != config.endpoint.model) =>
+            {
+                (&config.endpoint, &[])
+            }
             _ => (&config.endpoint, &config.fallbacks),
+        }
+    }
+
+    /// Chooses the payload for an endpoint whose model has just refused `parts`.
+    fn variant(&self, endpoint: &Endpoint, parts: Option<&Vec<String>>) -> Variant {
+        let without = parts.cloned().unwrap_or_default();
+        let may_add =
+            self.request.translated.is_none() && !without.iter().any(|it| it == TEMPERATURE);
+        let added_temperature = if may_add { self.default_temperature(endpoint) } else { None };
+        Variant { added_temperature, without }
+    }
+
+    /// Returns the parts of a payload that Bedrock refused by name and that the reply does not depend on.
+    fn removable_parts(&self, error: &InvokeError, payload: &Payload) -> Vec<String> {
+        let Some(message) = error.rejection() else { return Vec::new() };
+        if self.request.translated.is_some() {
+            return removable_parts(&payload.json, message);
+        }
+        let has_temperature = payload.variant.added_temperature.is_some();
+        let is_refused = has_temperature && names_field(message, TEMPERATURE);
+        if is_refused { vec![TEMPERATURE.to_owned()] } else { Vec::new() }
+    }
+
+    /// Remembers that a model has refused parts of a payload.
+    fn remember(&self, parts: &[String], endpoint: &Endpoint, record: &mut Record) {
+        let is_new = |part: &&String| self.state.refused.insert(&endpoint.model_id, part);
+        let new: Vec<&str> = parts.iter().filter(is_new).map(|part| &**part).collect();
+        if !new.is_empty() {
+            record.dropped_field = Some(new.join(","));
+        }
+        if self.request.translated.is_some() {
+            record.removed.extend_from_slice(parts);
         }
     }
 
@@ -283,7 +332,7 @@ impl<'a, H: Host> Call<'a, H> {
     fn default_temperature(&self, endpoint: &Endpoint) -> Option<f64> {
         let is_refused = || {
             endpoint.refuses(Feature::Sampling)
-                || self.state.temperature.contains(&endpoint.model_id)
+                || self.state.refused.contains(&endpoint.model_id, TEMPERATURE)
         };
         match self.request.temperature {
             None if !is_refused() => self.config.temperature,
@@ -291,14 +340,20 @@ impl<'a, H: Host> Call<'a, H> {
         }
     }
 
-    async fn payload(&self, added_temperature: Option<f64>) -> Result<Payload, Error> {
-        let json = build_payload(self.request, added_temperature).to_json();
-        let json = Bytes::from(json.map_err(|error| self.public(error.into()))?);
+    async fn payload(&self, variant: Variant) -> Result<Payload, Error> {
+        let json = match &self.request.translated {
+            Some(translated) if variant.without.is_empty() => translated.json.clone(),
+            Some(translated) => translated.without(&variant.without)?,
+            None => {
+                let json = build_payload(self.request, variant.added_temperature).to_json();
+                Bytes::from(json.map_err(|error| self.public(error.into()))?)
+            }
+        };
         let hash = match &self.config.authentication {
             Authentication::ApiKey(_) => [0; 32],
             _ => self.host.sha256(&json).await,
         };
-        Ok(Payload { added_temperature, json, hash })
+        Ok(Payload { variant, json, hash })
     }
 
     fn public(&self, error: InvokeError) -> Error {
@@ -350,7 +405,10 @@ impl<'a, H: Host> Call<'a, H> {
     /// Reads a whole reply, and records what is known of one that cannot be read: it is billed all the same.
     async fn read_reply(&self, body: H::Body, record: &mut Record) -> Result<Reply, InvokeError> {
         let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
-        let reply = Reply::parse(&body);
+        let reply = match &self.request.translated {
+            None => Reply::parse(&body),
+            Some(_) => Reply::pass(body.clone()),
+        };
         let facts = match &reply {
             Ok(reply) => (reply.stop_reason.clone(), reply.usage, reply.guardrail_intervened),
             Err(_) => Reply::parse_facts(&body),
@@ -362,7 +420,10 @@ impl<'a, H: Host> Call<'a, H> {
     }
 
     async fn read_first_frame(&self, mut body: H::Body) -> Result<Outcome<H::Body>, InvokeError> {
-        let mut decoder = Decoder::default();
+        let mut decoder = match &self.request.translated {
+            None => Decoder::default(),
+            Some(_) => Decoder::passing(self.request.model.as_deref().unwrap_or_default()),
+        };
         loop {
             match decoder.step() {
                 Some(Step::Failed(error)) => return Err(error),
@@ -432,7 +493,7 @@ impl<'a, H: Host> Call<'a, H> {
     }
 }
 
-/// The only optional field that the Worker adds to a payload by itself.
+/// The only optional field that the Worker adds to a prompt by itself.
 const TEMPERATURE: &str = "temperature";
 
 /// Reports whether a response does not declare to be something other than an event stream.

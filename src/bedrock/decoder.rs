@@ -13,7 +13,9 @@ use serde::Deserialize;
 
 use super::error::{InvokeError, capitalized};
 use crate::aws::{Frames, Message};
-use crate::claude::{Delta, Event, InvalidReply, Joiner, RawText, Usage, object, with_text};
+use crate::claude::{
+    Delta, Event, InvalidReply, Joiner, PassedEvent, RawText, Usage, object, with_text,
+};
 use crate::identifier::Identifier;
 
 /// A decoder of one streamed reply: bytes go in, [`Step`]s come out. The same bytes give the same text and the same
@@ -30,6 +32,10 @@ use crate::identifier::Identifier;
 #[derive(Debug, Default)]
 pub struct Decoder {
     frames: Frames,
+    /// The model that the caller named, if Claude's events are passed on.
+    passes_for: Option<String>,
+    /// The bytes of the events that were passed on.
+    passed: usize,
     /// The number of frames so far.
     count: u64,
     joiner: Joiner,
@@ -52,6 +58,8 @@ pub enum Step {
     Start,
     /// A delta, which is not empty and ends between two characters.
     Text(String),
+    /// An event of Claude's, if events are passed on.
+    Event(PassedEvent),
     /// The reply is complete. Nothing follows.
     Done(Generated),
     /// The reply ended early. Nothing follows.
@@ -73,6 +81,11 @@ pub struct Generated {
 }
 
 impl Decoder {
+    /// Makes a decoder that passes Claude's events on, to a caller who named this model.
+    pub(crate) fn passing(model: &str) -> Self {
+        Self { passes_for: Some(model.to_owned()), ..Self::default() }
+    }
+
     /// Adds a chunk. Ignores what comes after the end.
     pub fn push(&mut self, bytes: &[u8]) {
         if !self.ended {
@@ -101,6 +114,11 @@ impl Decoder {
         self.count
     }
 
+    /// Returns how many bytes of generated text there are so far, or more.
+    pub(crate) fn received(&self) -> usize {
+        self.generated.text.len() + self.passed
+    }
+
     /// Returns the reply so far.
     pub fn so_far(&self) -> &Generated {
         &self.generated
@@ -117,7 +135,7 @@ impl Decoder {
             let result = match self.frames.message() {
                 Ok(Some(message)) => {
                     self.count += 1;
-                    read(&message).map(|event| self.take(event))
+                    read(&message).and_then(|json| self.take_json(json.as_deref()))
                 }
                 Ok(None) => match self.end.take() {
                     Some(error) => Err(error),
@@ -133,14 +151,44 @@ impl Decoder {
         self.steps.pop_front()
     }
 
-    fn take(&mut self, Event { delta, guardrail_intervened }: Event) {
+    fn take_json(&mut self, json: Option<&[u8]>) -> Result<(), InvokeError> {
+        let Some(json) = json else {
+            self.take(Event::EMPTY);
+            return Ok(());
+        };
+        let passed = match &self.passes_for {
+            None => None,
+            Some(model) => Some(PassedEvent::new(json, model, &self.generated.usage)?),
+        };
+        let event = match &passed {
+            Some(event) if event.name == "content_block_delta" => Event::EMPTY,
+            _ => Event::parse(json)?,
+        };
+        if let Delta::Error { kind, message } = event.delta {
+            return Err(InvokeError::Exception { kind, message, original: None });
+        }
+        if let Some(event) = passed {
+            self.start();
+            self.passed += event.json.len();
+            self.steps.push_back(Step::Event(event));
+        }
+        self.take(event);
+        Ok(())
+    }
+
+    fn start(&mut self) {
         if !self.started {
             self.started = true;
             self.steps.push_back(Step::Start);
         }
+    }
+
+    fn take(&mut self, Event { delta, guardrail_intervened }: Event) {
+        self.start();
         self.generated.guardrail_intervened |= guardrail_intervened;
         match delta {
             Delta::Start(usage) => self.generated.usage.update(usage),
+            Delta::Text(_) if self.passes_for.is_some() => {}
             Delta::Text(RawText(delta)) => {
                 self.has_text = true;
                 let text = self.joiner.push(&delta);
@@ -153,6 +201,10 @@ impl Decoder {
                 }
                 self.has_final_usage |= usage.output_tokens.is_some();
                 self.generated.usage.update(usage);
+            }
+            Delta::End if self.passes_for.is_some() => {
+                self.ended = true;
+                self.steps.push_back(Step::Done(self.generated.clone()));
             }
             Delta::End => {
                 let text = self.joiner.finish();
@@ -181,8 +233,8 @@ impl Decoder {
     }
 }
 
-/// Reads the event in a message.
-fn read(message: &Message<'_>) -> Result<Event, InvokeError> {
+/// Reads the event in a message: JSON of Claude's, or `None` if it has none.
+fn read(message: &Message<'_>) -> Result<Option<Vec<u8>>, InvokeError> {
     /// The payload of a `chunk`. It also has padding, so that its length tells nothing.
     #[derive(Deserialize)]
     struct Chunk<'a> {
@@ -193,7 +245,7 @@ fn read(message: &Message<'_>) -> Result<Event, InvokeError> {
     match (message.header(":message-type"), message.header(":event-type")) {
         ("event", "chunk") => {}
         // Unknown events.
-        ("event", _) => return Ok(Event::EMPTY),
+        ("event", _) => return Ok(None),
         ("error", _) => {
             return Err(InvokeError::Exception {
                 kind: capitalized(message.header(":error-code")),
@@ -210,18 +262,13 @@ fn read(message: &Message<'_>) -> Result<Event, InvokeError> {
         _ => return Err(InvalidReply::NoMessageType.into()),
     }
     if message.payload().is_empty() {
-        return Ok(Event::EMPTY);
+        return Ok(None);
     }
     let Some(bytes) = object::<Chunk>(message.payload())?.bytes.filter(|it| !it.is_empty()) else {
-        return Ok(Event::EMPTY);
+        return Ok(None);
     };
     let json = STANDARD.decode(bytes.as_bytes()).map_err(|_| InvalidReply::NotBase64)?;
-    match Event::parse(&json)? {
-        Event { delta: Delta::Error { kind, message }, .. } => {
-            Err(InvokeError::Exception { kind, message, original: None })
-        }
-        event => Ok(event),
-    }
+    Ok(Some(json))
 }
 
 #[cfg(test)]

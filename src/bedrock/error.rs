@@ -236,13 +236,12 @@ impl InvokeError {
         }
     }
 
-    /// Reports whether Bedrock refused the payload with a message that names a field.
-    pub(super) fn names_field(&self, field: &str) -> bool {
-        let Self::Refused { status: StatusCode::BAD_REQUEST, message, .. } = self else {
-            return false;
-        };
-        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        message.split(|c| !is_word(c)).any(|word| word.eq_ignore_ascii_case(field))
+    /// Returns the message with which Bedrock refused the payload, if it did.
+    pub(super) fn rejection(&self) -> Option<&str> {
+        match self {
+            Self::Refused { status: StatusCode::BAD_REQUEST, message, .. } => Some(message),
+            _ => None,
+        }
     }
 
     /// Describes for the caller that the prompt is too long, if Bedrock said so.
@@ -300,10 +299,13 @@ impl InvokeError {
             .authentication
             .secrets()
             .chain(temporary.iter().flat_map(|it| it.credentials.secrets()));
+        let secrets: Vec<&str> = secrets.collect();
+        let wording = self.rejection().filter(|_| code == Code::Rejected);
+        let wording = wording.map(|text| Redacted::new(text, secrets.iter().copied()));
         if !config.logs_upstream_messages {
             self.make_loggable();
         }
         let cause = Redacted::new(&self.to_string(), secrets);
-        Error::new(code, message).because(cause)
+        Error { upstream: wording, ..Error::new(code, message).because(cause) }
     }
 }

@@ -18,25 +18,36 @@ pub(crate) struct State {
     pub breakers: Breakers,
     pub role: RoleCredentials,
     pub signing: SigningCache,
-    pub temperature: RefusedBy,
+    pub refused: Refusals,
 }
 
-/// The ids of the models that have refused a field which the Worker adds by itself.
+/// The parts of payloads that models have refused, and that are no longer sent to them.
 #[derive(Debug, Default)]
-pub(crate) struct RefusedBy(Mutex<Vec<String>>);
+pub(crate) struct Refusals(Mutex<Vec<(String, String)>>);
 
-impl RefusedBy {
-    pub fn contains(&self, model_id: &str) -> bool {
-        lock(&self.0).iter().any(|known| known == model_id)
+impl Refusals {
+    /// A caller chooses the names of betas: more are forgotten, and learnt again.
+    const MOST: usize = 200;
+
+    /// Reports whether a model has refused a part.
+    pub fn contains(&self, model_id: &str, part: &str) -> bool {
+        lock(&self.0).iter().any(|known| is(known, model_id, part))
     }
 
-    /// Remembers a model. Returns whether that is news.
-    pub fn insert(&self, model_id: &str) -> bool {
-        let mut models = lock(&self.0);
-        let is_new = !models.iter().any(|known| known == model_id);
-        if is_new {
-            models.push(model_id.to_owned());
+    /// Remembers that a model has refused a part. Returns whether that is news.
+    pub fn insert(&self, model_id: &str, part: &str) -> bool {
+        let mut refusals = lock(&self.0);
+        if refusals.iter().any(|known| is(known, model_id, part)) {
+            return false;
         }
-        is_new
+        if refusals.len() >= Self::MOST {
+            refusals.remove(0);
+        }
+        refusals.push((model_id.to_owned(), part.to_owned()));
+        true
     }
+}
+
+fn is((known_model, known_part): &(String, String), model_id: &str, part: &str) -> bool {
+    known_model == model_id && known_part == part
 }

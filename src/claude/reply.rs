@@ -1,8 +1,10 @@
 //! Claude's reply to InvokeModel.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 use super::block::{Block, INTERVENED, Word};
 use super::text::{Joiner, RawText};
@@ -22,6 +24,8 @@ pub struct Reply {
     pub usage: Usage,
     /// Whether a guardrail has blocked or masked something. The text may be its message.
     pub guardrail_intervened: bool,
+    /// The body, if it is passed on.
+    pub(crate) json: Bytes,
 }
 
 /// A response with status 200 that is not a reply with text. Its texts quote nothing of the body, which may be generated
@@ -108,7 +112,31 @@ impl Reply {
         let guardrail_intervened = guardrail.is_intervened();
         let text = with_text(text, stop_reason.0.as_ref(), guardrail_intervened)?;
         let usage = usage.unwrap_or_default();
-        Ok(Self { text, stop_reason: stop_reason.0, usage, guardrail_intervened })
+        let stop_reason = stop_reason.0;
+        Ok(Self { text, stop_reason, usage, guardrail_intervened, json: Bytes::new() })
+    }
+
+    /// Reads a body that is passed on, whatever its content.
+    ///
+    /// # Errors
+    ///
+    /// If it is not Claude's message.
+    pub(crate) fn pass(json: Bytes) -> Result<Self, InvalidReply> {
+        #[derive(Deserialize)]
+        struct Passed<'a> {
+            #[serde(borrow)]
+            content: Option<&'a RawValue>,
+        }
+        // serde accepts an array in place of a struct.
+        let is_object = json.trim_ascii_start().starts_with(b"{");
+        let passed = serde_json::from_slice::<Passed>(&json);
+        let content = passed.ok().and_then(|it| it.content);
+        let is_message = is_object && content.is_some_and(|it| it.get().starts_with('['));
+        if !is_message {
+            return Err(Self::parse(&json).err().unwrap_or(InvalidReply::NoText));
+        }
+        let (stop_reason, usage, guardrail_intervened) = Self::parse_facts(&json);
+        Ok(Self { text: String::new(), stop_reason, usage, guardrail_intervened, json })
     }
 
     /// Returns `INTERVENED`, Bedrock's word, if a guardrail intervened.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::messages::Messages;
+use super::translation::Translated;
 
 /// A request to the model. It borrows from the body that it was parsed from.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,9 @@ pub struct Request<'a> {
     pub model: Option<Cow<'a, str>>,
     /// Whether the caller asked for a stream, or for a whole reply.
     pub stream: Option<bool>,
+    /// The body of InvokeModel, if the interface passes the caller's JSON on: it stands for the messages, the temperature,
+    /// the system prompt and the stop sequences.
+    pub(crate) translated: Option<Translated>,
 }
 
 impl<'a> Request<'a> {
@@ -48,6 +52,22 @@ impl<'a> Request<'a> {
             stop_sequences: Vec::new(),
             model: None,
             stream: None,
+            translated: None,
+        }
+    }
+
+    /// Makes a request with a body that is translated already, for a model that the caller names.
+    pub(crate) fn from_translated(
+        translated: Translated,
+        model: Cow<'a, str>,
+        stream: bool,
+    ) -> Self {
+        Self {
+            model: Some(model),
+            stream: Some(stream),
+            max_tokens: translated.max_tokens,
+            translated: Some(translated),
+            ..Self::new("", 0)
         }
     }
 
@@ -56,8 +76,7 @@ impl<'a> Request<'a> {
         self.messages.prompt()
     }
 
-    /// Returns every text in the request. Their length bounds the price of the input; and AWS's messages may quote
-    /// them, which the log must not repeat.
+    /// Returns every text in the request. Their length bounds the price of the input.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let stop_sequences = self.stop_sequences.iter().map(|text| &**text);
         self.messages.texts().chain(self.system.as_deref()).chain(stop_sequences)

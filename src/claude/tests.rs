@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::api::{Article, Interface};
+use crate::api::parse_request;
 use crate::identifier::Identifier;
 use crate::testing::config;
 
@@ -37,7 +37,7 @@ fn the_payload_is_exactly_this() {
     ];
     for (name, temperature, body, expected) in cases {
         let config = config(&[("TEMPERATURE", temperature)]).unwrap();
-        let request = Article.parse(body.as_bytes(), &config).unwrap();
+        let request = parse_request(body.as_bytes(), &config).unwrap();
         let payload = build_payload(&request, config.temperature).to_json().unwrap();
         assert_eq!(payload, expected, "{name}");
     }
@@ -262,7 +262,7 @@ fn every_model_refuses_what_its_source_says() {
         Model::ALL.iter().map(|it| it.name).filter(|name| test(name)).collect::<Vec<_>>()
     };
     let is_5 = |name: &str| name.contains("-5") && !name.contains("-4-");
-    let rules: [(Feature, Vec<&str>); 10] = [
+    let rules: [(Feature, Vec<&str>); 12] = [
         (
             Feature::Sampling,
             every(|name| {
@@ -281,6 +281,11 @@ fn every_model_refuses_what_its_source_says() {
         (
             Feature::ThinkingDisabled,
             vec!["claude-fable-5-1", "claude-fable-5", "claude-opus-5-5", "claude-sonnet-5-5"],
+        ),
+        (Feature::ThinkingAdaptive, every(|name| name.ends_with("-4-5"))),
+        (
+            Feature::PerTurnControl,
+            every(|name| !["claude-opus-5-5", "claude-sonnet-5-5"].contains(&name)),
         ),
         (
             Feature::StructuredOutput,

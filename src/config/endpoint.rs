@@ -59,7 +59,7 @@ impl Endpoint {
 
     /// Reports whether a caller's `model` means this one: by its id, or by its public name.
     pub(crate) fn is_named(&self, model: &str) -> bool {
-        self.model_id == model || self.model.is_some_and(|known| known.name == model)
+        self.model_id == model || self.model.is_some_and(|known| known.is_named(model))
     }
 
     /// Reports whether the model is known to refuse a feature.
@@ -129,13 +129,45 @@ pub(super) fn parse_model(text: &str) -> Result<NamedModel, &'static str> {
     }
 }
 
+/// A list of models.
+#[derive(Default)]
+pub(super) struct ModelList {
+    named: Vec<NamedModel>,
+    /// Whether `*` is in the list.
+    has_all: bool,
+}
+
+impl ModelList {
+    /// Returns the models of the list. `*` is every other model of the table, with the profile prefix of the default
+    /// model.
+    pub(super) fn named(mut self, default: &Endpoint) -> Vec<NamedModel> {
+        if self.has_all {
+            for model in Model::ALL {
+                let is_there = self.named.iter().any(|it| it.model == Some(model));
+                if !is_there && default.model != Some(model) {
+                    let id = model.profile(&default.model_id);
+                    self.named.push(NamedModel { id, model: Some(model) });
+                }
+            }
+        }
+        self.named
+    }
+}
+
 /// Parses a list of models.
-pub(super) fn parse_models(text: &str) -> Result<Vec<NamedModel>, &'static str> {
-    let models = entries(text).map(parse_model).collect::<Result<_, _>>();
-    models.map_err(|problem| match problem {
-        UNKNOWN_NAME => problem,
-        _ => "must be a list of model ids, inference profiles' ids and ARNs",
-    })
+pub(super) fn parse_models(text: &str) -> Result<ModelList, &'static str> {
+    let mut list = ModelList::default();
+    for entry in entries(text) {
+        if entry == "*" {
+            list.has_all = true;
+            continue;
+        }
+        list.named.push(parse_model(entry).map_err(|problem| match problem {
+            UNKNOWN_NAME => problem,
+            _ => "must be a list of model ids, inference profiles' ids and ARNs, or *",
+        })?);
+    }
+    Ok(list)
 }
 
 fn parse_model_id(text: &str) -> Result<String, &'static str> {

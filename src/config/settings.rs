@@ -48,7 +48,7 @@ pub struct Config {
     pub endpoint: Endpoint,
     /// `BEDROCK_FALLBACK_REGIONS`: where to call in this order when the first region fails.
     pub fallbacks: Vec<Endpoint>,
-    /// `ALLOWED_MODELS` in `BEDROCK_REGION`: the other models that a request may name.
+    /// `ALLOWED_MODELS` in `BEDROCK_REGION`: the other models that a request may name. `*` is the whole table.
     pub allowed_models: Vec<Endpoint>,
     /// `MAX_TOKENS`: the `max_tokens` of a request that names none, and the most that a request may name.
     pub max_tokens: u32,
@@ -59,6 +59,10 @@ pub struct Config {
     pub base_path: String,
     /// `MAX_BODY_BYTES`: the longest body of a request that is read.
     pub max_body_bytes: usize,
+    /// `MAX_OUTPUT_TOKENS`: the most `max_tokens` of a request to the Messages API. `None`: the model's.
+    pub max_output_tokens: Option<u32>,
+    /// `MAX_MESSAGES_BODY_BYTES`: the longest body of a request to the Messages API.
+    pub max_messages_body_bytes: usize,
     /// `LOG_LEVEL`: the lowest level that is logged.
     pub log_level: Level,
     /// `LOG_UPSTREAM_MESSAGES`: whether AWS's messages are logged in full, even if they can quote a prompt or a reply.
@@ -100,18 +104,15 @@ impl Config {
             "apac.anthropic.claude-sonnet-4-20250514-v1:0",
             parse_model,
         );
-        let max_tokens = vars.read("MAX_TOKENS", "100", |text| match text.parse() {
-            Ok(0) | Err(_) => Err("must be a whole number from 1"),
-            Ok(number) => Ok(number),
-        });
+        let max_tokens = vars.read("MAX_TOKENS", "100", parse_tokens);
         let temperature = match vars.text("TEMPERATURE").as_deref() {
             Some("") => Some(None),
             _ => vars.read("TEMPERATURE", "0.7", parse_temperature).map(Some),
         };
-        let max_body_bytes = vars.read("MAX_BODY_BYTES", "1048576", |text| match text.parse() {
-            Ok(bytes @ 1..=BEDROCK_MAX_BODY_BYTES) => Ok(bytes),
-            _ => Err("must be a whole number from 1 to 25000000, the most that Bedrock takes"),
-        });
+        let max_output_tokens = vars.read_optional("MAX_OUTPUT_TOKENS", parse_tokens);
+        let max_body_bytes = vars.read("MAX_BODY_BYTES", "1048576", parse_body_bytes);
+        let max_messages_body_bytes =
+            vars.read("MAX_MESSAGES_BODY_BYTES", "20000000", parse_body_bytes);
         let base_path = vars.read("BASE_PATH", "/", parse_base_path);
         let log_level = vars.read("LOG_LEVEL", "info", |text| {
             text.parse().map_err(|()| "must be debug, info, warn or error")
@@ -138,7 +139,7 @@ impl Config {
         let (url, region) = (url.as_deref(), region?);
         let endpoint = vars.endpoint(url, region.clone(), model?)?;
         let mut allowed_models = Vec::new();
-        for model in other_models? {
+        for model in other_models?.named(&endpoint) {
             allowed_models.push(vars.endpoint(url, region.clone(), model)?);
         }
         let mut fallbacks = Vec::new();
@@ -153,6 +154,8 @@ impl Config {
             temperature: temperature?,
             base_path: base_path?,
             max_body_bytes: max_body_bytes?,
+            max_output_tokens: max_output_tokens?,
+            max_messages_body_bytes: max_messages_body_bytes?,
             log_level: log_level?,
             logs_upstream_messages: logs_upstream_messages?,
             authentication: authentication?,
@@ -182,13 +185,18 @@ impl Config {
     }
 
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        std::iter::once(&self.endpoint).chain(&self.allowed_models).chain(&self.fallbacks)
+        self.callable().chain(&self.fallbacks)
+    }
+
+    /// Returns the models that a request may name, in `BEDROCK_REGION`.
+    pub(crate) fn callable(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.endpoint).chain(&self.allowed_models)
     }
 
     /// Finds the model that a request names, or the default. Returns `None` if callers may not use it.
     pub(crate) fn find_model(&self, name: Option<&str>) -> Option<&Endpoint> {
         let Some(name) = name else { return Some(&self.endpoint) };
-        std::iter::once(&self.endpoint).chain(&self.allowed_models).find(|it| it.is_named(name))
+        self.callable().find(|it| it.is_named(name))
     }
 
     /// Returns the path below [`base_path`](Self::base_path), which begins with `/`; empty if the path is not
@@ -212,6 +220,20 @@ impl Config {
             Some(below) if below.starts_with('/') => below,
             _ => "",
         }
+    }
+}
+
+fn parse_tokens(text: &str) -> Result<u32, &'static str> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("must be a whole number from 1"),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn parse_body_bytes(text: &str) -> Result<usize, &'static str> {
+    match text.parse() {
+        Ok(bytes @ 1..=BEDROCK_MAX_BODY_BYTES) => Ok(bytes),
+        _ => Err("must be a whole number from 1 to 25000000, the most that Bedrock takes"),
     }
 }
 

@@ -425,7 +425,7 @@ fn each_region_has_its_own_endpoint_and_model() {
 #[test]
 fn only_the_default_and_the_allowed_models_are_found() {
     const PROBLEM: &str =
-        "ALLOWED_MODELS must be a list of model ids, inference profiles' ids and ARNs";
+        "ALLOWED_MODELS must be a list of model ids, inference profiles' ids and ARNs, or *";
     type Models<'a> = Result<&'a [&'a str], &'a str>;
     let cases: [(&str, &str, Models); 9] = [
         ("none", "", Ok(&[])),

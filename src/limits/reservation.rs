@@ -65,7 +65,10 @@ impl Reservation {
         Self {
             account: account.to_owned(),
             id: id.as_str().to_owned(),
-            input: bytes + TOKENS_OF_A_REQUEST + TOKENS_OF_A_MESSAGE * further_messages,
+            input: match &request.translated {
+                Some(translated) => translated.most_input_tokens,
+                None => bytes + TOKENS_OF_A_REQUEST + TOKENS_OF_A_MESSAGE * further_messages,
+            },
             output: request.max_tokens.into(),
         }
     }

@@ -1,6 +1,6 @@
 //! A streamed reply on its way to the client: the second half of the pipeline for a stream.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::Stream;
 
@@ -79,6 +79,7 @@ impl<'a> Generation<'a> {
             // The first step, which is announced already.
             Step::Start => return self.event(),
             Step::Text(text) => StreamEvent::Delta { text },
+            Step::Event(event) => StreamEvent::Passed(event),
             Step::Done(generated) => {
                 self.record.outcome = "ok";
                 StreamEvent::Done {
@@ -101,7 +102,7 @@ impl<'a> Generation<'a> {
 
     /// Appends an event in the format of the request's interface.
     pub fn encode(&self, event: &StreamEvent, out: &mut Vec<u8>) {
-        self.interface.encode_event(event, out);
+        self.interface.encode_event(event, &self.record, out);
     }
 
     /// Returns the number of frames so far.
@@ -114,6 +115,16 @@ impl<'a> Generation<'a> {
         self.config
     }
 
+    /// Returns how long the stream may be silent after its first frame.
+    pub fn stall(&self) -> Duration {
+        self.interface.stall(self.config)
+    }
+
+    /// Returns what keeps the connection alive while Bedrock is silent.
+    pub fn keep_alive(&self) -> &'static str {
+        self.interface.keep_alive()
+    }
+
     /// Reports whether there will be no further event.
     pub fn is_over(&self) -> bool {
         self.is_announced && self.decoder.is_over()
@@ -122,14 +133,15 @@ impl<'a> Generation<'a> {
     /// Returns the record, and the settlement that is to be sent if tokens are counted. Before the last event the record
     /// says that the client disconnected.
     pub fn finish(mut self, now: SystemTime) -> (Record, Option<Settlement>) {
-        let Generated { text, stop_reason, usage, guardrail_intervened } = self.decoder.so_far();
+        let received = self.decoder.received();
+        let Generated { stop_reason, usage, guardrail_intervened, .. } = self.decoder.so_far();
         self.record.learn(stop_reason.as_ref(), *usage);
         self.record.guardrail_intervened = *guardrail_intervened;
         self.record.total_time = now.duration_since(self.started).ok();
         let is_counted = self.record.outcome == "ok" || self.decoder.has_final_usage();
         let settlement = self.reservation.map(|it| match is_counted {
             true => it.used(*usage),
-            false => it.used_in_part(*usage, text.len()),
+            false => it.used_in_part(*usage, received),
         });
         (self.record, settlement)
     }
@@ -163,7 +175,7 @@ impl<B: BodyStream> Streaming<'_, B> {
             if self.generation.is_over() {
                 return None;
             }
-            match self.body.chunk(self.generation.config().stall).await {
+            match self.body.chunk(self.generation.stall()).await {
                 Ok(Some(bytes)) => self.generation.push(&bytes),
                 Ok(None) => self.generation.close(),
                 Err(error) => self.generation.fail(error),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::content::prefers_events;
 use super::generation::Streaming;
 use super::isolate::Isolate;
 use super::pipeline::{Admission, Entered, Exchange, Replied, Streams, upgrade_required};
@@ -128,9 +129,9 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
         event_request_id: None,
     });
     match exchange.enter(request, admission, None).await {
-        Ok(Entered::Reply { config, interface, body, accepts_events }) => {
-            let streams = Streams::IfAsked { by_header: accepts_events };
-            exchange.reply(config, interface, &body, streams).await.into()
+        Ok(Entered::Reply { config, interface, headers, body }) => {
+            let streams = Streams::IfAsked { by_header: prefers_events(&headers) };
+            exchange.reply(config, interface, &headers, body, streams).await.into()
         }
         Ok(Entered::Invocation { headers, payload }) => {
             outlined(invocation(exchange, &headers, payload, isolate, host)).await
@@ -195,8 +196,8 @@ async fn reply<'a, H: Host, B: Body>(
 ) -> Replied<'a, H::Body> {
     let mut exchange = Exchange::new(&request, isolate, host);
     let envelope = match exchange.enter(request, admission, route).await {
-        Ok(Entered::Reply { config, interface, body, .. }) => {
-            return exchange.reply(config, interface, &body, streams).await;
+        Ok(Entered::Reply { config, interface, headers, body }) => {
+            return exchange.reply(config, interface, &headers, body, streams).await;
         }
         Ok(Entered::Invocation { .. }) => {
             let message = "this platform serves no invocations";
@@ -353,13 +354,15 @@ pub async fn socket_handler<'a, H: Host>(
         session.check(host.now())?;
         let caller = session.caller.as_ref();
         limits::admit(caller, || address.clone(), config, host).await?;
-        exchange.read(message, config).await
+        exchange.read(message, config, None).await
     };
     let envelope = match entered.await {
-        Ok(body) => match exchange.reply(config, &Socket, &body, Streams::Always).await {
-            Replied::Stream(_, streaming) => return Ok(streaming),
-            Replied::Whole(envelope, record) => return Err((envelope.body, record)),
-        },
+        Ok(body) => {
+            match exchange.reply(config, &Socket, &HeaderMap::new(), body, Streams::Always).await {
+                Replied::Stream(_, streaming) => return Ok(streaming),
+                Replied::Whole(envelope, record) => return Err((envelope.body, record)),
+            }
+        }
         Err(error) => exchange.fail("", error),
     };
     let (envelope, record) = exchange.finish(envelope);

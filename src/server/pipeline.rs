@@ -5,11 +5,14 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use super::content::{check_length, check_media_type, prefers_events};
+use super::content::{check_length, check_media_type};
 use super::generation::{Generation, Streaming};
 use super::isolate::Isolate;
-use super::routes::{Auth, Cors, Resource, Route};
-use crate::api::{Article, Envelope, Interface, RenderError, build_response, render_usage};
+use super::routes::{Auth, Cors, MODELS_BELOW, Resource, Route};
+use crate::api::{
+    Article, Context, Envelope, Interface, RenderError, build_response, find_model, list_models,
+    render_usage,
+};
 use crate::auth::{self, Session};
 use crate::bedrock::{invoke_bedrock, invoke_bedrock_with_response_stream};
 use crate::claude::INTERVENED;
@@ -54,12 +57,7 @@ pub(super) struct Admission {
 /// A request that is admitted and whose body is read.
 pub(super) enum Entered<'a> {
     /// A request for a reply of the model.
-    Reply {
-        config: &'a Config,
-        interface: &'static dyn Interface,
-        body: Bytes,
-        accepts_events: bool,
-    },
+    Reply { config: &'a Config, interface: &'static dyn Interface, headers: HeaderMap, body: Bytes },
     /// An invocation through Lambda's API, with its headers.
     Invocation { headers: HeaderMap, payload: Bytes },
     /// A request for a WebSocket.
@@ -108,8 +106,9 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         Self { isolate, host, errors, started, longest, record, is_head, cors }
     }
 
-    fn deadline(&self, config: &Config) -> Deadline {
-        Deadline::new(self.started, config.timeout.min(self.longest))
+    fn deadline(&self, config: &Config, interface: Option<&dyn Interface>) -> Deadline {
+        let timeout = interface.map_or(config.timeout, |it| it.timeout(config));
+        Deadline::new(self.started, timeout.min(self.longest))
     }
 
     /// Steps 1 to 5: authenticates, routes and admits a request, and reads its body. `route` is known for a request
@@ -147,7 +146,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             && route.cors == Cors::Preflight
             && auth::is_preflight(&request.method, &request.headers, &config.access)
         {
-            let headers = auth::preflight_headers(&route.cors_methods(), &config.access);
+            let headers = auth::preflight_headers(&route.cors_methods(&request), &config.access);
             let mut envelope = Envelope::empty(204);
             envelope.headers.extend(headers);
             return Err(envelope);
@@ -160,8 +159,10 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             }
             Some(Admission { session, .. }) => Ok((session, request)),
             None => {
-                let (deadline, state) = (self.deadline(config), &self.isolate.auth);
-                auth::authenticate(request, config, state, deadline, self.host).await
+                let interface = route.and_then(Route::interface);
+                let (deadline, state) = (self.deadline(config, interface), &self.isolate.auth);
+                let limit = interface.map_or(config.max_body_bytes, |it| it.max_body_bytes(config));
+                auth::authenticate(request, config, state, deadline, limit, self.host).await
             }
         };
         let (session, request) = match authenticated {
@@ -178,23 +179,23 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         };
         if request.method == Method::OPTIONS {
             let mut envelope = Envelope::empty(204);
-            envelope.set_header("allow", route.allow());
+            envelope.set_header("allow", route.allow(&request));
             return Err(envelope);
         }
         if !route.accepts(&request.method) {
-            let allow = route.allow();
+            let allow = route.allow(&request);
             let message = format!("the method must be one of {allow}");
             let error = Error::new(Code::MethodNotAllowed, message).with("allow", allow);
             return Err(self.fail("", error));
         }
         match route.resource {
-            Resource::Health => return Err(build_response("", "ok", 200)),
+            Resource::Health | Resource::Probe => return Err(build_response("", "ok", 200)),
             Resource::WebSocket if is_upgrade(&request.headers) => {
                 let headers = request.take_body().0.headers;
                 return Ok(Entered::WebSocket { config, session, headers });
             }
             Resource::WebSocket => return Err(self.fail("", upgrade_required())),
-            Resource::Reply(_) | Resource::Invocation | Resource::Usage => {}
+            Resource::Reply(_) | Resource::Invocation | Resource::Usage | Resource::Models => {}
         }
         // 4. The caller is admitted.
         let caller = session.caller.as_ref();
@@ -214,6 +215,17 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                     },
                 });
             }
+            Resource::Models => {
+                let path = config.path_below(request.path());
+                let json = match path.strip_prefix(MODELS_BELOW) {
+                    Some(name) => find_model(name, config),
+                    None => list_models(request.query(), config),
+                };
+                return Err(match json {
+                    Ok(json) => Envelope::json(200, json),
+                    Err(error) => self.fail("", error),
+                });
+            }
             Resource::Reply(interface) => Some(interface),
             _ => None,
         };
@@ -225,22 +237,26 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             Some(_) => check_media_type(&headers),
             None => Ok(()),
         };
-        let announced = announced.and_then(|()| check_length(&headers, config.max_body_bytes));
+        let limit = interface.map_or(config.max_body_bytes, |it| it.max_body_bytes(config));
+        let announced = announced.and_then(|()| check_length(&headers, limit));
         announced.map_err(|error| self.fail("", error))?;
-        let body = self.read(body, config).await.map_err(|error| self.fail("", error))?;
+        let body = self.read(body, config, interface).await;
+        let body = body.map_err(|error| self.fail("", error))?;
         Ok(match interface {
-            Some(interface) => {
-                let accepts_events = prefers_events(&headers);
-                Entered::Reply { config, interface, body, accepts_events }
-            }
+            Some(interface) => Entered::Reply { config, interface, headers, body },
             None => Entered::Invocation { headers, payload: body },
         })
     }
 
     /// Reads a body before the deadline.
-    pub(super) async fn read(&self, body: impl Body, config: &Config) -> Result<Bytes, Error> {
-        let within = self.deadline(config).left(self.host.now());
-        let limit = config.max_body_bytes;
+    pub(super) async fn read(
+        &self,
+        body: impl Body,
+        config: &Config,
+        interface: Option<&dyn Interface>,
+    ) -> Result<Bytes, Error> {
+        let within = self.deadline(config, interface).left(self.host.now());
+        let limit = interface.map_or(config.max_body_bytes, |it| it.max_body_bytes(config));
         body.read(limit, within).await.map_err(|error| Error::unreadable(error, limit))
     }
 
@@ -250,11 +266,13 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         mut self,
         config: &'a Config,
         interface: &'static dyn Interface,
-        body: &Bytes,
+        headers: &HeaderMap,
+        mut body: Bytes,
         streams: Streams,
     ) -> Replied<'a, H::Body> {
         // 6. The body is parsed.
-        let request = match interface.parse(body, config) {
+        let context = Context { headers, config, state: self.isolate.bedrock_state() };
+        let request = match interface.parse(&mut body, &context, &mut self.record) {
             Ok(request) => request,
             Err(error) => {
                 let envelope = self.fail("", error);
@@ -271,13 +289,16 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             }
         };
         // 8. Bedrock is called.
-        let bedrock = self.isolate.bedrock_until(self.deadline(config), config, self.host);
+        let deadline = self.deadline(config, Some(interface));
+        let bedrock = self.isolate.bedrock_until(deadline, config, self.host);
         let bedrock = bedrock.with_reservation(reservation);
         let result = if streams.is_wanted(request.stream) {
             match invoke_bedrock_with_response_stream(&request, &bedrock, &mut self.record).await {
                 Ok((body, decoder)) => {
                     let reservation = bedrock.take_reservation();
-                    let (request, started) = (request.into_owned(), self.started);
+                    let (mut request, started) = (request.into_owned(), self.started);
+                    // It is sent, and may be long.
+                    request.translated = None;
                     let isolate = self.isolate;
                     let (envelope, record) = self.finish(event_stream());
                     let generation = Generation::new(
@@ -299,7 +320,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         // 9. The reservation is settled, and the reply is rendered.
         limits::settle(bedrock.take_reservation(), &mut self.record, self.host).await;
         let envelope = match result {
-            Ok(reply) => interface.render_reply(request.prompt(), &reply, &self.record),
+            Ok(reply) => interface.render_reply(&request, &reply, &self.record),
             Err(error) => self.fail(request.prompt(), error),
         };
         self.whole(envelope)
@@ -372,6 +393,9 @@ fn describe(record: &Record, envelope: &mut Envelope) {
         envelope.set_header("x-bedrock-attempts", record.attempts);
         envelope.set_header("x-bedrock-region", record.region.as_deref().unwrap_or_default());
     }
+    if !record.removed.is_empty() {
+        envelope.set_header("x-bedrock-removed", removed(&record.removed));
+    }
     if let Some(reason) = &record.stop_reason {
         envelope.set_header("x-stop-reason", reason.as_str());
     }
@@ -389,6 +413,20 @@ fn describe(record: &Record, envelope: &mut Envelope) {
         let (upstream, total) = (milliseconds(upstream), milliseconds(total));
         envelope.set_header("server-timing", format!("bedrock;dur={upstream}, total;dur={total}"));
     }
+}
+
+/// Lists what was removed, as far as a header takes it.
+fn removed(places: &[String]) -> String {
+    const MOST_BYTES: usize = 2048;
+    let mut list = String::new();
+    for place in places {
+        if list.len() + place.len() > MOST_BYTES {
+            list.push_str(", ...");
+            break;
+        }
+        list.extend([if list.is_empty() { "" } else { ", " }, place]);
+    }
+    list
 }
 
 /// Makes the head of a response in Server-Sent Events.

@@ -4,7 +4,7 @@ use http::Method;
 
 #[cfg(any(feature = "entry", test))]
 use crate::api::Rpc;
-use crate::api::{Article, Interface, RenderError, invoke};
+use crate::api::{Article, Interface, Messages, RenderError, invoke};
 use crate::config::Config;
 use crate::host::IncomingRequest;
 
@@ -26,6 +26,15 @@ enum Path {
     Exact(&'static str),
     /// A path with a name in it.
     Matching(fn(&str) -> bool),
+}
+
+impl Path {
+    fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(known) => path == *known,
+            Self::Matching(matches) => matches(path),
+        }
+    }
 }
 
 /// The callers that may use a route.
@@ -53,18 +62,34 @@ pub(super) enum Resource {
     WebSocket,
     /// The numbers of the caller's account.
     Usage,
+    /// The models that callers may name, or one of them.
+    Models,
     /// Whether the configuration is valid.
     Health,
+    /// Whether there is a service, as clients probe it.
+    Probe,
 }
 
 #[rustfmt::skip]
-static ROUTES: [Route; 5] = [
+static ROUTES: [Route; 10] = [
     Route { path: Path::Exact("/"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Article), errors: &Article, cors: Cors::Preflight },
+    Route { path: Path::Exact("/"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Article, cors: Cors::Preflight },
+    Route { path: Path::Exact("/api/hello"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Messages, cors: Cors::None },
+    Route { path: Path::Exact("/v1/messages"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Messages), errors: &Messages, cors: Cors::Preflight },
+    Route { path: Path::Exact("/v1/models"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Models, errors: &Messages, cors: Cors::Preflight },
+    Route { path: Path::Matching(is_model), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Models, errors: &Messages, cors: Cors::Preflight },
     Route { path: Path::Exact("/ws"), methods: &["GET"], auth: Auth::Callers, resource: Resource::WebSocket, errors: &Article, cors: Cors::None },
     Route { path: Path::Exact("/usage"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Usage, errors: &Article, cors: Cors::Preflight },
     Route { path: Path::Exact("/healthz"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Health, errors: &Article, cors: Cors::Preflight },
     Route { path: Path::Matching(invoke::is_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::Invocation, errors: &invoke::Invoke, cors: Cors::Preflight },
 ];
+
+/// The path above the models of the Models API.
+pub(super) const MODELS_BELOW: &str = "/v1/models/";
+
+fn is_model(path: &str) -> bool {
+    path.strip_prefix(MODELS_BELOW).is_some_and(|name| !name.is_empty() && !name.contains('/'))
+}
 
 /// The route of the RPC method, which a binding calls without a path.
 #[cfg(any(feature = "entry", test))]
@@ -88,10 +113,27 @@ impl Route {
             (None, Some(config)) => config.path_below(request.path()),
             (None, None) => request.path(),
         };
-        ROUTES.iter().find(|route| match route.path {
-            Path::Exact(known) => path == known,
-            Path::Matching(matches) => matches(path),
-        })
+        let of_path = || of_path(path, request.routed_path.is_some());
+        of_path().find(|route| route.accepts(&request.method)).or_else(|| of_path().next())
+    }
+
+    /// Returns the interface of a route for replies.
+    pub(super) fn interface(&self) -> Option<&'static dyn Interface> {
+        match self.resource {
+            Resource::Reply(interface) => Some(interface),
+            _ => None,
+        }
+    }
+
+    /// Returns the methods of the route's path.
+    fn methods<B>(&self, request: &IncomingRequest<B>) -> Vec<&'static str> {
+        match self.path {
+            Path::Exact(path) => {
+                let routes = of_path(path, request.routed_path.is_some());
+                routes.flat_map(|route| route.methods).copied().collect()
+            }
+            Path::Matching(_) => self.methods.to_vec(),
+        }
     }
 
     /// Reports whether the route accepts a method.
@@ -100,17 +142,23 @@ impl Route {
     }
 
     /// Returns the value of `allow`.
-    pub(super) fn allow(&self) -> String {
-        let mut methods = self.methods.to_vec();
+    pub(super) fn allow<B>(&self, request: &IncomingRequest<B>) -> String {
+        let mut methods = self.methods(request);
         methods.push("OPTIONS");
         methods.sort_unstable();
         methods.join(", ")
     }
 
     /// Returns the value of `access-control-allow-methods`.
-    pub(super) fn cors_methods(&self) -> String {
-        self.methods.join(", ")
+    pub(super) fn cors_methods<B>(&self, request: &IncomingRequest<B>) -> String {
+        self.methods(request).join(", ")
     }
+}
+
+/// Returns the routes of a path. A gateway in front that has routed a request sends no probes.
+fn of_path(path: &str, is_routed: bool) -> impl Iterator<Item = &'static Route> {
+    let routes = ROUTES.iter().filter(move |route| route.path.matches(path));
+    routes.filter(move |route| !is_routed || !matches!(route.resource, Resource::Probe))
 }
 
 #[cfg(test)]
@@ -126,7 +174,9 @@ mod tests {
             Some(Resource::Invocation) => "invocation",
             Some(Resource::WebSocket) => "websocket",
             Some(Resource::Usage) => "usage",
+            Some(Resource::Models) => "models",
             Some(Resource::Health) => "health",
+            Some(Resource::Probe) => "probe",
             None => "none",
         }
     }
@@ -134,7 +184,14 @@ mod tests {
     #[test]
     fn an_http_path_is_matched_exactly() {
         for (path, expected) in [
-            ("/", "reply"),
+            ("/", "probe"),
+            ("/api/hello", "probe"),
+            ("/v1/messages", "reply"),
+            ("/v1/messages/", "none"),
+            ("/v1/models", "models"),
+            ("/v1/models/claude-opus-5", "models"),
+            ("/v1/models/", "none"),
+            ("/v1/models/a/b", "none"),
             ("/ws", "websocket"),
             ("/healthz", "health"),
             ("/usage", "usage"),

@@ -2,6 +2,7 @@ mod conversations;
 mod embedded;
 mod generation;
 mod isolates;
+mod messages;
 mod models;
 mod resend;
 mod responses;

@@ -130,6 +130,9 @@ const OF_POST = [
   "cf-access-jwt-assertion",
   "cf-connecting-ip",
   "x-amz-invocation-type",
+  "anthropic-version",
+  "anthropic-beta",
+  "x-claude-code-session-id",
 ];
 const OF_RESPONSE = ["content-type", "x-amzn-requestid", "date"];
 

@@ -103,6 +103,7 @@ extern "C" {
         reader: &JsValue,
         step: JsValue,
         stall_ms: f64,
+        keep_alive: &str,
     ) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch)]

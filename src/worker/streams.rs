@@ -29,8 +29,9 @@ pub(super) fn events(
     platform: &Platform,
 ) -> Result<web_sys::Response, JsValue> {
     let Streaming { mut body, generation } = streaming;
-    let stall = milliseconds(generation.config().stall);
-    glue::events(headers, &body.take_reader()?, step(generation, platform.clone()), stall)
+    let (stall, keep_alive) = (milliseconds(generation.stall()), generation.keep_alive());
+    let step = step(generation, platform.clone());
+    glue::events(headers, &body.take_reader()?, step, stall, keep_alive)
 }
 
 /// Opens a WebSocket.

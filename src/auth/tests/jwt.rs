@@ -35,7 +35,7 @@ impl Service {
     async fn refusal_or_session(&self, host: &Scripted, token: &str) -> Result<Session, Refusal> {
         let request = post(&[("authorization", &format!("Bearer {token}"))]);
         let deadline = Deadline::new(host.now(), Duration::from_secs(25));
-        let result = authenticate(request, &self.config, &self.state, deadline, host).await;
+        let result = authenticate(request, &self.config, &self.state, deadline, 1024, host).await;
         result.map(|(session, _)| session)
     }
 

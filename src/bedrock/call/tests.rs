@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::{Article, Interface};
+use crate::api::parse_request;
 use crate::error::Code;
 use crate::testing::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Scripted, Watched, header_of, isolate};
 
@@ -23,7 +23,7 @@ struct Called {
 
 async fn invoke(vars: Pairs<'_>, body: &str, host: Scripted) -> Called {
     let isolate = isolate(vars);
-    let request = Article.parse(body.as_bytes(), isolate.config().unwrap()).unwrap();
+    let request = parse_request(body.as_bytes(), isolate.config().unwrap()).unwrap();
     let mut record = Record::new(Identifier::random(0));
     let bedrock = isolate.bedrock(&host).unwrap();
     let result = invoke_bedrock(&request, &bedrock, &mut record).await;

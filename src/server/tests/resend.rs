@@ -33,7 +33,7 @@ async fn a_refused_default_temperature_is_dropped_for_this_and_all_later_request
         let (envelope, record) = send(BODY, &isolate, &host).await;
         assert_eq!((envelope.status_code, record.outcome), (200, "ok"), "{envelope:?}");
         assert_eq!(header(&envelope, "x-bedrock-attempts"), Some("2"));
-        assert_eq!(record.dropped_field, Some("temperature"));
+        assert_eq!(record.dropped_field.as_deref(), Some("temperature"));
         let line: Value = serde_json::from_str(&record.line(None).unwrap()).unwrap();
         assert_eq!((&line["dropped_field"], &line["error"]), (&json!("temperature"), &Value::Null));
         assert_eq!(temperatures(&host), [Some(0.7), None]);
@@ -66,7 +66,7 @@ async fn a_stream_is_sent_again_without_the_refused_temperature() {
         let mut streaming = socket_handler(BODY.into(), &socket, &host).await.unwrap();
         while streaming.next().await.is_some() {}
         let (record, _) = streaming.generation.finish(host.now());
-        assert_eq!((record.outcome, record.dropped_field), ("ok", dropped));
+        assert_eq!((record.outcome, record.dropped_field.as_deref()), ("ok", dropped));
         assert_eq!(temperatures(&host), expected);
     }
 }
@@ -151,7 +151,7 @@ async fn retries_of_the_call_without_temperature_have_none_either() {
     let host = refusing(Scripted::new(), MESSAGE).then(503, &[], "{}").then(200, &[], REPLY);
     let isolate = isolate(&[("BEDROCK_MAX_ATTEMPTS", "2")]);
     let (envelope, record) = send(BODY, &isolate, &host).await;
-    assert_eq!((envelope.status_code, record.dropped_field), (200, Some("temperature")));
+    assert_eq!((envelope.status_code, record.dropped_field.as_deref()), (200, Some("temperature")));
     assert_eq!(temperatures(&host), [Some(0.7), None, None]);
 }
 
@@ -169,7 +169,11 @@ async fn a_fallback_region_gets_the_temperature_that_the_first_ones_model_refuse
     let isolate = isolate(&[("BEDROCK_FALLBACK_REGIONS", "us-east-1=other"), ONCE]);
     let host = refusing(Scripted::new(), MESSAGE).then(503, &[], "{}").then(200, &[], REPLY);
     let (envelope, record) = send(BODY, &isolate, &host).await;
-    assert_eq!((envelope.status_code, record.dropped_field), (200, None), "{envelope:?}");
+    assert_eq!(
+        (envelope.status_code, record.dropped_field.as_deref()),
+        (200, None),
+        "{envelope:?}"
+    );
     assert_eq!(temperatures(&host), [Some(0.7), None, Some(0.7)]);
 
     let host = replying();

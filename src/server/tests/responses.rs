@@ -45,8 +45,8 @@ const NOT_FOUND: Row = Row {
 const WRONG_METHOD: Row = Row {
     status: 405,
     error_code: Some("method_not_allowed"),
-    allow: Some("OPTIONS, POST"),
-    response: r#"{"input_prompt":"","generated_text":"Error: the method must be one of OPTIONS, POST"}"#,
+    allow: Some("GET, HEAD, OPTIONS, POST"),
+    response: r#"{"input_prompt":"","generated_text":"Error: the method must be one of GET, HEAD, OPTIONS, POST"}"#,
     is_read: false,
     ..OK
 };
@@ -108,11 +108,11 @@ const ROWS: &[Row] = &[
     Row { name: "health: OPTIONS", request: ("OPTIONS", "/healthz", &[]), allow: Some("GET, HEAD, OPTIONS"), ..PREFLIGHT },
     Row { name: "health: POST", request: ("POST", "/healthz", &[]), ..WRONG_HEALTH_METHOD },
     Row { name: "health: DELETE", request: ("DELETE", "/healthz", &[]), ..WRONG_HEALTH_METHOD },
-    Row { name: "OPTIONS", request: ("OPTIONS", "/", &[("content-type", "text/plain")]), allow: Some("OPTIONS, POST"), ..PREFLIGHT },
-    Row { name: "GET", request: ("GET", "/", &[]), ..WRONG_METHOD },
+    Row { name: "OPTIONS", request: ("OPTIONS", "/", &[("content-type", "text/plain")]), allow: Some("GET, HEAD, OPTIONS, POST"), ..PREFLIGHT },
+    Row { name: "a probe", request: ("GET", "/", &[]), ..HEALTH },
     Row { name: "PUT", request: ("PUT", "/", &[]), ..WRONG_METHOD },
     Row { name: "post in small letters", request: ("post", "/", &[]), ..WRONG_METHOD },
-    Row { name: "HEAD", request: ("HEAD", "/", &[]), response: "", ..WRONG_METHOD },
+    Row { name: "a probe: HEAD", request: ("HEAD", "/", &[]), response: "", ..HEALTH },
     Row { name: "no such path", request: ("POST", "/prompt", &[]), ..NOT_FOUND },
     Row { name: "no such path: OPTIONS", request: ("OPTIONS", "/prompt", &[]), ..NOT_FOUND },
     Row { name: "no such path: HEAD", request: ("HEAD", "/prompt", &[]), response: "", ..NOT_FOUND },

@@ -162,7 +162,7 @@ async fn a_request_that_fails_gets_the_same_response_with_and_without_a_stream()
     let html = || Scripted::new().then(503, &[], "<html>");
     let unconnected = || Scripted::new().then_fail("refused");
     #[rustfmt::skip]
-    let cases: [Case; 17] = [
+    let cases: [Case; 18] = [
         ("429", ("POST", "/", STREAM, PROMPT), &throttled, (500, Some("throttled"))),
         ("403", ("POST", "/", STREAM, PROMPT), &refused, (500, Some("access_denied"))),
         ("HTML of status 503", ("POST", "/", STREAM, PROMPT), &html, (500, Some("unavailable"))),
@@ -177,7 +177,8 @@ async fn a_request_that_fails_gets_the_same_response_with_and_without_a_stream()
         ("text", ("POST", "/", &text, PROMPT), &none, (415, Some("unsupported_media_type"))),
         ("a long body", ("POST", "/", STREAM, &long), &none, (413, Some("payload_too_large"))),
         ("no such path", ("POST", "/stream", STREAM, PROMPT), &none, (404, Some("not_found"))),
-        ("GET", ("GET", "/", STREAM, ""), &none, (405, Some("method_not_allowed"))),
+        ("PUT", ("PUT", "/", STREAM, ""), &none, (405, Some("method_not_allowed"))),
+        ("a probe", ("GET", "/", STREAM, ""), &none, (200, None)),
         ("OPTIONS", ("OPTIONS", "/", STREAM, ""), &none, (204, None)),
         ("health", ("GET", "/healthz", STREAM, ""), &none, (200, None)),
     ];

@@ -1,0 +1,387 @@
+//! The parts with blocks: tools, the system prompt, and the messages.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{BILLING_HEADER, Translation, part};
+use crate::claude::models::Feature;
+use crate::error::Error;
+use crate::json::{string, to_json};
+
+/// The most `cache_control`s of a request.
+const MAX_BREAKPOINTS: usize = 4;
+
+/// The most tokens of an image: one of 2,576 pixels at its long edge.
+///
+/// <https://docs.claude.com/en/docs/build-with-claude/vision>
+const TOKENS_OF_AN_IMAGE: u64 = 5000;
+
+/// The tool types that run on Anthropic's servers, without their dates.
+const SERVER_TOOLS: [&str; 6] =
+    ["web_search", "web_fetch", "code_execution", "advisor", "mcp", "mcp_toolset"];
+
+#[derive(Deserialize)]
+struct Tool<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    eager_input_streaming: Option<&'a RawValue>,
+    #[serde(borrow)]
+    strict: Option<&'a RawValue>,
+    #[serde(borrow)]
+    custom: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input_schema: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Custom<'a> {
+    #[serde(borrow)]
+    defer_loading: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Schema<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    role: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_config: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Effort<'a> {
+    #[serde(borrow)]
+    effort: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    source: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_use_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Source<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct CacheControl<'a> {
+    #[serde(borrow)]
+    scope: Option<&'a RawValue>,
+}
+
+impl<'a> Translation<'a, '_> {
+    /// Applies the rules about tools.
+    pub(super) fn tools(&mut self) -> Result<(), Error> {
+        let Some(tools) = self.body.member("tools") else { return Ok(()) };
+        let tools: Vec<&RawValue> = part("tools", tools, "a valid list")?;
+        for (index, json) in tools.into_iter().enumerate() {
+            let place = format!("tools.{index}");
+            let tool: Tool = part(&place, json, "a valid object")?;
+            let kind = tool.kind.and_then(string).unwrap_or_default();
+            let family = kind.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+            if SERVER_TOOLS.contains(&family) {
+                return Err(Error::invalid(format!(
+                    "{place}.type: Bedrock does not have the tool {kind}: remove it from the request"
+                )));
+            }
+            if let Some(value) = tool.eager_input_streaming {
+                self.remove(
+                    format!("{place}.eager_input_streaming"),
+                    "eager_input_streaming",
+                    value,
+                );
+            }
+            if let Some(value) = tool.strict
+                && self.refuses(Feature::StructuredOutput)
+            {
+                self.remove(format!("{place}.strict"), "strict", value);
+            }
+            if let Some(custom) = tool.custom {
+                self.lift_custom(&place, json, custom)?;
+            }
+            if let Some(schema) = tool.input_schema {
+                self.schema(&place, schema);
+            }
+            self.breakpoint(&place, tool.cache_control)?;
+        }
+        Ok(())
+    }
+
+    /// Moves `custom.defer_loading` one level up, where Bedrock takes it.
+    fn lift_custom(
+        &mut self,
+        place: &str,
+        tool: &'a RawValue,
+        custom: &'a RawValue,
+    ) -> Result<(), Error> {
+        let inner: Custom = part(format!("{place}.custom"), custom, "a valid object")?;
+        if let Some(value) = inner.defer_loading
+            && self.edits.remove_member("custom", custom)
+        {
+            self.edits.insert(tool.get(), format!(r#""defer_loading":{},"#, value.get()));
+            self.tell(format!("{place}.custom"));
+        }
+        Ok(())
+    }
+
+    /// Adds the type of a schema, which Bedrock wants.
+    fn schema(&mut self, place: &str, schema: &'a RawValue) {
+        let Ok(Schema { kind: None }) = serde_json::from_str(schema.get()) else { return };
+        let is_empty = schema.get().trim_start_matches('{').trim_ascii() == "}";
+        if is_empty {
+            self.edits.replace(schema, r#"{"type":"object"}"#);
+        } else {
+            self.edits.insert(schema.get(), r#""type":"object","#);
+        }
+        self.tell(format!("{place}.input_schema.type"));
+    }
+
+    /// Applies the rules about the system prompt.
+    pub(super) fn system(&mut self) -> Result<(), Error> {
+        let Some(system) = self.body.member("system") else { return Ok(()) };
+        if !system.get().starts_with('[') {
+            return Ok(());
+        }
+        if (self.target.has_refused)(BILLING_HEADER) {
+            let blocks: Vec<Block> = part("system", system, "a valid list of objects")?;
+            for (index, block) in blocks.iter().enumerate() {
+                let text = block.text.map_or("", RawValue::get);
+                if text.trim_start_matches('"').starts_with(BILLING_HEADER) {
+                    self.remove_block(&format!("system.{index}"), system, index)?;
+                }
+            }
+        }
+        self.blocks("system", system, 0)
+    }
+
+    /// Applies the rules about messages.
+    pub(super) fn messages(&mut self) -> Result<(), Error> {
+        let Some(json) = self.body.member("messages") else {
+            return Err(Error::invalid("messages: Field required"));
+        };
+        let messages: Vec<Message> = part("messages", json, "a valid list of objects")?;
+        let Some(last) = messages.len().checked_sub(1) else {
+            return Err(Error::invalid("messages: at least one message is required"));
+        };
+        for (index, message) in messages.iter().enumerate() {
+            let Message { role, content, output_config } = message;
+            let place = format!("messages.{index}");
+            if let Some(role) = role {
+                match role.get() {
+                    r#""system""# if self.refuses(Feature::SystemMessage) => {
+                        self.edits.replace(role, r#""user""#);
+                        self.tell(format!("{place}.role"));
+                    }
+                    r#""assistant""# if index == last && self.refuses(Feature::Prefill) => {
+                        return Err(Error::invalid(format!(
+                            "{place}.role: This model does not support assistant message prefill. The \
+                             conversation must end with a user message."
+                        )));
+                    }
+                    _ => {}
+                }
+            }
+            if let Some(config) = output_config {
+                let place = format!("{place}.output_config");
+                if self.drops_per_turn_control || self.refuses(Feature::PerTurnControl) {
+                    self.remove(place, "output_config", config);
+                } else {
+                    let Effort { effort } = part(&place, config, "a valid object")?;
+                    self.effort(&format!("{place}.effort"), effort);
+                }
+            }
+            if let Some(content) = content.filter(|content| content.get().starts_with('[')) {
+                self.blocks(&format!("{place}.content"), content, 0)?;
+            }
+        }
+        if let Some(cache) = self.body.member("cache_control")
+            && let Some(content) = messages.last().and_then(|message| message.content)
+        {
+            self.cache_last(content, cache)?;
+        }
+        Ok(())
+    }
+
+    /// Applies the rules about content blocks. `depth` counts the blocks that contain them.
+    fn blocks(&mut self, place: &str, json: &'a RawValue, depth: usize) -> Result<(), Error> {
+        // A tool's result has blocks, and a document's source in it may have some.
+        const DEEPEST: usize = 3;
+
+        let blocks: Vec<Block> = part(place, json, "a valid list of objects")?;
+        let are_empty = blocks.iter().map(Block::is_empty_text).collect::<Vec<_>>();
+        let has_others = are_empty.iter().any(|is_empty| !is_empty);
+        for (index, block) in blocks.iter().enumerate() {
+            let at = || format!("{place}.{index}");
+            if has_others && block.is_empty_text() {
+                self.remove_block(&at(), json, index)?;
+                continue;
+            }
+            if let Some(source) = block.source {
+                self.source(&at(), block, source, depth)?;
+            }
+            for (name, id) in [("id", block.id), ("tool_use_id", block.tool_use_id)] {
+                if let Some(id) = id {
+                    self.tool_id(|| format!("{}.{name}", at()), id);
+                }
+            }
+            if let Some(content) = block.content
+                && content.get().starts_with('[')
+                && depth < DEEPEST
+            {
+                self.blocks(&format!("{}.content", at()), content, depth + 1)?;
+            }
+            if block.cache_control.is_some() {
+                self.breakpoint(&at(), block.cache_control)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a block of text without text, which Bedrock refuses.
+    fn remove_block(
+        &mut self,
+        place: &str,
+        blocks: &'a RawValue,
+        index: usize,
+    ) -> Result<(), Error> {
+        let blocks: Vec<&RawValue> = part(place, blocks, "a valid list")?;
+        if let Some(block) = blocks.get(index) {
+            self.edits.remove_element(block);
+            self.tell(place);
+        }
+        Ok(())
+    }
+
+    /// Checks that an image or a document is in the request, and bounds its tokens.
+    fn source(
+        &mut self,
+        place: &str,
+        block: &Block<'a>,
+        json: &'a RawValue,
+        depth: usize,
+    ) -> Result<(), Error> {
+        // A citation's source is a text.
+        let Ok(Source { kind, data, content }) = serde_json::from_str(json.get()) else {
+            return Ok(());
+        };
+        match kind.map(RawValue::get) {
+            Some(r#""base64""#) => {
+                let bytes = data.map_or(0, |data| data.get().len() as u64);
+                self.media_bytes += bytes;
+                self.media_tokens += match block.kind.map(RawValue::get) {
+                    Some(r#""image""#) => TOKENS_OF_AN_IMAGE,
+                    // A tokenizer that works on bytes makes no more tokens of the text of a document; its pages are
+                    // images as well.
+                    _ => (bytes / 4 * 3).max(TOKENS_OF_AN_IMAGE),
+                };
+                Ok(())
+            }
+            Some(r#""url""# | r#""file""#) => Err(Error::invalid(format!(
+                "{place}.source.type: Bedrock takes base64 only: send the data itself"
+            ))),
+            _ => match content.filter(|content| content.get().starts_with('[')) {
+                Some(content) if depth < 3 => {
+                    self.blocks(&format!("{place}.source.content"), content, depth + 1)
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Replaces the characters of a tool call's id that Bedrock refuses, in the call and in its result alike.
+    fn tool_id(&mut self, place: impl Fn() -> String, json: &'a RawValue) {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let Some(id) = string(json) else { return };
+        if id.chars().all(is_allowed) {
+            return;
+        }
+        let id: String = id.chars().map(|c| if is_allowed(c) { c } else { '_' }).collect();
+        self.edits.replace(json, to_json(&id));
+        self.tell(place());
+    }
+
+    /// Notes a breakpoint of the cache, without its scope.
+    fn breakpoint(&mut self, place: &str, json: Option<&'a RawValue>) -> Result<(), Error> {
+        let Some(json) = json else { return Ok(()) };
+        let place = format!("{place}.cache_control");
+        let CacheControl { scope } = part(&place, json, "a valid object")?;
+        if let Some(scope) = scope {
+            self.remove(format!("{place}.scope"), "scope", scope);
+        }
+        self.breakpoints.push((place, json));
+        Ok(())
+    }
+
+    /// Removes the breakpoints that are too many: not the first two, behind the tools and the system prompt, and
+    /// not the last two.
+    pub(super) fn breakpoints(&mut self) {
+        let breakpoints = std::mem::take(&mut self.breakpoints);
+        let too_many = breakpoints.len().saturating_sub(MAX_BREAKPOINTS);
+        for (place, value) in breakpoints.into_iter().skip(MAX_BREAKPOINTS / 2).take(too_many) {
+            self.remove(place, "cache_control", value);
+        }
+    }
+
+    /// Turns the `cache_control` of the body, which Bedrock does not take, into a breakpoint at the end of the last
+    /// message.
+    fn cache_last(&mut self, content: &'a RawValue, cache: &'a RawValue) -> Result<(), Error> {
+        const PLACE: &str = "cache_control";
+        let CacheControl { scope } = part(PLACE, cache, "a valid object")?;
+        // A scope inside of it would have to be removed from a copy.
+        if scope.is_some() || self.breakpoints.len() >= MAX_BREAKPOINTS {
+            self.tell(PLACE);
+            return Ok(());
+        }
+        let cache = cache.get();
+        if content.get().starts_with('"') {
+            let block =
+                format!(r#"[{{"type":"text","text":{},"cache_control":{cache}}}]"#, content.get());
+            self.edits.replace(content, block);
+            return Ok(());
+        }
+        let blocks: Vec<&RawValue> = part(PLACE, content, "a valid list")?;
+        let Some(last) = blocks.last() else { return Ok(()) };
+        let block: Block = part(PLACE, last, "a valid object")?;
+        let kind = block.kind.map_or("", RawValue::get);
+        if block.cache_control.is_none() && !kind.contains("thinking") && !block.is_empty_text() {
+            self.edits.insert(last.get(), format!(r#""cache_control":{cache},"#));
+        }
+        Ok(())
+    }
+}
+
+impl Block<'_> {
+    fn is_empty_text(&self) -> bool {
+        self.kind.map(RawValue::get) == Some(r#""text""#)
+            && self.text.map(RawValue::get) == Some(r#""""#)
+    }
+}
