@@ -10,6 +10,7 @@
 mod access;
 mod authentication;
 mod endpoint;
+mod guardrail;
 mod level;
 mod limits;
 mod settings;
@@ -20,6 +21,7 @@ pub(crate) use access::{ApiToken, ClientKey, Issuer};
 pub use authentication::Authentication;
 pub use endpoint::Endpoint;
 pub(crate) use endpoint::is_loopback;
+pub(crate) use guardrail::Guardrail;
 pub use level::Level;
 pub(crate) use limits::MOST_IN_FLIGHT;
 pub use limits::{Budget, Limits};

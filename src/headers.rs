@@ -24,6 +24,10 @@ pub(crate) const X_AMZ_INVOCATION_TYPE: HeaderName =
     HeaderName::from_static("x-amz-invocation-type");
 pub(crate) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 pub(crate) const X_AMZN_ERRORTYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+pub(crate) const X_AMZN_BEDROCK_GUARDRAILIDENTIFIER: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-guardrailidentifier");
+pub(crate) const X_AMZN_BEDROCK_GUARDRAILVERSION: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-guardrailversion");
 pub(crate) const X_AMZN_REQUESTID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(crate) const X_CLAUDE_CODE_SESSION_ID: HeaderName =

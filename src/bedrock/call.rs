@@ -19,10 +19,12 @@ use crate::aws::{AssumeRoleError, Credentials, Scope, TemporaryCredentials, sign
 use crate::claude::{
     Feature, InvalidReply, Reply, Request, build_payload, names_field, removable_parts,
 };
-use crate::config::{Authentication, Config, Endpoint};
+use crate::config::{Authentication, Config, Endpoint, Guardrail};
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::headers::{X_AMZN_REQUESTID, upstream};
+use crate::headers::{
+    X_AMZN_BEDROCK_GUARDRAILIDENTIFIER, X_AMZN_BEDROCK_GUARDRAILVERSION, X_AMZN_REQUESTID, upstream,
+};
 use crate::host::{Body, BodyStream, Host, ReadError};
 use crate::identifier::Identifier;
 use crate::limits::{Reservation, reserve_again};
@@ -473,6 +475,11 @@ impl<'a, H: Host> Call<'a, H> {
             .header(CONTENT_TYPE, json.clone())
             .header(ACCEPT, json)
             .body(payload.json.clone())?;
+        if let Some(Guardrail { id, version }) = &self.config.guardrail {
+            let headers = request.headers_mut();
+            headers.insert(X_AMZN_BEDROCK_GUARDRAILIDENTIFIER, id.clone());
+            headers.insert(X_AMZN_BEDROCK_GUARDRAILVERSION, version.clone());
+        }
 
         // 2. Sign.
         let credentials = match identity {

@@ -7,6 +7,7 @@ use super::authentication::Authentication;
 use super::endpoint::{
     Endpoint, is_plain_path, parse_fallbacks, parse_model, parse_models, parse_region,
 };
+use super::guardrail::Guardrail;
 use super::level::Level;
 use super::limits::Limits;
 use super::variables::{ConfigError, Variables};
@@ -69,6 +70,8 @@ pub struct Config {
     pub logs_upstream_messages: bool,
     /// How calls to Bedrock are authenticated.
     pub authentication: Authentication,
+    /// `BEDROCK_GUARDRAIL_ID` and `BEDROCK_GUARDRAIL_VERSION`: the guardrail of every call.
+    pub(crate) guardrail: Option<Guardrail>,
     /// `BEDROCK_TIMEOUT_MS`: how long a request, or the first frame of a stream, may take.
     pub timeout: Duration,
     /// `BEDROCK_STALL_MS`: how long a stream may be silent after its first frame.
@@ -131,6 +134,11 @@ impl Config {
         });
         let authentication = Authentication::read(vars, region.as_deref());
         let fallback_models = vars.read_optional("BEDROCK_FALLBACK_REGIONS", parse_fallbacks);
+        let guardrail = Guardrail::read(vars);
+        if let (Some(Some(_)), Some(Some(_))) = (&guardrail, &fallback_models) {
+            let problem = "belongs to one region: take BEDROCK_FALLBACK_REGIONS out";
+            vars.problem("BEDROCK_GUARDRAIL_ID", problem);
+        }
         let other_models = vars.read("ALLOWED_MODELS", "", parse_models);
         let access = Access::read(vars);
         let limits = vars.limits();
@@ -159,6 +167,7 @@ impl Config {
             log_level: log_level?,
             logs_upstream_messages: logs_upstream_messages?,
             authentication: authentication?,
+            guardrail: guardrail?,
             timeout: timeout?,
             stall: stall?,
             max_attempts: max_attempts?,

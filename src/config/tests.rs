@@ -564,3 +564,40 @@ fn few_tokens_for_a_model_that_always_thinks_are_a_warning() {
         assert_eq!(config.warnings, expected, "{variable}={value} {tokens}");
     }
 }
+
+#[test]
+fn a_guardrail_has_an_id_and_a_version() {
+    let (id, version) = ("BEDROCK_GUARDRAIL_ID", "BEDROCK_GUARDRAIL_VERSION");
+    let arn = "arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:guardrail/a1b2c3";
+    for (value, number) in [("a1b2c3", "1"), ("a1b2c3", "DRAFT"), (arn, "12345678")] {
+        let guardrail = with_keys(&[(id, value), (version, number)]).unwrap().guardrail.unwrap();
+        assert_eq!(
+            (guardrail.id, guardrail.version),
+            (value.parse().unwrap(), number.parse().unwrap())
+        );
+    }
+    assert_eq!(with_keys(&[(id, ""), (version, " ")]).unwrap().guardrail, None);
+    const ID: &str = "BEDROCK_GUARDRAIL_ID must be the id or the ARN of a guardrail";
+    const VERSION: &str = "BEDROCK_GUARDRAIL_VERSION must be the number of a version, or DRAFT";
+    #[rustfmt::skip]
+    let wrong: [(&[(&str, &str)], &str); 12] = [
+        (&[(id, "a1b2c3")], "BEDROCK_GUARDRAIL_VERSION is not set, and BEDROCK_GUARDRAIL_ID is"),
+        (&[(version, "1")], "BEDROCK_GUARDRAIL_ID is not set, and BEDROCK_GUARDRAIL_VERSION is"),
+        (&[(id, "A1"), (version, "1")], ID),
+        (&[(id, "a b"), (version, "1")], ID),
+        (&[(id, "arn:aws:bedrock:us-east-1:1:model/a"), (version, "1")], ID),
+        (&[(id, "arn:aws:iam:us-east-1:1:guardrail/a"), (version, "1")], ID),
+        (&[(id, "arn:aws:bedrock::1:guardrail/a"), (version, "1")], ID),
+        (&[(id, "a"), (version, "0")], VERSION),
+        (&[(id, "a"), (version, "drafts")], VERSION),
+        (&[(id, "a"), (version, "123456789")], VERSION),
+        (&[(id, "a"), (version, "-1")], VERSION),
+        (
+            &[(id, "a"), (version, "1"), ("BEDROCK_FALLBACK_REGIONS", "us-east-1=us.m")],
+            "BEDROCK_GUARDRAIL_ID belongs to one region: take BEDROCK_FALLBACK_REGIONS out",
+        ),
+    ];
+    for (vars, problem) in wrong {
+        assert_eq!(with_keys(vars).unwrap_err().problems, [problem], "{vars:?}");
+    }
+}

@@ -137,3 +137,29 @@ async fn the_model_id_is_percent_encoded_once() {
         assert_eq!(line["model"], model_id, "{case}");
     }
 }
+
+#[tokio::test]
+async fn the_configured_guardrail_is_signed_and_no_caller_can_take_it_off() {
+    let arn = "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/a1b2c3";
+    let bindings = json!({ "BEDROCK_GUARDRAIL_ID": arn, "BEDROCK_GUARDRAIL_VERSION": 7 });
+    let fixture = Fixture::with_bindings(bindings).await;
+    for stream in [false, true] {
+        let prompt = format!("guarded, stream: {stream}");
+        let request = fixture
+            .worker
+            .request(Method::POST, "/")
+            .header("x-amzn-bedrock-guardrailidentifier", "of-the-client")
+            .header("x-amzn-bedrock-guardrailversion", "DRAFT")
+            .body(json!({ "prompt": prompt, "stream": stream }).to_string());
+        // The stand-in has checked the signature.
+        let response = fixture.worker.send(request).await;
+        assert_eq!(response.status, 200, "{response}");
+        let received = fixture.bedrock_request(&prompt);
+        assert_eq!(received.header("x-amzn-bedrock-guardrailidentifier"), Some(arn));
+        assert_eq!(received.header("x-amzn-bedrock-guardrailversion"), Some("7"));
+        let signed = received.header("authorization").unwrap();
+        let names =
+            "x-amz-date;x-amzn-bedrock-guardrailidentifier;x-amzn-bedrock-guardrailversion,";
+        assert!(signed.contains(names), "{signed}");
+    }
+}

@@ -15,7 +15,7 @@ use aws_sigv4::sign::v4::generate_signing_key;
 use hmac::{Hmac, KeyInit, Mac};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sha2::{Digest, Sha256};
 
 use super::canonical::canonical_request;
@@ -143,8 +143,8 @@ impl Shared {
             ("x-amz-date", Some(&*date)),
             ("x-amz-security-token", token),
         ];
-        let headers: Vec<(&str, &str)> =
-            headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let headers: Vec<(&str, &str)> = headers.chain(parts.bedrock.iter().copied()).collect();
         let canonical = canonical_request("POST", parts.path, "", &headers);
         let signed_headers = canonical.rsplit('\n').next().unwrap_or_default();
 
@@ -192,8 +192,8 @@ impl Shared {
     }
 }
 
-/// Signs like [`sign`](super::sign()) a POST without a query, with no headers but `accept` and `content-type`,
-/// whose body is known by its SHA-256.
+/// Signs like [`sign`](super::sign()) a POST without a query, with no headers but `accept`, `content-type` and those whose
+/// names begin with `x-amzn-bedrock-`, whose body is known by its SHA-256.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -253,7 +253,12 @@ struct Parts<'a> {
     host: &'a str,
     accept: Option<&'a str>,
     content_type: Option<&'a str>,
+    /// The headers whose names begin with [`BEDROCK`], by their names.
+    bedrock: Vec<(&'a str, &'a str)>,
 }
+
+/// The prefix of the headers of Bedrock's operations. In the order of the names they follow all others that are signed.
+const BEDROCK: &str = "x-amzn-bedrock-";
 
 impl<'a> Parts<'a> {
     fn from_request<B>(request: &'a Request<B>) -> Result<Self, SignError> {
@@ -275,21 +280,24 @@ impl<'a> Parts<'a> {
         if request.method() != Method::POST || uri.query().is_some() {
             return Err(refusal("it is not a POST without a query"));
         }
-        let value = |name| match headers.get(name) {
-            None => Ok(None),
-            Some(value) => match value.to_str().map_err(SignError::from_any)? {
-                // AWS removes these spaces before it compares the signature.
-                text if text.contains("  ") || text.trim() != text => {
-                    Err(refusal("a header has more spaces than one between words"))
-                }
-                text => Ok(Some(text)),
-            },
+        let text = |value: &'a HeaderValue| match value.to_str().map_err(SignError::from_any)? {
+            // AWS removes these spaces before it compares the signature.
+            text if text.contains("  ") || text.trim() != text => {
+                Err(refusal("a header has more spaces than one between words"))
+            }
+            text => Ok(text),
         };
-        let (accept, content_type) = (value(ACCEPT)?, value(CONTENT_TYPE)?);
-        if headers.len() != accept.iter().chain(&content_type).count() {
-            return Err(refusal("it has other headers than accept and content-type"));
+        let value = |name: &HeaderName| headers.get(name).map(text).transpose();
+        let (accept, content_type) = (value(&ACCEPT)?, value(&CONTENT_TYPE)?);
+        let mut bedrock = Vec::new();
+        for name in headers.keys().filter(|name| name.as_str().starts_with(BEDROCK)) {
+            bedrock.extend(value(name)?.map(|value| (name.as_str(), value)));
         }
-        Ok(Self { path, host, accept, content_type })
+        bedrock.sort_unstable();
+        if headers.len() != accept.iter().chain(&content_type).count() + bedrock.len() {
+            return Err(refusal("it has other headers than accept, content-type and Bedrock's"));
+        }
+        Ok(Self { path, host, accept, content_type, bedrock })
     }
 }
 

@@ -53,7 +53,20 @@ fn headers(call: &http::Request<Bytes>) -> Vec<(&str, &str)> {
 async fn the_request_to_bedrock_is_exactly_this() {
     const HOST: &str = "https://bedrock-runtime.ap-northeast-1.amazonaws.com";
     let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6";
-    let cases: [(&str, Pairs, String, &[&str]); 5] = [
+    let cases: [(&str, Pairs, String, &[&str]); 6] = [
+        (
+            "SigV4 and a guardrail",
+            &[("BEDROCK_GUARDRAIL_ID", "a1b2c3"), ("BEDROCK_GUARDRAIL_VERSION", "7")],
+            format!("{HOST}/model/apac.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke"),
+            &[
+                "accept",
+                "authorization",
+                "content-type",
+                "x-amz-date",
+                "x-amzn-bedrock-guardrailidentifier",
+                "x-amzn-bedrock-guardrailversion",
+            ],
+        ),
         (
             "SigV4",
             &[],

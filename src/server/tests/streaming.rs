@@ -384,3 +384,43 @@ async fn a_message_that_fails_gets_one_error_event() {
         ("invalid_response", 200, Level::Error)
     );
 }
+
+#[tokio::test]
+async fn a_guardrail_that_intervenes_is_told_in_the_response_and_the_log() {
+    const BLOCKED: &str = r#"{"content": [{"type": "text", "text": "Blocked."}], "stop_reason": "end_turn", "amazon-bedrock-guardrailAction": "INTERVENED"}"#;
+    const EMPTY: &str = r#"{"content": [], "stop_reason": "guardrail_intervened", "amazon-bedrock-guardrailAction": "INTERVENED"}"#;
+    let vars = [("BEDROCK_GUARDRAIL_ID", "a1b2c3"), ("BEDROCK_GUARDRAIL_VERSION", "1")];
+    let isolate = isolate(&vars);
+    for (body, status, code) in [(BLOCKED, 200, None), (EMPTY, 500, Some("guardrail"))] {
+        let host = Scripted::new().then(200, &[], body);
+        let request = request("POST", "/", &[], r#"{"prompt": "a"}"#);
+        let (envelope, record) = lambda_handler(request, &isolate, &host).await;
+        assert_eq!(envelope.status_code, status, "{envelope:?}");
+        assert_eq!(header(&envelope, "x-error-code"), code, "{envelope:?}");
+        let action = header(&envelope, "x-bedrock-guardrail-action");
+        assert_eq!(action, Some("INTERVENED"), "{envelope:?}");
+        let line = serde_json::to_value(&record).unwrap();
+        assert_eq!(line["guardrail_intervened"], true, "{line}");
+        let sent = host.requests.borrow()[0].headers().clone();
+        assert_eq!(sent["x-amzn-bedrock-guardrailidentifier"], "a1b2c3");
+        assert_eq!(sent["x-amzn-bedrock-guardrailversion"], "1");
+    }
+
+    let events: Vec<u8> = [
+        text_delta(0, "Blocked."),
+        json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" } }),
+        json!({ "type": "message_stop", "amazon-bedrock-guardrailAction": "INTERVENED" }),
+    ]
+    .iter()
+    .flat_map(|event| encode(&chunk(event)))
+    .collect();
+    let host = replying_to("stream", events);
+    let request = request("POST", "/", &[], r#"{"prompt": "a", "stream": true}"#);
+    let Handled::Stream(_, mut streaming) = handle(request, &isolate, &host).await else {
+        panic!("not a stream");
+    };
+    let events = events_of(&mut streaming).await;
+    assert!(events.last().unwrap().contains(r#""guardrail_action":"INTERVENED""#), "{events:?}");
+    assert!(streaming.generation.finish(host.now()).0.guardrail_intervened);
+    assert_eq!(host.requests.borrow()[0].headers()["x-amzn-bedrock-guardrailversion"], "1");
+}

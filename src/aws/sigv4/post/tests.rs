@@ -24,17 +24,18 @@ proptest! {
         uris in uniform2(text("https?://[a-zA-Z0-9.-]{1,20}[a-z](:[1-9][0-9]{3})?(/([a-zA-Z0-9~_-]|%3A|%2F|[!$'()*+,;=:@]){1,9}){0,4}/?")),
         accepts in uniform2(proptest::option::of(text("[!-~]{1,8}( [!-~]{1,8}){0,2}"))),
         content_types in uniform2(proptest::option::of(text("[!-~]{1,8}( [!-~]{1,8}){0,2}"))),
+        bedrock in uniform2(vec((text("x-amzn-bedrock-[a-z-]{1,9}"), text("[!-~]{1,8}")), 0..3)),
         token in proptest::option::of(text("[!-~]{1,40}")),
         scopes in uniform2((text("[a-z0-9-]{1,14}"), text("[a-z]{1,8}"))),
         times in uniform2(0..=MAX_SECONDS),
         // Which of the two values above each request has, and its body.
-        requests in vec((any::<[bool; 5]>(), vec(any::<u8>(), 0..80)), 1..16),
+        requests in vec((any::<[bool; 6]>(), vec(any::<u8>(), 0..80)), 1..16),
     ) {
         // All share the credentials and the cache.
         let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI", token);
         let cache = SigningCache::default();
         for (which, body) in requests {
-            let [uri, accept, content_type, scope, time] = which.map(usize::from);
+            let [uri, accept, content_type, scope, time, headers] = which.map(usize::from);
             let mut request = Request::post(&uris[uri]).body(body.clone()).unwrap();
             for (name, value) in
                 [(ACCEPT, &accepts[accept]), (CONTENT_TYPE, &content_types[content_type])]
@@ -42,6 +43,9 @@ proptest! {
                 if let Some(value) = value {
                     request.headers_mut().insert(name, value.parse().unwrap());
                 }
+            }
+            for (name, value) in &bedrock[headers] {
+                request.headers_mut().insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
             }
             let mut expected = request.clone();
             let (region, service) = &scopes[scope];
@@ -100,13 +104,19 @@ fn a_request_that_it_cannot_sign_is_an_error_and_keeps_no_signature() {
             "another header",
             header("x-name", "value"),
             good(),
-            "it has other headers than accept and content-type",
+            "it has other headers than accept, content-type and Bedrock's",
+        ),
+        (
+            "one of Bedrock's headers twice",
+            header("x-amzn-bedrock-trace", "a").header("x-amzn-bedrock-trace", "b"),
+            good(),
+            "it has other headers than accept, content-type and Bedrock's",
         ),
         (
             "a header twice",
             header("accept", "a").header("accept", "b"),
             good(),
-            "it has other headers than accept and content-type",
+            "it has other headers than accept, content-type and Bedrock's",
         ),
         (
             "a newline in the token",
