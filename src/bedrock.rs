@@ -9,6 +9,8 @@ mod decoder;
 mod error;
 mod quota;
 mod retry;
+#[cfg(any(feature = "entry", test))]
+mod sign;
 mod state;
 
 pub use call::{Bedrock, invoke_bedrock, invoke_bedrock_with_response_stream};
