@@ -9,10 +9,10 @@ mod decoder;
 mod error;
 mod quota;
 mod retry;
-#[cfg(any(feature = "entry", test))]
-mod sign;
+mod sse;
 mod state;
 
+pub(crate) use call::count_tokens;
 pub use call::{Bedrock, invoke_bedrock, invoke_bedrock_with_response_stream};
 pub use decoder::{Decoder, Generated, Step};
 pub use error::InvokeError;

@@ -7,6 +7,7 @@
 mod betas;
 mod block;
 mod delta;
+mod estimate;
 mod messages;
 mod models;
 mod passing;
@@ -19,6 +20,7 @@ mod usage;
 
 pub(crate) use block::INTERVENED;
 pub(crate) use delta::{Delta, Event, object};
+pub(crate) use estimate::estimate_tokens;
 pub use messages::{Conversation, Messages};
 pub use models::{Feature, Model};
 pub use passing::PassedEvent;
@@ -28,7 +30,7 @@ pub(crate) use reply::with_text;
 pub use reply::{InvalidReply, Reply};
 pub use request::Request;
 pub(crate) use text::{Joiner, RawText};
-pub(crate) use translation::{MessagesBody, Target, names_field, removable_parts};
+pub(crate) use translation::{MessagesBody, Operation, Target, Translated, names_field};
 pub use usage::Usage;
 pub(crate) use usage::is_zero_or_unknown;
 

@@ -23,6 +23,8 @@ pub(crate) const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 pub(crate) const X_AMZ_INVOCATION_TYPE: HeaderName =
     HeaderName::from_static("x-amz-invocation-type");
 pub(crate) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+pub(crate) const X_AMZN_BEDROCK_SERVICE_TIER: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-service-tier");
 pub(crate) const X_AMZN_ERRORTYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 pub(crate) const X_AMZN_BEDROCK_GUARDRAILIDENTIFIER: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-guardrailidentifier");
@@ -113,7 +115,7 @@ const EXPOSED: bool = true;
 const NOT_EXPOSED: bool = false;
 
 /// Every header of a response, in the order of their names.
-const RESPONSE: [ResponseHeader; 31] = [
+const RESPONSE: [ResponseHeader; 32] = [
     ("Content-Type", NOT_EXPOSED),
     ("access-control-allow-headers", NOT_EXPOSED),
     ("access-control-allow-methods", NOT_EXPOSED),
@@ -138,6 +140,7 @@ const RESPONSE: [ResponseHeader; 31] = [
     ("x-bedrock-guardrail-action", EXPOSED),
     ("x-bedrock-region", EXPOSED),
     ("x-bedrock-removed", EXPOSED),
+    ("x-bedrock-token-count", EXPOSED),
     ("x-content-type-options", NOT_EXPOSED),
     ("x-error-code", EXPOSED),
     ("x-ratelimit-limit-tokens", EXPOSED),

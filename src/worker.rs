@@ -19,8 +19,6 @@ mod isolates;
 mod log;
 mod platform;
 mod serve;
-#[cfg(feature = "entry")]
-mod sign;
 mod streams;
 mod task;
 

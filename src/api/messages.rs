@@ -4,26 +4,24 @@
 //!
 //! Out of scope: what a body says ([`claude`](crate::claude)), batches, files.
 
+mod count;
 mod models;
+mod parse;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 
-use models::unknown_model;
+pub(crate) use count::{estimate, parse_count, render_count};
 pub(crate) use models::{find as find_model, list as list_models};
 
 use super::envelope::Envelope;
 use super::interface::{Context, Interface, RenderError, error_headers};
 use super::stream_event::{StreamEvent, write_sse};
-use crate::claude::{MessagesBody, Reply, Request, Target, pass_reply};
+use crate::claude::{Reply, Request, pass_reply};
 use crate::config::Config;
 use crate::error::{Code, Error};
-use crate::headers::{
-    ANTHROPIC_BETA, ANTHROPIC_VERSION, X_CLAUDE_CODE_SESSION_ID, request, request_all,
-};
 use crate::identifier::Identifier;
 use crate::json::to_json;
 use crate::log::Record;
@@ -31,12 +29,6 @@ use crate::redact::Redacted;
 
 /// The time that the SDKs give a request.
 const TIMEOUT: Duration = Duration::from_secs(600);
-
-/// The versions of the API that are known.
-const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
-
-/// More betas than any client sends.
-const MAX_BETAS: usize = 64;
 
 /// The interface of the Messages API.
 pub(crate) struct Messages;
@@ -96,29 +88,7 @@ impl Interface for Messages {
         context: &Context<'_>,
         record: &mut Record,
     ) -> Result<Request<'a>, Error> {
-        record.session = request(context.headers, &X_CLAUDE_CODE_SESSION_ID)
-            .and_then(|id| Identifier::new(id.to_str().ok()?));
-        record.anthropic_version = check_version(context.headers)?;
-        // The body is not needed beside its translation: one of 20 MB would be kept twice.
-        let body = std::mem::take(body);
-        let text = std::str::from_utf8(&body).map_err(|error| {
-            Error::invalid(format!("the body is not UTF-8 at byte {}", error.valid_up_to()))
-        })?;
-        let body = MessagesBody::parse(text)?;
-        let Context { config, state, .. } = context;
-        let Some(endpoint) = config.find_model(Some(&body.model)) else {
-            return Err(unknown_model(&body.model));
-        };
-        let target = Target {
-            model: endpoint.model,
-            max_output_tokens: config.max_output_tokens,
-            has_refused: &|part| state.refused.contains(&endpoint.model_id, part),
-        };
-        let betas = betas(context.headers)?;
-        let mut translated = body.translate(betas.into_iter(), &target)?;
-        record.removed = std::mem::take(&mut translated.removed);
-        let (model, stream) = (body.model.into_owned(), body.stream);
-        Ok(Request::from_translated(translated, model.into(), stream))
+        parse::parse(body, false, context, record)
     }
 
     fn render_reply(&self, request: &Request<'_>, reply: &Reply, _: &Record) -> Envelope {
@@ -154,32 +124,4 @@ impl Interface for Messages {
     fn keep_alive(&self) -> &'static str {
         "event: ping\ndata: {\"type\":\"ping\"}\n\n"
     }
-}
-
-/// Returns the version that a request asks for, if it is not a known one.
-fn check_version(headers: &HeaderMap) -> Result<Option<Identifier>, Error> {
-    match text(headers, &ANTHROPIC_VERSION) {
-        None => Err(Error::invalid("anthropic-version: header is required")),
-        Some(version) if VERSIONS.contains(&version) => Ok(None),
-        Some(version) => Identifier::new(version)
-            .map(Some)
-            .ok_or_else(|| Error::invalid("anthropic-version: expected a date such as 2023-06-01")),
-    }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    request(headers, name)?.to_str().ok().filter(|text| !text.is_empty())
-}
-
-/// Returns the betas that a request asks for.
-fn betas(headers: &HeaderMap) -> Result<Vec<&str>, Error> {
-    let invalid =
-        || Error::invalid("anthropic-beta: expected names of betas, with commas between them");
-    let mut betas = Vec::new();
-    for value in request_all(headers, &ANTHROPIC_BETA) {
-        let names = value.to_str().map_err(|_| invalid())?.split(',').map(str::trim);
-        betas.extend(names.filter(|name| !name.is_empty()));
-    }
-    let are_names = betas.iter().all(|name| Identifier::new(name).is_some());
-    if are_names && betas.len() <= MAX_BETAS { Ok(betas) } else { Err(invalid()) }
 }

@@ -1,4 +1,5 @@
-//! A call of InvokeModel or InvokeModelWithResponseStream: build, sign, send, read, and retry.
+//! A call of InvokeModel, InvokeModelWithResponseStream, Bedrock's Messages API or CountTokens: build, sign, send, read,
+//! and retry.
 //!
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>
 //!
@@ -7,9 +8,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode, response};
+use serde::Deserialize;
 
 use super::decoder::{Decoder, Step};
 use super::error::InvokeError;
@@ -17,13 +21,14 @@ use super::retry::{Attempts, Failure, Next};
 use super::state::State;
 use crate::aws::{AssumeRoleError, Credentials, Scope, TemporaryCredentials, sign_post};
 use crate::claude::{
-    Feature, InvalidReply, Reply, Request, build_payload, names_field, removable_parts,
+    Feature, InvalidReply, Reply, Request, Translated, build_payload, names_field,
 };
 use crate::config::{Authentication, Config, Endpoint, Guardrail};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::headers::{
-    X_AMZN_BEDROCK_GUARDRAILIDENTIFIER, X_AMZN_BEDROCK_GUARDRAILVERSION, X_AMZN_REQUESTID, upstream,
+    ANTHROPIC_BETA, ANTHROPIC_VERSION, X_AMZN_BEDROCK_GUARDRAILIDENTIFIER,
+    X_AMZN_BEDROCK_GUARDRAILVERSION, X_AMZN_BEDROCK_SERVICE_TIER, X_AMZN_REQUESTID, upstream,
 };
 use crate::host::{Body, BodyStream, Host, ReadError};
 use crate::identifier::Identifier;
@@ -43,10 +48,10 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 /// [`Isolate::bedrock`](crate::Isolate::bedrock) makes it.
 #[derive(Debug)]
 pub struct Bedrock<'a, H> {
-    pub(super) config: &'a Config,
-    pub(super) state: &'a State,
-    pub(super) deadline: Deadline,
-    pub(super) host: &'a H,
+    config: &'a Config,
+    state: &'a State,
+    deadline: Deadline,
+    host: &'a H,
     /// The tokens that are reserved for the call, if tokens are counted.
     reservation: Mutex<Option<Reservation>>,
 }
@@ -128,10 +133,33 @@ pub async fn invoke_bedrock_with_response_stream<H: Host>(
     }
 }
 
+/// Counts the tokens of a request that is translated for CountTokens.
+///
+/// # Errors
+///
+/// If the model cannot count, or the call fails.
+pub(crate) async fn count_tokens<H: Host>(
+    request: &Request<'_>,
+    bedrock: &Bedrock<'_, H>,
+    record: &mut Record,
+) -> Result<u64, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Counted {
+        input_tokens: u64,
+    }
+    let call = Call::new(Operation::CountTokens, request, bedrock);
+    let invalid = || call.public(InvalidReply::NoText.into());
+    let Outcome::Whole(reply) = call.make(record).await? else { return Err(invalid()) };
+    let counted: Counted = serde_json::from_slice(&reply.json).map_err(|_| invalid())?;
+    Ok(counted.input_tokens)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Operation {
     Invoke,
     Stream,
+    CountTokens,
 }
 
 /// A call: all attempts of one request.
@@ -156,6 +184,8 @@ enum Outcome<B> {
 struct Payload {
     variant: Variant,
     json: Bytes,
+    /// The body before it was wrapped, if it was translated.
+    translated: Option<Translated>,
     /// The SHA-256, if the call is signed.
     hash: [u8; 32],
 }
@@ -167,6 +197,8 @@ struct Variant {
     added_temperature: Option<f64>,
     /// The parts that are left out because the model has just refused them.
     without: Vec<String>,
+    /// The model that the body names, if it names one.
+    native_model: Option<String>,
 }
 
 /// One attempt.
@@ -304,14 +336,16 @@ impl<'a, H: Host> Call<'a, H> {
         let may_add =
             self.request.translated.is_none() && !without.iter().any(|it| it == TEMPERATURE);
         let added_temperature = if may_add { self.default_temperature(endpoint) } else { None };
-        Variant { added_temperature, without }
+        let native_model = self.request.translated.as_ref().and_then(|it| it.native_model.as_ref());
+        let native_model = native_model.map(|_| endpoint.model_id.clone());
+        Variant { added_temperature, without, native_model }
     }
 
     /// Returns the parts of a payload that Bedrock refused by name and that the reply does not depend on.
     fn removable_parts(&self, error: &InvokeError, payload: &Payload) -> Vec<String> {
         let Some(message) = error.rejection() else { return Vec::new() };
-        if self.request.translated.is_some() {
-            return removable_parts(&payload.json, message);
+        if let Some(translated) = &payload.translated {
+            return translated.removable_parts(message);
         }
         let has_temperature = payload.variant.added_temperature.is_some();
         let is_refused = has_temperature && names_field(message, TEMPERATURE);
@@ -343,19 +377,26 @@ impl<'a, H: Host> Call<'a, H> {
     }
 
     async fn payload(&self, variant: Variant) -> Result<Payload, Error> {
-        let json = match &self.request.translated {
-            Some(translated) if variant.without.is_empty() => translated.json.clone(),
-            Some(translated) => translated.without(&variant.without)?,
+        let (json, translated) = match &self.request.translated {
+            Some(translated) => {
+                let model_id = variant.native_model.as_deref().unwrap_or_default();
+                let translated = translated.adapt(&variant.without, model_id)?;
+                let json = match self.operation {
+                    Operation::CountTokens => to_be_counted(&translated.json),
+                    Operation::Invoke | Operation::Stream => translated.json.clone(),
+                };
+                (json, Some(translated))
+            }
             None => {
                 let json = build_payload(self.request, variant.added_temperature).to_json();
-                Bytes::from(json.map_err(|error| self.public(error.into()))?)
+                (Bytes::from(json.map_err(|error| self.public(error.into()))?), None)
             }
         };
         let hash = match &self.config.authentication {
             Authentication::ApiKey(_) => [0; 32],
             _ => self.host.sha256(&json).await,
         };
-        Ok(Payload { variant, json, hash })
+        Ok(Payload { variant, json, translated, hash })
     }
 
     fn public(&self, error: InvokeError) -> Error {
@@ -393,10 +434,15 @@ impl<'a, H: Host> Call<'a, H> {
         if head.status != StatusCode::OK {
             return Err(outlined(self.read_error(attempt, &head, body)).await);
         }
-        if self.operation == Operation::Invoke {
-            return Ok(Outcome::Whole(self.read_reply(body, record).await?));
+        match self.operation {
+            Operation::Invoke => return Ok(Outcome::Whole(self.read_reply(body, record).await?)),
+            Operation::CountTokens => {
+                let body = body.read(MAX_ERROR_BYTES, self.left()).await?;
+                return Ok(Outcome::Whole(Reply::unread(body)));
+            }
+            Operation::Stream => {}
         }
-        if !is_event_stream(&head.headers) {
+        if !is_event_stream(&head.headers, self.is_native()) {
             // The body may still say what it is.
             self.read_reply(body, record).await?;
             return Err(InvalidReply::NotEvents.into());
@@ -424,7 +470,10 @@ impl<'a, H: Host> Call<'a, H> {
     async fn read_first_frame(&self, mut body: H::Body) -> Result<Outcome<H::Body>, InvokeError> {
         let mut decoder = match &self.request.translated {
             None => Decoder::default(),
-            Some(_) => Decoder::passing(self.request.model.as_deref().unwrap_or_default()),
+            Some(_) => {
+                let model = self.request.model.as_deref().unwrap_or_default();
+                Decoder::passing(model, self.is_native())
+            }
         };
         loop {
             match decoder.step() {
@@ -467,6 +516,11 @@ impl<'a, H: Host> Call<'a, H> {
         let Attempt { endpoint, identity, payload, signed_at } = *attempt;
         // 1. Build. It has only these headers: nothing of what the client sent is forwarded.
         let uri = match self.operation {
+            Operation::CountTokens => match &endpoint.count_uri {
+                Some(uri) => uri,
+                None => return Err(InvalidReply::NoText.into()),
+            },
+            _ if self.is_native() => &endpoint.messages_uri,
             Operation::Invoke => &endpoint.invoke_uri,
             Operation::Stream => &endpoint.stream_uri,
         };
@@ -475,10 +529,13 @@ impl<'a, H: Host> Call<'a, H> {
             .header(CONTENT_TYPE, json.clone())
             .header(ACCEPT, json)
             .body(payload.json.clone())?;
+        let headers = request.headers_mut();
         if let Some(Guardrail { id, version }) = &self.config.guardrail {
-            let headers = request.headers_mut();
             headers.insert(X_AMZN_BEDROCK_GUARDRAILIDENTIFIER, id.clone());
             headers.insert(X_AMZN_BEDROCK_GUARDRAILVERSION, version.clone());
+        }
+        if let Some(tier) = payload.translated.as_ref().and_then(|it| it.service_tier) {
+            headers.insert(X_AMZN_BEDROCK_SERVICE_TIER, HeaderValue::from_static(tier));
         }
 
         // 2. Sign.
@@ -490,25 +547,61 @@ impl<'a, H: Host> Call<'a, H> {
                     .map_err(http::Error::from)?;
                 value.set_sensitive(true);
                 request.headers_mut().insert(AUTHORIZATION, value);
+                self.add_version(&mut request, payload)?;
                 return Ok(request);
             }
         };
         let scope = Scope { region: &endpoint.region, service: "bedrock" };
         let cache = &self.state.signing;
         sign_post(&mut request, &payload.hash, credentials, scope, signed_at, cache)?;
+        self.add_version(&mut request, payload)?;
         Ok(request)
     }
+
+    /// Reports whether the call is to Bedrock's own Messages API.
+    fn is_native(&self) -> bool {
+        self.request.translated.as_ref().is_some_and(|it| it.native_model.is_some())
+    }
+
+    /// Adds the headers of Bedrock's own Messages API. A signature need not cover them.
+    fn add_version(
+        &self,
+        request: &mut http::Request<Bytes>,
+        payload: &Payload,
+    ) -> Result<(), InvokeError> {
+        let Some(translated) = payload.translated.as_ref().filter(|_| self.is_native()) else {
+            return Ok(());
+        };
+        let headers = request.headers_mut();
+        headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"));
+        if !translated.betas.is_empty() {
+            let betas = translated.betas.join(",");
+            headers.insert(ANTHROPIC_BETA, betas.parse().map_err(http::Error::from)?);
+        }
+        Ok(())
+    }
+}
+
+/// Wraps a body of InvokeModel for CountTokens.
+///
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html>
+fn to_be_counted(body: &[u8]) -> Bytes {
+    let mut json = String::from(r#"{"input":{"invokeModel":{"body":""#);
+    STANDARD.encode_string(body, &mut json);
+    json.push_str(r#""}}}"#);
+    json.into()
 }
 
 /// The only optional field that the Worker adds to a prompt by itself.
 const TEMPERATURE: &str = "temperature";
 
 /// Reports whether a response does not declare to be something other than an event stream.
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_none_or(|value| {
-        let value = value.as_bytes().to_ascii_lowercase();
-        value.starts_with(b"application/vnd.amazon.eventstream")
-    })
+fn is_event_stream(headers: &HeaderMap, is_native: bool) -> bool {
+    let expected: &[u8] =
+        if is_native { b"text/event-stream" } else { b"application/vnd.amazon.eventstream" };
+    headers
+        .get(CONTENT_TYPE)
+        .is_none_or(|value| value.as_bytes().to_ascii_lowercase().starts_with(expected))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::error::{InvokeError, capitalized};
+use super::sse;
 use crate::aws::{Frames, Message};
 use crate::claude::{
     Delta, Event, InvalidReply, Joiner, PassedEvent, RawText, Usage, object, with_text,
@@ -31,7 +32,7 @@ use crate::identifier::Identifier;
 /// ```
 #[derive(Debug, Default)]
 pub struct Decoder {
-    frames: Frames,
+    source: Source,
     /// The model that the caller named, if Claude's events are passed on.
     passes_for: Option<String>,
     /// The bytes of the events that were passed on.
@@ -48,6 +49,41 @@ pub struct Decoder {
     /// Why no more bytes will come, if so.
     end: Option<InvokeError>,
     ended: bool,
+}
+
+/// The format of the bytes.
+#[derive(Debug)]
+enum Source {
+    /// AWS's event stream.
+    Frames(Frames),
+    /// Server-Sent Events of Bedrock's own Messages API.
+    Events(sse::Events),
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Frames(Frames::default())
+    }
+}
+
+impl Source {
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Frames(frames) => frames.push(bytes),
+            Self::Events(events) => events.push(bytes),
+        }
+    }
+
+    /// Returns the next frame or event: the JSON of an event of Claude's, or `None` in it if it has none.
+    fn next(&mut self) -> Result<Option<Option<Vec<u8>>>, InvokeError> {
+        match self {
+            Self::Frames(frames) => match frames.message()? {
+                Some(message) => read(&message).map(Some),
+                None => Ok(None),
+            },
+            Self::Events(events) => Ok(events.data()?.map(Some)),
+        }
+    }
 }
 
 /// A step of a reply.
@@ -82,14 +118,16 @@ pub struct Generated {
 
 impl Decoder {
     /// Makes a decoder that passes Claude's events on, to a caller who named this model.
-    pub(crate) fn passing(model: &str) -> Self {
-        Self { passes_for: Some(model.to_owned()), ..Self::default() }
+    pub(crate) fn passing(model: &str, is_native: bool) -> Self {
+        let source =
+            if is_native { Source::Events(sse::Events::default()) } else { Source::default() };
+        Self { source, passes_for: Some(model.to_owned()), ..Self::default() }
     }
 
     /// Adds a chunk. Ignores what comes after the end.
     pub fn push(&mut self, bytes: &[u8]) {
         if !self.ended {
-            self.frames.push(bytes);
+            self.source.push(bytes);
         }
     }
 
@@ -132,16 +170,16 @@ impl Decoder {
     /// Returns the next step, or `None` until more has arrived, and after [`Step::Done`] and [`Step::Failed`].
     pub fn step(&mut self) -> Option<Step> {
         while self.steps.is_empty() && !self.ended {
-            let result = match self.frames.message() {
-                Ok(Some(message)) => {
+            let result = match self.source.next() {
+                Ok(Some(json)) => {
                     self.count += 1;
-                    read(&message).and_then(|json| self.take_json(json.as_deref()))
+                    self.take_json(json.as_deref())
                 }
                 Ok(None) => match self.end.take() {
                     Some(error) => Err(error),
                     None => return None,
                 },
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             };
             if let Err(error) = result {
                 self.ended = true;

@@ -9,6 +9,7 @@ use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use super::sse;
 use super::state::State;
 use crate::aws::sigv4::explain;
 use crate::aws::{
@@ -78,6 +79,9 @@ pub enum InvokeError {
     /// A stream is not an event stream, or is damaged.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// A stream has an event that is too long.
+    #[error(transparent)]
+    Event(#[from] sse::TooLong),
     /// A stream ended before the reply did.
     #[error("the stream ended before the reply did")]
     Truncated,
@@ -150,14 +154,17 @@ impl InvokeError {
     /// Reads an error of AWS's REST JSON protocol. A proxy in front of Bedrock may respond with anything.
     pub(super) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        // Of Anthropic's form: `{"type": "error", "error": {"type", "message"}}`.
+        let inner = body.get("error").filter(|inner| inner.is_object());
         let date = upstream(headers, &DATE).and_then(date::parse_http);
         Self::Refused {
             status,
             kind: upstream(headers, &X_AMZN_ERRORTYPE)
                 .and_then(error_type)
-                .or_else(|| error_type(text(&body, "__type")?)),
+                .or_else(|| error_type(text(&body, "__type")?))
+                .or_else(|| error_type(text(inner?, "type")?)),
             explanation: None,
-            message: message(&body),
+            message: message(inner.unwrap_or(&body)),
             retry_after: upstream(headers, &RETRY_AFTER).and_then(|text| retry_after(text, date)),
             date,
         }
@@ -214,7 +221,11 @@ impl InvokeError {
             Self::Payload(_) | Self::Request(_) | Self::Sign(_) | Self::Credentials(_) => false,
             // A model that has begun goes on when the client stops waiting.
             Self::Send(error) => !matches!(error, TransportError::Failed(_)),
-            Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Truncated => true,
+            Self::Read(_)
+            | Self::InvalidReply(_)
+            | Self::Frame(_)
+            | Self::Event(_)
+            | Self::Truncated => true,
             Self::Refused { .. } | Self::Exception { .. } => {
                 self.aws_error().is_some_and(|error| error.may_be_billed)
             }
@@ -265,7 +276,9 @@ impl InvokeError {
             Self::InvalidReply(InvalidReply::MaxTokens) => Code::NoText,
             Self::InvalidReply(InvalidReply::Refusal) => Code::Refusal,
             Self::InvalidReply(InvalidReply::Guardrail) => Code::Guardrail,
-            Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) => Code::InvalidResponse,
+            Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Event(_) => {
+                Code::InvalidResponse
+            }
             Self::Truncated => Code::Truncated,
             Self::Exception { .. } | Self::Refused { .. } => {
                 self.aws_error().map_or(Code::Unavailable, |error| error.code)

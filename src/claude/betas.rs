@@ -33,7 +33,7 @@ const BETAS: [(&str, Beta); 27] = [
     ("tool-search-tool", Sent),
     ("thinking-binding-controls", Sent),
     ("afk-mode", Sent),
-    ("advanced-tool-use", Renamed("tool-search-tool-2025-10-19")),
+    ("advanced-tool-use", Renamed(TOOL_SEARCH)),
     ("prompt-caching-scope", Refused),
     ("advisor-tool", Refused),
     ("code-execution", Refused),
@@ -57,6 +57,12 @@ pub(crate) const PAIRS: [(&str, &str); 3] = [
 
 /// The beta of `messages[].output_config`.
 pub(crate) const PER_TURN_CONTROL: &str = "per-turn-control";
+
+/// The beta of `thinking.display` with the value `updates`.
+pub(crate) const DISPLAY_UPDATES: &str = "thinking-display-updates";
+
+/// The beta of `tools[].defer_loading`.
+pub(crate) const TOOL_SEARCH: &str = "tool-search-tool-2025-10-19";
 
 impl Beta {
     /// Finds a beta by its name, whatever its date.

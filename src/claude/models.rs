@@ -26,19 +26,25 @@ pub enum Feature {
     ThinkingAdaptive,
     /// `output_config.format` and `tools[].strict` (anthropic-sdk-python #1759, lobehub #19876).
     StructuredOutput,
+    /// Any `output_config.effort`.
+    Effort,
     /// An `output_config.effort` of `xhigh`.
     EffortXhigh,
     /// An `output_config.effort` of `max`.
     EffortMax,
-    /// A message of the role `system` behind the first message.
+    /// A message of the role `system` among the others (seen for Opus 4.7, Sonnet 4.6 and Haiku 4.5, and taken by Opus 4.8
+    /// and later; so it is not sent to the models between).
     SystemMessage,
+    /// CountTokens of its base id.
+    CountTokens,
     /// `messages[].output_config`, with its beta per-turn-control.
     PerTurnControl,
 }
 
 use Feature::{
-    EffortMax, EffortXhigh, ForcedToolChoice, PerTurnControl, Prefill, Sampling, StructuredOutput,
-    SystemMessage, TemperatureWithTopP, ThinkingAdaptive, ThinkingBudget, ThinkingDisabled,
+    CountTokens, Effort, EffortMax, EffortXhigh, ForcedToolChoice, PerTurnControl, Prefill,
+    Sampling, StructuredOutput, SystemMessage, TemperatureWithTopP, ThinkingAdaptive,
+    ThinkingBudget, ThinkingDisabled,
 };
 
 /// A model of Claude.
@@ -56,27 +62,35 @@ pub struct Model {
 }
 
 /// The refusals of Opus 5.5 and Sonnet 5.5.
-const OF_5_5: &[Feature] =
-    &[Sampling, Prefill, ForcedToolChoice, ThinkingBudget, ThinkingDisabled, StructuredOutput];
+const OF_5_5: &[Feature] = &[
+    Sampling,
+    Prefill,
+    ForcedToolChoice,
+    ThinkingBudget,
+    ThinkingDisabled,
+    StructuredOutput,
+    CountTokens,
+];
 /// The refusals of the 5 generation, Opus 4.8 and Haiku 5.5.
-const OF_5: &[Feature] = &[Sampling, Prefill, ThinkingBudget, StructuredOutput, PerTurnControl];
+const OF_5: &[Feature] =
+    &[Sampling, Prefill, ThinkingBudget, StructuredOutput, PerTurnControl, CountTokens];
 
 #[rustfmt::skip]
 const MODELS: [Model; 14] = [
-    row("claude-fable-5-1", "claude-fable-5-1", 128_000, &[Sampling, Prefill, ForcedToolChoice, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl]),
-    row("claude-fable-5", "claude-fable-5", 128_000, &[Sampling, Prefill, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl]),
+    row("claude-fable-5-1", "claude-fable-5-1", 128_000, &[Sampling, Prefill, ForcedToolChoice, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl, CountTokens]),
+    row("claude-fable-5", "claude-fable-5", 128_000, &[Sampling, Prefill, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl, CountTokens]),
     row("claude-opus-5-5", "claude-opus-5-5", 128_000, OF_5_5),
     row("claude-sonnet-5-5", "claude-sonnet-5-5", 128_000, OF_5_5),
     row("claude-haiku-5-5", "claude-haiku-5-5", 128_000, OF_5),
     row("claude-opus-5", "claude-opus-5", 128_000, OF_5),
     row("claude-sonnet-5", "claude-sonnet-5", 128_000, OF_5),
     row("claude-opus-4-8", "claude-opus-4-8", 128_000, OF_5),
-    row("claude-opus-4-7", "claude-opus-4-7", 128_000, &[Sampling, Prefill, ThinkingBudget, StructuredOutput, SystemMessage, PerTurnControl]),
-    row("claude-opus-4-6", "claude-opus-4-6-v1", 128_000, &[Prefill, EffortXhigh, PerTurnControl]),
-    row("claude-sonnet-4-6", "claude-sonnet-4-6", 64_000, &[Prefill, SystemMessage, PerTurnControl]),
-    row("claude-opus-4-5", "claude-opus-4-5-20251101-v1:0", 64_000, &[TemperatureWithTopP, ThinkingAdaptive, EffortXhigh, EffortMax, PerTurnControl]),
-    row("claude-sonnet-4-5", "claude-sonnet-4-5-20250929-v1:0", 64_000, &[TemperatureWithTopP, ThinkingAdaptive, PerTurnControl]),
-    row("claude-haiku-4-5", "claude-haiku-4-5-20251001-v1:0", 64_000, &[TemperatureWithTopP, ThinkingAdaptive, SystemMessage, PerTurnControl]),
+    row("claude-opus-4-7", "claude-opus-4-7", 128_000, &[Sampling, Prefill, ThinkingBudget, StructuredOutput, SystemMessage, PerTurnControl, CountTokens]),
+    row("claude-opus-4-6", "claude-opus-4-6-v1", 128_000, &[Prefill, EffortXhigh, SystemMessage, PerTurnControl]),
+    row("claude-sonnet-4-6", "claude-sonnet-4-6", 64_000, &[Prefill, EffortXhigh, SystemMessage, PerTurnControl]),
+    row("claude-opus-4-5", "claude-opus-4-5-20251101-v1:0", 64_000, &[TemperatureWithTopP, ThinkingAdaptive, EffortXhigh, EffortMax, SystemMessage, PerTurnControl]),
+    row("claude-sonnet-4-5", "claude-sonnet-4-5-20250929-v1:0", 64_000, &[TemperatureWithTopP, ThinkingAdaptive, Effort, SystemMessage, PerTurnControl]),
+    row("claude-haiku-4-5", "claude-haiku-4-5-20251001-v1:0", 64_000, &[TemperatureWithTopP, ThinkingAdaptive, Effort, SystemMessage, PerTurnControl]),
 ];
 
 const fn row(

@@ -139,6 +139,17 @@ impl Reply {
         Ok(Self { text: String::new(), stop_reason, usage, guardrail_intervened, json })
     }
 
+    /// Keeps a body that is not a message.
+    pub(crate) fn unread(json: Bytes) -> Self {
+        Self {
+            text: String::new(),
+            stop_reason: None,
+            usage: Usage::default(),
+            guardrail_intervened: false,
+            json,
+        }
+    }
+
     /// Returns `INTERVENED`, Bedrock's word, if a guardrail intervened.
     pub(crate) fn guardrail_action(&self) -> Option<&'static str> {
         self.guardrail_intervened.then_some(INTERVENED)

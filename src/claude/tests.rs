@@ -262,7 +262,7 @@ fn every_model_refuses_what_its_source_says() {
         Model::ALL.iter().map(|it| it.name).filter(|name| test(name)).collect::<Vec<_>>()
     };
     let is_5 = |name: &str| name.contains("-5") && !name.contains("-4-");
-    let rules: [(Feature, Vec<&str>); 12] = [
+    let rules: [(Feature, Vec<&str>); 14] = [
         (
             Feature::Sampling,
             every(|name| {
@@ -282,6 +282,7 @@ fn every_model_refuses_what_its_source_says() {
             Feature::ThinkingDisabled,
             vec!["claude-fable-5-1", "claude-fable-5", "claude-opus-5-5", "claude-sonnet-5-5"],
         ),
+        (Feature::CountTokens, every(|name| !name.ends_with("-4-5") && !name.ends_with("-4-6"))),
         (Feature::ThinkingAdaptive, every(|name| name.ends_with("-4-5"))),
         (
             Feature::PerTurnControl,
@@ -291,9 +292,10 @@ fn every_model_refuses_what_its_source_says() {
             Feature::StructuredOutput,
             every(|name| !name.ends_with("-4-5") && !name.ends_with("-4-6")),
         ),
-        (Feature::EffortXhigh, vec!["claude-opus-4-6", "claude-opus-4-5"]),
+        (Feature::Effort, vec!["claude-sonnet-4-5", "claude-haiku-4-5"]),
+        (Feature::EffortXhigh, vec!["claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-4-5"]),
         (Feature::EffortMax, vec!["claude-opus-4-5"]),
-        (Feature::SystemMessage, vec!["claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5"]),
+        (Feature::SystemMessage, every(|name| name.contains("-4-") && !name.ends_with("-4-8"))),
     ];
     for (feature, names) in rules {
         let actual: Vec<&str> =

@@ -1,4 +1,4 @@
-//! A body of Anthropic's Messages API, translated for InvokeModel.
+//! A body of Anthropic's Messages API, translated for Bedrock.
 //!
 //! A rule touches a member; all other bytes stay the caller's, because prompt caches and signed thinking depend on them.
 //! The same body always gives the same translation. What Bedrock would refuse and clients send by habit is removed and
@@ -26,8 +26,20 @@ pub(super) const ANTHROPIC_VERSION: &str = "bedrock-2023-05-31";
 /// The most tokens of the wrapping of a request: Claude counts some hundred for tools.
 const TOKENS_OF_A_REQUEST: u64 = 1024;
 
+/// The operation that a body is translated for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation<'a> {
+    /// InvokeModel, whole or streamed.
+    InvokeModel,
+    /// Bedrock's own Messages API, with the id of the model.
+    NativeMessages(&'a str),
+    /// CountTokens, whose body need not have a `max_tokens`.
+    CountTokens,
+}
+
 /// The operator's and the model's part in a translation.
 pub(crate) struct Target<'a> {
+    pub operation: Operation<'a>,
     /// The model's row, if it is known.
     pub model: Option<&'static Model>,
     /// The most tokens that may be generated. `None`: as many as the model can.
@@ -39,8 +51,12 @@ pub(crate) struct Target<'a> {
 /// A translated body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Translated {
-    /// The body of InvokeModel.
+    /// The body of the operation.
     pub json: Bytes,
+    /// The betas, which Bedrock's own Messages API takes in a header.
+    pub betas: Vec<String>,
+    /// The model that the body names, if it is one for Bedrock's own Messages API.
+    pub native_model: Option<String>,
     /// The most tokens that may be generated.
     pub max_tokens: u32,
     /// No fewer than the tokens of the input.
@@ -62,45 +78,55 @@ pub(crate) struct MessagesBody<'a> {
 }
 
 impl Translated {
-    /// Leaves parts out of a translated body.
+    /// Leaves parts out of a translated body, and names another model in one that names a model.
     ///
     /// # Errors
     ///
     /// None: the body was translated before.
-    pub(crate) fn without(&self, parts: &[String]) -> Result<Bytes, Error> {
-        let text = std::str::from_utf8(&self.json).unwrap_or_default();
-        let has_refused = |part: &str| parts.iter().any(|it| it == part);
-        let target = Target { model: None, max_output_tokens: None, has_refused: &has_refused };
-        let body = MessagesBody::parse_members(text)?;
-        Ok(body.translate(std::iter::empty(), &target)?.json)
+    pub(crate) fn adapt(&self, without: &[String], model_id: &str) -> Result<Self, Error> {
+        let is_for_model = self.native_model.as_deref().is_none_or(|it| it == model_id);
+        if without.is_empty() && is_for_model {
+            return Ok(self.clone());
+        }
+        let has_refused = |part: &str| without.iter().any(|it| it == part);
+        let operation = match self.native_model {
+            Some(_) => Operation::NativeMessages(model_id),
+            None => Operation::InvokeModel,
+        };
+        let target =
+            Target { operation, model: None, max_output_tokens: None, has_refused: &has_refused };
+        let betas = self.betas.iter().map(|beta| &**beta);
+        let mut body = MessagesBody::parse_members(self.text())?;
+        body.stream = body.parse_stream()?;
+        body.translate(betas, &target)
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.json).unwrap_or_default()
+    }
+
+    /// Returns the parts that Bedrock's message names and that can be left out without changing what the reply means.
+    pub(crate) fn removable_parts(&self, message: &str) -> Vec<String> {
+        let Ok(body) = MessagesBody::parse_members(self.text()) else { return Vec::new() };
+        let betas = self.betas.iter().filter(|beta| message.contains(&***beta));
+        let mut parts: Vec<String> = betas.map(|beta| format!("betas.{beta}")).collect();
+        for (member, part, word) in [
+            ("context_management", "context_management", "context_management"),
+            ("thinking", "thinking.display", "display"),
+            ("system", BILLING_HEADER, BILLING_HEADER),
+        ] {
+            let is_there =
+                body.member(member).is_some_and(|it| part == member || it.get().contains(word));
+            if is_there && names_field(message, word) {
+                parts.push(part.to_owned());
+            }
+        }
+        parts
     }
 }
 
 /// The system block with which Claude Code names itself. Older models refuse it as a reserved keyword.
 const BILLING_HEADER: &str = "x-anthropic-billing-header";
-
-/// Returns the parts of a translated body that Bedrock's message names and that can be left out without changing what the
-/// reply means.
-pub(crate) fn removable_parts(json: &[u8], message: &str) -> Vec<String> {
-    let text = std::str::from_utf8(json).unwrap_or_default();
-    let Ok(body) = MessagesBody::parse_members(text) else { return Vec::new() };
-    let betas = body.member("anthropic_beta");
-    let betas = betas.and_then(|json| serde_json::from_str::<Vec<&str>>(json.get()).ok());
-    let betas = betas.unwrap_or_default().into_iter().filter(|beta| message.contains(beta));
-    let mut parts: Vec<String> = betas.map(|beta| format!("betas.{beta}")).collect();
-    for (member, part, word) in [
-        ("context_management", "context_management", "context_management"),
-        ("thinking", "thinking.display", "display"),
-        ("system", BILLING_HEADER, BILLING_HEADER),
-    ] {
-        let is_there =
-            body.member(member).is_some_and(|it| part == member || it.get().contains(word));
-        if is_there && names_field(message, word) {
-            parts.push(part.to_owned());
-        }
-    }
-    parts
-}
 
 /// Reports whether a message contains a field's name as a word.
 pub(crate) fn names_field(message: &str, field: &str) -> bool {
@@ -175,12 +201,16 @@ impl<'a> MessagesBody<'a> {
             Some(json) => string(json)
                 .ok_or_else(|| Error::invalid("model: Input should be a valid string"))?,
         };
-        body.stream = match body.member("stream").map(RawValue::get) {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(Error::invalid("stream: Input should be a valid boolean")),
-        };
+        body.stream = body.parse_stream()?;
         Ok(body)
+    }
+
+    fn parse_stream(&self) -> Result<bool, Error> {
+        match self.member("stream").map(RawValue::get) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Error::invalid("stream: Input should be a valid boolean")),
+        }
     }
 
     fn parse_members(text: &'a str) -> Result<Self, Error> {
@@ -196,7 +226,7 @@ impl<'a> MessagesBody<'a> {
         (value.get() != "null").then_some(*value)
     }
 
-    /// Translates the body for InvokeModel. `betas` are the values of the header `anthropic-beta`.
+    /// Translates the body for an operation. `betas` are the values of the header `anthropic-beta`.
     ///
     /// # Errors
     ///
@@ -208,14 +238,14 @@ impl<'a> MessagesBody<'a> {
         target: &Target<'_>,
     ) -> Result<Translated, Error> {
         let mut translation = Translation::new(self, target);
-        let betas = translation.betas(betas)?;
-        translation.members(&betas)?;
+        translation.betas(betas)?;
+        translation.members()?;
         translation.options()?;
         translation.tools()?;
         translation.system()?;
         translation.messages()?;
         translation.breakpoints();
-        Ok(translation.finish(&betas))
+        Ok(translation.finish())
     }
 }
 
@@ -224,6 +254,8 @@ struct Translation<'a, 't> {
     body: &'t MessagesBody<'a>,
     target: &'t Target<'t>,
     edits: Edits<'a>,
+    /// The betas that are sent.
+    betas: Vec<String>,
     removed: Vec<String>,
     max_tokens: u32,
     service_tier: Option<&'static str>,
@@ -242,6 +274,7 @@ impl<'a, 't> Translation<'a, 't> {
             body,
             target,
             edits: Edits::new(body.text),
+            betas: Vec::new(),
             removed: Vec::new(),
             max_tokens: 0,
             service_tier: None,
@@ -273,12 +306,11 @@ impl<'a, 't> Translation<'a, 't> {
     }
 
     /// Chooses the betas to send: those of the header, then those of a body for Bedrock.
-    fn betas<'b>(&mut self, header: impl Iterator<Item = &'b str>) -> Result<Vec<String>, Error> {
+    fn betas<'b>(&mut self, header: impl Iterator<Item = &'b str>) -> Result<(), Error> {
         let own = self.body.member("anthropic_beta");
         let own: Vec<Cow<'_, str>> = own
             .map_or(Ok(Vec::new()), |json| serde_json::from_str(json.get()))
             .map_err(|_| Error::invalid("anthropic_beta: Input should be a list of strings"))?;
-        let mut betas: Vec<String> = Vec::new();
         for name in header.map(Cow::Borrowed).chain(own) {
             let name = &*name;
             let sent = match Beta::find(name) {
@@ -295,27 +327,32 @@ impl<'a, 't> Translation<'a, 't> {
                 self.tell(format!("betas.{name}"));
             }
             if let Some(sent) = sent
-                && !betas.iter().any(|known| known == sent)
+                && !self.betas.iter().any(|known| known == sent)
             {
-                betas.push(sent.to_owned());
+                self.betas.push(sent.to_owned());
             }
         }
         for (member, beta) in PAIRS {
-            let is_there = betas.iter().any(|known| stem(known) == stem(beta));
+            let is_there = self.has_beta(beta);
             let is_refused = (self.target.has_refused)(member)
                 || (self.target.has_refused)(&format!("betas.{beta}"));
             if self.body.member(member).is_some() && !is_there && !is_refused {
-                betas.push(beta.to_owned());
+                self.betas.push(beta.to_owned());
             } else if is_there && (self.target.has_refused)(member) {
-                betas.retain(|known| stem(known) != stem(beta));
+                self.betas.retain(|known| stem(known) != stem(beta));
                 self.tell(format!("betas.{beta}"));
             }
         }
-        Ok(betas)
+        Ok(())
+    }
+
+    /// Reports whether a beta is sent, whatever its date.
+    fn has_beta(&self, beta: &str) -> bool {
+        self.betas.iter().any(|known| stem(known) == stem(beta))
     }
 
     /// Removes the members that InvokeModel does not take.
-    fn members(&mut self, betas: &[String]) -> Result<(), Error> {
+    fn members(&mut self) -> Result<(), Error> {
         let body = self.body;
         for (name, value) in &body.members {
             let is_null = value.get() == "null";
@@ -325,8 +362,7 @@ impl<'a, 't> Translation<'a, 't> {
                 }
                 Fate::Sent => {
                     let pair = PAIRS.iter().find(|(member, _)| member == name);
-                    let has_beta = |beta| betas.iter().any(|known| stem(known) == stem(beta));
-                    if pair.is_some_and(|(_, beta)| !has_beta(beta)) {
+                    if pair.is_some_and(|(_, beta)| !self.has_beta(beta)) {
                         self.remove(&**name, name, value);
                     }
                 }
@@ -350,18 +386,36 @@ impl<'a, 't> Translation<'a, 't> {
         Ok(())
     }
 
-    /// Applies the edits, and puts the version and the betas in front.
-    fn finish(mut self, betas: &[String]) -> Translated {
-        let mut front = format!(r#""anthropic_version":"{ANTHROPIC_VERSION}","#);
-        if !betas.is_empty() {
-            front += &format!(r#""anthropic_beta":{},"#, to_json(&betas));
-        }
+    /// Applies the edits, and puts in front what only the operation has.
+    fn finish(mut self) -> Translated {
+        let mut front = String::new();
+        let native_model = match self.target.operation {
+            Operation::NativeMessages(model_id) => {
+                front += &format!(r#""model":{},"#, to_json(&model_id));
+                if self.body.stream {
+                    front += r#""stream":true,"#;
+                }
+                Some(model_id.to_owned())
+            }
+            Operation::InvokeModel | Operation::CountTokens => {
+                front += &format!(r#""anthropic_version":"{ANTHROPIC_VERSION}","#);
+                if !self.betas.is_empty() {
+                    front += &format!(r#""anthropic_beta":{},"#, to_json(&self.betas));
+                }
+                if self.body.member("max_tokens").is_none() {
+                    front += &format!(r#""max_tokens":{},"#, self.max_tokens);
+                }
+                None
+            }
+        };
         let text = self.body.text;
         self.edits.insert(text.trim_ascii(), front);
         let json = self.edits.apply();
         let text_bytes = (json.len() as u64).saturating_sub(self.media_bytes);
         Translated {
             json: json.into(),
+            betas: self.betas,
+            native_model,
             max_tokens: self.max_tokens,
             most_input_tokens: text_bytes + self.media_tokens + TOKENS_OF_A_REQUEST,
             service_tier: self.service_tier,

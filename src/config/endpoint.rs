@@ -28,6 +28,10 @@ pub struct Endpoint {
     pub invoke_uri: Uri,
     /// The URI of InvokeModelWithResponseStream.
     pub stream_uri: Uri,
+    /// The URI of Bedrock's Messages API.
+    pub messages_uri: Uri,
+    /// The URI of CountTokens, which takes the ids of some models, without the prefix of a profile.
+    pub count_uri: Option<Uri>,
 }
 
 impl Endpoint {
@@ -48,12 +52,19 @@ impl Endpoint {
         };
         // A model id contains `:`, and an ARN `/`.
         let uri = format!("{base}/model/{}", utf8_percent_encode(&model_id, RESERVED));
+        let counted = model.filter(|model| !model.refuses(Feature::CountTokens));
+        let counted = counted.map(|model| {
+            let id = utf8_percent_encode(model.id, RESERVED);
+            format!("{base}/model/anthropic.{id}/count-tokens").parse()
+        });
         Ok(Self {
             region,
             model_id,
             model,
             invoke_uri: format!("{uri}/invoke").parse()?,
             stream_uri: format!("{uri}/invoke-with-response-stream").parse()?,
+            messages_uri: format!("{base}/anthropic/v1/messages").parse()?,
+            count_uri: counted.transpose()?,
         })
     }
 

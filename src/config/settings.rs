@@ -62,6 +62,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// `MAX_OUTPUT_TOKENS`: the most `max_tokens` of a request to the Messages API. `None`: the model's.
     pub max_output_tokens: Option<u32>,
+    /// `BEDROCK_MESSAGES=native`: the Messages API calls Bedrock's own in place of InvokeModel.
+    pub calls_native_messages: bool,
     /// `MAX_MESSAGES_BODY_BYTES`: the longest body of a request to the Messages API.
     pub max_messages_body_bytes: usize,
     /// `LOG_LEVEL`: the lowest level that is logged.
@@ -114,6 +116,11 @@ impl Config {
         };
         let max_output_tokens = vars.read_optional("MAX_OUTPUT_TOKENS", parse_tokens);
         let max_body_bytes = vars.read("MAX_BODY_BYTES", "1048576", parse_body_bytes);
+        let calls_native_messages = vars.read("BEDROCK_MESSAGES", "invoke", |text| match text {
+            "invoke" => Ok(false),
+            "native" => Ok(true),
+            _ => Err("must be invoke or native"),
+        });
         let max_messages_body_bytes =
             vars.read("MAX_MESSAGES_BODY_BYTES", "20000000", parse_body_bytes);
         let base_path = vars.read("BASE_PATH", "/", parse_base_path);
@@ -164,6 +171,7 @@ impl Config {
             max_body_bytes: max_body_bytes?,
             max_output_tokens: max_output_tokens?,
             max_messages_body_bytes: max_messages_body_bytes?,
+            calls_native_messages: calls_native_messages?,
             log_level: log_level?,
             logs_upstream_messages: logs_upstream_messages?,
             authentication: authentication?,

@@ -133,6 +133,10 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
             let streams = Streams::IfAsked { by_header: prefers_events(&headers) };
             exchange.reply(config, interface, &headers, body, streams).await.into()
         }
+        Ok(Entered::TokenCount { config, headers, body }) => {
+            let (envelope, record) = outlined(exchange.count(config, &headers, body)).await;
+            Handled::Whole(envelope, record)
+        }
         Ok(Entered::Invocation { headers, payload }) => {
             outlined(invocation(exchange, &headers, payload, isolate, host)).await
         }
@@ -199,8 +203,8 @@ async fn reply<'a, H: Host, B: Body>(
         Ok(Entered::Reply { config, interface, headers, body }) => {
             return exchange.reply(config, interface, &headers, body, streams).await;
         }
-        Ok(Entered::Invocation { .. }) => {
-            let message = "this platform serves no invocations";
+        Ok(Entered::TokenCount { .. } | Entered::Invocation { .. }) => {
+            let message = "this is not served here";
             exchange.fail("", Error::new(Code::NotFound, message))
         }
         Ok(Entered::WebSocket { .. }) => exchange.fail("", upgrade_required()),

@@ -10,11 +10,11 @@ use super::generation::{Generation, Streaming};
 use super::isolate::Isolate;
 use super::routes::{Auth, Cors, MODELS_BELOW, Resource, Route};
 use crate::api::{
-    Article, Context, Envelope, Interface, RenderError, build_response, find_model, list_models,
-    render_usage,
+    Article, Context, Envelope, Interface, Messages, RenderError, build_response, estimate,
+    find_model, list_models, parse_count, render_count, render_usage,
 };
 use crate::auth::{self, Session};
-use crate::bedrock::{invoke_bedrock, invoke_bedrock_with_response_stream};
+use crate::bedrock::{count_tokens, invoke_bedrock, invoke_bedrock_with_response_stream};
 use crate::claude::INTERVENED;
 use crate::config::Config;
 use crate::deadline::Deadline;
@@ -58,6 +58,8 @@ pub(super) struct Admission {
 pub(super) enum Entered<'a> {
     /// A request for a reply of the model.
     Reply { config: &'a Config, interface: &'static dyn Interface, headers: HeaderMap, body: Bytes },
+    /// A request for the number of its tokens.
+    TokenCount { config: &'a Config, headers: HeaderMap, body: Bytes },
     /// An invocation through Lambda's API, with its headers.
     Invocation { headers: HeaderMap, payload: Bytes },
     /// A request for a WebSocket.
@@ -195,7 +197,11 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                 return Ok(Entered::WebSocket { config, session, headers });
             }
             Resource::WebSocket => return Err(self.fail("", upgrade_required())),
-            Resource::Reply(_) | Resource::Invocation | Resource::Usage | Resource::Models => {}
+            Resource::Reply(_)
+            | Resource::TokenCount
+            | Resource::Invocation
+            | Resource::Usage
+            | Resource::Models => {}
         }
         // 4. The caller is admitted.
         let caller = session.caller.as_ref();
@@ -226,8 +232,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                     Err(error) => self.fail("", error),
                 });
             }
-            Resource::Reply(interface) => Some(interface),
-            _ => None,
+            _ => route.interface(),
         };
         // 5. The headers announce an acceptable body, which is then read.
         let (request, body) = request.take_body();
@@ -243,6 +248,9 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         let body = self.read(body, config, interface).await;
         let body = body.map_err(|error| self.fail("", error))?;
         Ok(match interface {
+            Some(_) if matches!(route.resource, Resource::TokenCount) => {
+                Entered::TokenCount { config, headers, body }
+            }
             Some(interface) => Entered::Reply { config, interface, headers, body },
             None => Entered::Invocation { headers, payload: body },
         })
@@ -324,6 +332,41 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             Err(error) => self.fail(request.prompt(), error),
         };
         self.whole(envelope)
+    }
+
+    /// Counts the tokens of a request: as Bedrock counts them where the model can, else by an estimate.
+    pub(super) async fn count(
+        mut self,
+        config: &'a Config,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> (Envelope, Record) {
+        let context = Context { headers, config, state: self.isolate.bedrock_state() };
+        let request = match parse_count(body, &context, &mut self.record) {
+            Ok(request) => request,
+            Err(error) => {
+                let envelope = self.fail("", error);
+                return self.finish(envelope);
+            }
+        };
+        let endpoint = config.find_model(request.model.as_deref());
+        let mut counted = None;
+        if endpoint.is_some_and(|it| it.count_uri.is_some()) {
+            let deadline = self.deadline(config, Some(&Messages));
+            let bedrock = self.isolate.bedrock_until(deadline, config, self.host);
+            counted = Some(count_tokens(&request, &bedrock, &mut self.record).await);
+        }
+        let envelope = match counted {
+            Some(Ok(tokens)) => render_count(tokens, false),
+            // The caller's fault.
+            Some(Err(error)) if error.code == Code::Rejected => self.fail("", error),
+            failed => {
+                self.record.error = failed.and_then(|it| it.err()?.cause);
+                let tokens = estimate(&request, endpoint.and_then(|it| it.model));
+                render_count(tokens, true)
+            }
+        };
+        self.finish(envelope)
     }
 
     /// Records an error and renders it.

@@ -62,6 +62,8 @@ pub(super) enum Resource {
     WebSocket,
     /// The numbers of the caller's account.
     Usage,
+    /// The number of tokens of a request to the Messages API.
+    TokenCount,
     /// The models that callers may name, or one of them.
     Models,
     /// Whether the configuration is valid.
@@ -71,11 +73,12 @@ pub(super) enum Resource {
 }
 
 #[rustfmt::skip]
-static ROUTES: [Route; 10] = [
+static ROUTES: [Route; 11] = [
     Route { path: Path::Exact("/"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Article), errors: &Article, cors: Cors::Preflight },
     Route { path: Path::Exact("/"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Article, cors: Cors::Preflight },
     Route { path: Path::Exact("/api/hello"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Messages, cors: Cors::None },
     Route { path: Path::Exact("/v1/messages"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Messages), errors: &Messages, cors: Cors::Preflight },
+    Route { path: Path::Exact("/v1/messages/count_tokens"), methods: &["POST"], auth: Auth::Callers, resource: Resource::TokenCount, errors: &Messages, cors: Cors::Preflight },
     Route { path: Path::Exact("/v1/models"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Models, errors: &Messages, cors: Cors::Preflight },
     Route { path: Path::Matching(is_model), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Models, errors: &Messages, cors: Cors::Preflight },
     Route { path: Path::Exact("/ws"), methods: &["GET"], auth: Auth::Callers, resource: Resource::WebSocket, errors: &Article, cors: Cors::None },
@@ -121,6 +124,7 @@ impl Route {
     pub(super) fn interface(&self) -> Option<&'static dyn Interface> {
         match self.resource {
             Resource::Reply(interface) => Some(interface),
+            Resource::TokenCount => Some(&Messages),
             _ => None,
         }
     }
@@ -151,7 +155,9 @@ impl Route {
 
     /// Returns the value of `access-control-allow-methods`.
     pub(super) fn cors_methods<B>(&self, request: &IncomingRequest<B>) -> String {
-        self.methods(request).join(", ")
+        let mut methods = self.methods(request);
+        methods.sort_unstable();
+        methods.join(", ")
     }
 }
 
@@ -174,6 +180,7 @@ mod tests {
             Some(Resource::Invocation) => "invocation",
             Some(Resource::WebSocket) => "websocket",
             Some(Resource::Usage) => "usage",
+            Some(Resource::TokenCount) => "count",
             Some(Resource::Models) => "models",
             Some(Resource::Health) => "health",
             Some(Resource::Probe) => "probe",
@@ -188,6 +195,7 @@ mod tests {
             ("/api/hello", "probe"),
             ("/v1/messages", "reply"),
             ("/v1/messages/", "none"),
+            ("/v1/messages/count_tokens", "count"),
             ("/v1/models", "models"),
             ("/v1/models/claude-opus-5", "models"),
             ("/v1/models/", "none"),

@@ -48,7 +48,11 @@ async fn an_allowed_page_passes_the_preflight_and_can_read_every_response() {
     let response = worker.send(preflight).await;
     assert_eq!((response.status, &*response.body), (204, ""), "{response}");
     assert_readable("preflight", &response);
-    assert_eq!(response.header("access-control-allow-methods"), Some("POST"), "{response}");
+    assert_eq!(
+        response.header("access-control-allow-methods"),
+        Some("GET, HEAD, POST"),
+        "{response}"
+    );
     let allowed = response.header("access-control-allow-headers");
     assert_eq!(allowed, Some("content-type, authorization, x-api-key"), "{response}");
     assert_eq!(response.header("access-control-max-age"), Some("3600"), "{response}");

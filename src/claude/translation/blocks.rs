@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{BILLING_HEADER, Translation, part};
+use crate::claude::betas::TOOL_SEARCH;
 use crate::claude::models::Feature;
 use crate::error::Error;
 use crate::json::{string, to_json};
@@ -28,6 +29,8 @@ struct Tool<'a> {
     eager_input_streaming: Option<&'a RawValue>,
     #[serde(borrow)]
     strict: Option<&'a RawValue>,
+    #[serde(borrow)]
+    defer_loading: Option<&'a RawValue>,
     #[serde(borrow)]
     custom: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -103,6 +106,7 @@ impl<'a> Translation<'a, '_> {
     pub(super) fn tools(&mut self) -> Result<(), Error> {
         let Some(tools) = self.body.member("tools") else { return Ok(()) };
         let tools: Vec<&RawValue> = part("tools", tools, "a valid list")?;
+        let mut defers = false;
         for (index, json) in tools.into_iter().enumerate() {
             let place = format!("tools.{index}");
             let tool: Tool = part(&place, json, "a valid object")?;
@@ -125,24 +129,28 @@ impl<'a> Translation<'a, '_> {
             {
                 self.remove(format!("{place}.strict"), "strict", value);
             }
+            defers |= tool.defer_loading.is_some_and(|it| it.get() == "true");
             if let Some(custom) = tool.custom {
-                self.lift_custom(&place, json, custom)?;
+                defers |= self.lift_custom(&place, json, custom)?;
             }
             if let Some(schema) = tool.input_schema {
                 self.schema(&place, schema);
             }
             self.breakpoint(&place, tool.cache_control)?;
         }
+        if defers && !self.has_beta(TOOL_SEARCH) {
+            self.betas.push(TOOL_SEARCH.to_owned());
+        }
         Ok(())
     }
 
-    /// Moves `custom.defer_loading` one level up, where Bedrock takes it.
+    /// Moves `custom.defer_loading` one level up, where Bedrock takes it. Returns whether it is `true`.
     fn lift_custom(
         &mut self,
         place: &str,
         tool: &'a RawValue,
         custom: &'a RawValue,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let inner: Custom = part(format!("{place}.custom"), custom, "a valid object")?;
         if let Some(value) = inner.defer_loading
             && self.edits.remove_member("custom", custom)
@@ -150,7 +158,7 @@ impl<'a> Translation<'a, '_> {
             self.edits.insert(tool.get(), format!(r#""defer_loading":{},"#, value.get()));
             self.tell(format!("{place}.custom"));
         }
-        Ok(())
+        Ok(inner.defer_loading.is_some_and(|it| it.get() == "true"))
     }
 
     /// Adds the type of a schema, which Bedrock wants.
@@ -361,7 +369,14 @@ impl<'a> Translation<'a, '_> {
             self.tell(PLACE);
             return Ok(());
         }
-        let cache = cache.get();
+        // A breakpoint of an hour may not stand behind one of five minutes.
+        let is_long = |json: &RawValue| json.get().contains(r#""1h""#);
+        let cache = if is_long(cache) && self.breakpoints.iter().any(|(_, json)| !is_long(json)) {
+            self.tell("cache_control.ttl");
+            r#"{"type":"ephemeral"}"#
+        } else {
+            cache.get()
+        };
         if content.get().starts_with('"') {
             let block =
                 format!(r#"[{{"type":"text","text":{},"cache_control":{cache}}}]"#, content.get());

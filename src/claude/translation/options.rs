@@ -2,15 +2,25 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
-use super::{Translation, part};
+use super::{Operation, Translation, part};
+use crate::claude::betas::DISPLAY_UPDATES;
 use crate::claude::models::Feature;
 use crate::error::Error;
+use crate::hex::to_hex;
+use crate::json::{string, to_json};
 
 /// The shortest `thinking.budget_tokens`.
 const MIN_THINKING: u32 = 1024;
 
-/// Of the one member, the word that counts.
+/// How the edit of a context that removes thinking is named, in JSON.
+const CLEAR_THINKING: &str = "\"clear_thinking";
+
+/// The beta of `context_management`.
+const NAME_OF_BETA: &str = "context-management";
+
+/// An object with a type.
 #[derive(Default, Deserialize)]
 struct Typed<'a> {
     #[serde(rename = "type", borrow)]
@@ -28,6 +38,18 @@ struct Thinking<'a> {
 }
 
 #[derive(Default, Deserialize)]
+struct Edits<'a> {
+    #[serde(borrow)]
+    edits: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    user_id: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
 struct OutputConfig<'a> {
     #[serde(borrow)]
     effort: Option<&'a RawValue>,
@@ -39,11 +61,34 @@ impl<'a> Translation<'a, '_> {
     /// Applies the rules about options.
     pub(super) fn options(&mut self) -> Result<(), Error> {
         self.max_tokens()?;
-        self.sampling();
         let is_thinking = self.thinking()?;
+        self.sampling(is_thinking);
+        self.context_management(is_thinking)?;
         self.tool_choice(is_thinking)?;
         self.output_config()?;
+        self.user_id()?;
         self.service_tier()
+    }
+
+    /// Hashes a `metadata.user_id` that Bedrock's own Messages API would refuse, such as Claude Code's JSON.
+    fn user_id(&mut self) -> Result<(), Error> {
+        const MOST: usize = 256;
+        let is_native = matches!(self.target.operation, Operation::NativeMessages(_));
+        let Some(json) = self.member("metadata").filter(|_| is_native) else { return Ok(()) };
+        let Metadata { user_id } = part("metadata", json, "a valid object")?;
+        let Some((json, id)) = user_id.and_then(|json| Some((json, string(json)?))) else {
+            return Ok(());
+        };
+        let is_allowed = |c: char| {
+            c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || ":_@$#=/+,-.".contains(c)
+        };
+        if id.len() > MOST || !id.chars().all(is_allowed) {
+            let hash: [u8; 32] = Sha256::digest(id.as_bytes()).into();
+            let hash = to_hex(&hash).map(char::from);
+            self.edits.replace(json, to_json(&String::from_iter(hash)));
+            self.tell("metadata.user_id");
+        }
+        Ok(())
     }
 
     fn member(&self, name: &str) -> Option<&'a RawValue> {
@@ -52,6 +97,11 @@ impl<'a> Translation<'a, '_> {
 
     fn max_tokens(&mut self) -> Result<(), Error> {
         let Some(json) = self.member("max_tokens") else {
+            if self.target.operation == Operation::CountTokens {
+                // More than any budget of thinking.
+                self.max_tokens = self.target.model.map_or(MIN_THINKING, |it| it.max_output_tokens);
+                return Ok(());
+            }
             return Err(Error::invalid("max_tokens: Field required"));
         };
         let asked: u64 = part("max_tokens", json, "a valid integer, 1 or greater")?;
@@ -68,19 +118,56 @@ impl<'a> Translation<'a, '_> {
         Ok(())
     }
 
-    fn sampling(&mut self) {
-        if self.refuses(Feature::Sampling) {
-            for name in ["temperature", "top_p", "top_k"] {
-                if let Some(value) = self.member(name) {
-                    self.remove(name, name, value);
-                }
+    fn sampling(&mut self, is_thinking: bool) {
+        let number = |name| serde_json::from_str::<f64>(self.member(name)?.get()).ok();
+        let has_both = self.member("temperature").is_some() && self.member("top_p").is_some();
+        let refused = match () {
+            () if self.refuses(Feature::Sampling) => [true, true, true],
+            // While it thinks, a model takes these values only.
+            () if is_thinking => {
+                [number("temperature") != Some(1.0), number("top_p") < Some(0.95), true]
             }
-        } else if self.refuses(Feature::TemperatureWithTopP)
-            && self.member("temperature").is_some()
-            && let Some(value) = self.member("top_p")
-        {
-            self.remove("top_p", "top_p", value);
+            () => [false, has_both && self.refuses(Feature::TemperatureWithTopP), false],
+        };
+        for (name, is_refused) in ["temperature", "top_p", "top_k"].into_iter().zip(refused) {
+            if is_refused && let Some(value) = self.member(name) {
+                self.remove(name, name, value);
+            }
         }
+    }
+
+    /// Removes the edit that needs a model which thinks.
+    fn context_management(&mut self, is_thinking: bool) -> Result<(), Error> {
+        const NAME: &str = "context_management";
+        let Some(json) = self.member(NAME).filter(|_| !is_thinking && self.has_beta(NAME_OF_BETA))
+        else {
+            return Ok(());
+        };
+        let Edits { edits } = part(NAME, json, "a valid object")?;
+        let Some(edits) = edits else { return Ok(()) };
+        let edits: Vec<&RawValue> = part("context_management.edits", edits, "a valid list")?;
+        let (mut needy, mut others) = (Vec::new(), 0);
+        for (index, edit) in edits.into_iter().enumerate() {
+            let place = format!("context_management.edits.{index}");
+            let Typed { kind } = part(&place, edit, "a valid object")?;
+            if kind.is_some_and(|kind| kind.get().starts_with(CLEAR_THINKING)) {
+                needy.push((place, edit));
+            } else {
+                others += 1;
+            }
+        }
+        if needy.is_empty() {
+            return Ok(());
+        }
+        if others == 0 {
+            self.remove(NAME, NAME, json);
+            return Ok(());
+        }
+        for (place, edit) in needy {
+            self.edits.remove_element(edit);
+            self.tell(place);
+        }
+        Ok(())
     }
 
     /// Returns whether the model thinks.
@@ -88,10 +175,11 @@ impl<'a> Translation<'a, '_> {
         let always = self.target.model.is_some_and(|model| model.always_thinks());
         let Some(json) = self.member("thinking") else { return Ok(always) };
         let Thinking { kind, budget_tokens, display } = part("thinking", json, "a valid object")?;
-        if let Some(display) = display
-            && (self.target.has_refused)("thinking.display")
-        {
-            self.remove("thinking.display", "display", display);
+        if let Some(display) = display {
+            let has_no_beta = display.get() == r#""updates""# && !self.has_beta(DISPLAY_UPDATES);
+            if has_no_beta || (self.target.has_refused)("thinking.display") {
+                self.remove("thinking.display", "display", display);
+            }
         }
         match kind.map(RawValue::get) {
             Some(r#""disabled""#) if self.refuses(Feature::ThinkingDisabled) => {
@@ -183,6 +271,9 @@ impl<'a> Translation<'a, '_> {
     /// Lowers an effort that the model does not have.
     pub(super) fn effort(&mut self, place: &str, effort: Option<&'a RawValue>) {
         let Some(effort) = effort else { return };
+        if self.refuses(Feature::Effort) {
+            return self.remove(place, "effort", effort);
+        }
         let is_refused = match effort.get() {
             r#""xhigh""# => self.refuses(Feature::EffortXhigh),
             r#""max""# => self.refuses(Feature::EffortMax),

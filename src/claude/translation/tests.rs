@@ -22,6 +22,7 @@ fn translate_for(
     refused: &[&str],
 ) -> Result<Translated, Error> {
     let target = Target {
+        operation: Operation::InvokeModel,
         model: model(name),
         max_output_tokens: Some(4096),
         has_refused: &|place| refused.contains(&place),
@@ -38,8 +39,7 @@ fn translate(name: &str, members: &str) -> Result<(String, Vec<String>), String>
     let translated = translate_for(name, "", &body, &[]).map_err(|error| error.message)?;
     let json: Value = serde_json::from_str(sent(&translated)).unwrap();
     assert!(json.get("model").is_none());
-    let rest = sent(&translated).strip_prefix(FRONT).unwrap();
-    let rest = rest.strip_prefix(r#""max_tokens":9,"#).unwrap();
+    let (_, rest) = sent(&translated).split_once(r#""max_tokens":9,"#).unwrap();
     let rest = rest.strip_suffix(r#""messages":[{"role":"user","content":"Hi"}]}"#).unwrap();
     Ok((rest.to_owned(), translated.removed))
 }
@@ -195,6 +195,54 @@ fn each_rule_about_members_touches_its_member_only() {
             "claude-opus-5",
             r#""system":[{"type":"text","text":""}],"#,
             r#""system":[{"type":"text","text":""}],"#,
+            "",
+        ),
+        (
+            "claude-haiku-4-5",
+            r#""output_config":{"effort":"low"},"#,
+            r#""output_config":{},"#,
+            "output_config.effort",
+        ),
+        (
+            "claude-sonnet-4-6",
+            r#""output_config":{"effort":"xhigh"},"#,
+            r#""output_config":{"effort":"high"},"#,
+            "output_config.effort",
+        ),
+        (
+            "claude-haiku-4-5",
+            r#""thinking":{"type":"enabled","budget_tokens":1024},"temperature":0.5,"top_p":0.5,"top_k":1,"#,
+            r#""thinking":{"type":"enabled","budget_tokens":1024},"#,
+            "temperature top_p top_k",
+        ),
+        (
+            "claude-sonnet-4-6",
+            r#""thinking":{"type":"adaptive"},"temperature":1.0,"top_p":0.97,"#,
+            r#""thinking":{"type":"adaptive"},"temperature":1.0,"top_p":0.97,"#,
+            "",
+        ),
+        (
+            "claude-opus-5",
+            r#""thinking":{"type":"adaptive","display":"updates"},"#,
+            r#""thinking":{"type":"adaptive"},"#,
+            "thinking.display",
+        ),
+        (
+            "claude-opus-5",
+            r#""thinking":{"type":"disabled"},"context_management":{"edits":[{"type":"clear_thinking_20251015"}]},"#,
+            r#""thinking":{"type":"disabled"},"#,
+            "context_management",
+        ),
+        (
+            "claude-opus-5",
+            r#""context_management":{"edits":[{"type":"clear_tool_uses_20250919"},{"type":"clear_thinking_20251015"}]},"#,
+            r#""context_management":{"edits":[{"type":"clear_tool_uses_20250919"}]},"#,
+            "context_management.edits.1",
+        ),
+        (
+            "claude-opus-5",
+            r#""thinking":{"type":"adaptive"},"context_management":{"edits":[{"type":"clear_thinking_20251015"}]},"#,
+            r#""thinking":{"type":"adaptive"},"context_management":{"edits":[{"type":"clear_thinking_20251015"}]},"#,
             "",
         ),
     ];
@@ -469,6 +517,7 @@ fn the_reply_and_its_thinking_are_cut_to_what_the_operator_allows() {
     );
     assert_eq!(translated.removed, ["max_tokens", "thinking.budget_tokens"]);
     let target = |most| Target {
+        operation: Operation::InvokeModel,
         model: model("claude-haiku-4-5"),
         max_output_tokens: most,
         has_refused: &|_| false,
@@ -497,6 +546,58 @@ fn an_image_counts_as_an_image_and_not_as_its_base64() {
     assert!(body(&format!(r#"{{"type":"image",{source}}}"#)) < 7000);
     assert!(body(&format!(r#"{{"type":"document",{source}}}"#)) > 700_000);
     assert!(body(&format!(r#"{{"type":"text","text":"{data}"}}"#)) > 1_000_000);
+}
+
+#[test]
+fn a_deferred_tool_brings_its_beta_and_updates_of_thinking_need_theirs() {
+    let body = |tool: &str| {
+        format!(
+            r#"{{"model":"m","max_tokens":1,"tools":[{tool}],"messages":[{{"role":"user","content":"a"}}]}}"#
+        )
+    };
+    for (tool, header, expected) in [
+        (r#"{"name":"a","defer_loading":true}"#, "", Some(r#"["tool-search-tool-2025-10-19"]"#)),
+        (
+            r#"{"name":"a","custom":{"defer_loading":true}}"#,
+            "",
+            Some(r#"["tool-search-tool-2025-10-19"]"#),
+        ),
+        (
+            r#"{"name":"a","defer_loading":true}"#,
+            "advanced-tool-use-2025-11-20",
+            Some(r#"["tool-search-tool-2025-10-19"]"#),
+        ),
+        (r#"{"name":"a","defer_loading":false}"#, "", None),
+    ] {
+        let translated = translate_for("claude-opus-5", header, &body(tool), &[]).unwrap();
+        let json: Value = serde_json::from_str(sent(&translated)).unwrap();
+        let betas = json.get("anthropic_beta").map(Value::to_string);
+        assert_eq!(betas.as_deref(), expected, "{tool} {header}");
+    }
+    let beta = "thinking-display-updates-2026-08-18";
+    let updates = r#"{"model":"m","max_tokens":1,"thinking":{"type":"adaptive","display":"updates"},"messages":[{"role":"user","content":"a"}]}"#;
+    let translated = translate_for("claude-opus-5", beta, updates, &[]).unwrap();
+    assert!(sent(&translated).contains("updates\"}"));
+    let refused = [&*format!("betas.{beta}")];
+    let translated = translate_for("claude-opus-5", beta, updates, &refused).unwrap();
+    assert!(!sent(&translated).contains("updates"));
+    let parts = refused.map(str::to_owned);
+    let first = translate_for("claude-opus-5", beta, updates, &[]).unwrap();
+    assert!(!sent(&first.adapt(&parts, "").unwrap()).contains("updates"));
+}
+
+#[test]
+fn a_breakpoint_of_an_hour_does_not_stand_behind_one_of_five_minutes() {
+    let body = |ttl: &str| {
+        format!(
+            r#"{{"model":"m","max_tokens":1,"cache_control":{{"type":"ephemeral","ttl":"1h"}},"system":[{{"type":"text","text":"s","cache_control":{{"type":"ephemeral"{ttl}}}}}],"messages":[{{"role":"user","content":"a"}}]}}"#
+        )
+    };
+    let behind = translate_for("claude-opus-5", "", &body(""), &[]).unwrap();
+    assert_eq!(behind.removed, ["cache_control.ttl"]);
+    assert!(sent(&behind).ends_with(r#""cache_control":{"type":"ephemeral"}}]}]}"#));
+    let alike = translate_for("claude-opus-5", "", &body(r#","ttl":"1h""#), &[]).unwrap();
+    assert!(sent(&alike).ends_with(r#""cache_control":{"type":"ephemeral","ttl":"1h"}}]}]}"#));
 }
 
 /// Any JSON, with the names that rules look for.

@@ -129,7 +129,11 @@ const STOP: &str =
 
 /// Returns the events as the client gets them, and the record.
 async fn stream(host: &Scripted) -> (String, Record) {
-    let isolate = isolate(&[MODELS, ONCE]);
+    stream_with(host, &[]).await
+}
+
+async fn stream_with(host: &Scripted, vars: &[(&str, &str)]) -> (String, Record) {
+    let isolate = isolate(&[&[MODELS, ONCE], vars].concat());
     let request = messages(&[], &body("claude-opus-5", r#""stream":true,"#));
     let Handled::Stream(envelope, mut streaming) = handle(request, &isolate, host).await else {
         panic!("not a stream");
@@ -356,7 +360,7 @@ async fn what_bedrock_refuses_by_name_is_left_out_once_and_from_then_on() {
 
 #[tokio::test]
 async fn each_part_that_the_reply_does_not_depend_on_is_left_out_if_bedrock_names_it() {
-    let members = r#""context_management":{"edits":[{"type":"clear_thinking_20251015"}]},"thinking":{"type":"adaptive","display":"updates"},"system":[{"type":"text","text":"x-anthropic-billing-header: a"},{"type":"text","text":"b"}],"#;
+    let members = r#""context_management":{"edits":[{"type":"clear_thinking_20251015"}]},"thinking":{"type":"adaptive","display":"summarized"},"system":[{"type":"text","text":"x-anthropic-billing-header: a"},{"type":"text","text":"b"}],"#;
     for (message, part, gone) in [
         (
             "context_management.edits.0: Input tag 'clear_thinking_20251015' found",
@@ -535,4 +539,172 @@ async fn probes_need_no_credential_and_errors_before_the_body_have_anthropics_fo
             "the method must be one of OPTIONS, POST".to_owned()
         )
     );
+}
+
+const NATIVE: (&str, &str) = ("BEDROCK_MESSAGES", "native");
+
+#[tokio::test]
+async fn the_native_endpoint_gets_the_model_in_the_body_and_the_betas_in_a_header() {
+    let host = replying();
+    let headers = [("anthropic-beta", "claude-code-20250219,effort-2025-11-24")];
+    let members = r#""metadata":{"user_id":"{\"device\":1}"},"service_tier":"flex","#;
+    let (envelope, record) =
+        whole(messages(&headers, &body("claude-opus-5", members)), &[NATIVE], &host).await;
+    let requests = host.requests.borrow();
+    let [sent] = &requests[..] else { panic!("{requests:?}") };
+    assert_eq!(sent.uri().path(), "/anthropic/v1/messages");
+    let of = |name: &str| sent.headers().get(name).map(|it| it.to_str().unwrap());
+    assert_eq!(of("anthropic-version"), Some("2023-06-01"));
+    assert_eq!(of("anthropic-beta"), Some("claude-code-20250219,effort-2025-11-24"));
+    assert_eq!(of("x-amzn-bedrock-service-tier"), Some("flex"));
+    let signed = of("authorization").unwrap();
+    assert!(signed.contains("/bedrock/aws4_request"), "{signed}");
+    assert!(signed.contains(";x-amzn-bedrock-service-tier"), "{signed}");
+    let json: Value = serde_json::from_slice(sent.body()).unwrap();
+    let user = json["metadata"]["user_id"].as_str().unwrap();
+    assert!(user.len() == 64 && user.bytes().all(|it| it.is_ascii_hexdigit()), "{user}");
+    assert_eq!(
+        std::str::from_utf8(sent.body()).unwrap(),
+        format!(
+            r#"{{"model":"global.anthropic.claude-opus-5","metadata":{{"user_id":"{user}"}},"max_tokens":50,{MESSAGES}}}"#
+        )
+    );
+    assert_eq!(record.removed, ["metadata.user_id"]);
+    let json: Value = serde_json::from_str(&envelope.body).unwrap();
+    assert_eq!(json["model"], "claude-opus-5");
+}
+
+fn sse(events: &[&str]) -> String {
+    events.iter().map(|json| format!("event: x\ndata: {json}\n\n")).collect()
+}
+
+#[tokio::test]
+async fn a_native_stream_is_the_same_stream() {
+    let invoked = Scripted::new().then(200, &[], frames(&[START, DELTA, END, STOP]));
+    let of_invoke = stream(&invoked).await;
+    let type_of = [("content-type", "text/event-stream; charset=utf-8")];
+    let native = Scripted::new().then(200, &type_of, sse(&[START, DELTA, END, STOP]));
+    let of_native = stream_with(&native, &[NATIVE]).await;
+    assert_eq!(of_native.0, of_invoke.0);
+    assert_eq!(of_native.1.usage(), of_invoke.1.usage());
+    let sent = native.requests.borrow()[0].body().clone();
+    assert!(sent.starts_with(br#"{"model":"global.anthropic.claude-opus-5","stream":true,"#));
+
+    for (name, events, kind) in [
+        ("cut off", sse(&[START, DELTA]), "api_error"),
+        (
+            "an error",
+            sse(&[START, r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#]),
+            "overloaded_error",
+        ),
+        ("not JSON", sse(&[START, "{"]), "api_error"),
+    ] {
+        let host = Scripted::new().then(200, &type_of, events);
+        let (events, _) = stream_with(&host, &[NATIVE]).await;
+        let (_, last) = events.rsplit_once("event: error\ndata: ").expect(name);
+        let json: Value = serde_json::from_str(last.trim_end()).unwrap();
+        assert_eq!(json["error"]["type"], kind, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_native_endpoint_has_the_form_of_anthropic() {
+    let error = |kind: &str| {
+        json!({ "type": "error", "error": { "type": kind, "message": "messages: wrong" } })
+            .to_string()
+    };
+    for (status, kind, expected) in [
+        (400, "invalid_request_error", 400),
+        (429, "rate_limit_error", 429),
+        (529, "overloaded_error", 529),
+        (403, "permission_error", 500),
+    ] {
+        let host = Scripted::new().then(status, &[], error(kind));
+        let (envelope, _) =
+            whole(messages(&[], &body("claude-opus-5", "")), &[NATIVE], &host).await;
+        let (status, _, message) = error_of(&envelope);
+        assert_eq!(status, expected, "{message}");
+        assert_eq!(message == "messages: wrong", status == 400, "{message}");
+    }
+    // Left out, and named in the header of the second call.
+    let refusal = error("invalid_request_error")
+        .replace("messages: wrong", "Unexpected value(s) `new-2027-01-01`");
+    let host = Scripted::new().then(400, &[], refusal).then(200, &[], REPLY);
+    let headers = [("anthropic-beta", "new-2027-01-01,effort-2025-11-24")];
+    let (envelope, _) =
+        whole(messages(&headers, &body("claude-opus-5", "")), &[NATIVE], &host).await;
+    assert_eq!(envelope.status_code, 200);
+    let requests = host.requests.borrow();
+    assert_eq!(requests[1].headers()["anthropic-beta"], "effort-2025-11-24");
+    assert_eq!(requests[0].body(), requests[1].body());
+}
+
+#[tokio::test]
+async fn a_fallback_region_of_the_native_endpoint_gets_its_own_model_id() {
+    let vars = [
+        NATIVE,
+        ("BEDROCK_MODEL_ID", "global.anthropic.claude-opus-5"),
+        ("BEDROCK_FALLBACK_REGIONS", "us-east-1=us.anthropic.claude-opus-5"),
+    ];
+    let host = Scripted::new().then_fail("refused").then(200, &[], REPLY);
+    whole(messages(&[], &body("claude-opus-5", "")), &vars, &host).await;
+    let requests = host.requests.borrow();
+    for (request, id) in requests.iter().zip(["global", "us"]) {
+        let expected =
+            format!(r#"{{"model":"{id}.anthropic.claude-opus-5","max_tokens":50,{MESSAGES}}}"#);
+        assert_eq!(std::str::from_utf8(request.body()).unwrap(), expected);
+    }
+    assert_eq!(requests.len(), 2);
+}
+
+/// Returns the response to a request for the number of tokens.
+async fn count(model: &str, host: &Scripted) -> (Envelope, Record) {
+    let body = format!(r#"{{"model":"{model}",{MESSAGES}}}"#);
+    let body = Bytes::from(body);
+    let request = request_in_the_worker("POST", "/v1/messages/count_tokens", &[VERSION], body);
+    whole(request, &[], host).await
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_bedrock_where_it_can_and_else_estimated() {
+    let host = Scripted::new().then(200, &[], r#"{"inputTokens": 17}"#);
+    let (envelope, record) = count("claude-sonnet-4-5", &host).await;
+    assert_eq!(envelope.body, r#"{"input_tokens":17}"#);
+    assert_eq!(header(&envelope, "x-bedrock-token-count"), None);
+    assert_eq!((record.outcome, record.attempts), ("ok", 1));
+    {
+        let requests = host.requests.borrow();
+        let path = "/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/count-tokens";
+        assert_eq!(requests[0].uri().path(), path);
+        let json: Value = serde_json::from_slice(requests[0].body()).unwrap();
+        let inner = json["input"]["invokeModel"]["body"].as_str().unwrap();
+        let inner = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, inner);
+        assert_eq!(
+            String::from_utf8(inner.unwrap()).unwrap(),
+            format!(
+                r#"{{"anthropic_version":"bedrock-2023-05-31","max_tokens":64000,{MESSAGES}}}"#
+            )
+        );
+    }
+    // The models that CountTokens does not know.
+    let (envelope, _) = count("claude-opus-5", &Scripted::new()).await;
+    assert_eq!(header(&envelope, "x-bedrock-token-count"), Some("estimate"));
+    let estimate: Value = serde_json::from_str(&envelope.body).unwrap();
+    assert!((10..40).contains(&estimate["input_tokens"].as_u64().unwrap()), "{estimate}");
+    // A count that Bedrock does not give to this account.
+    let refusal = [("x-amzn-errortype", "AccessDeniedException")];
+    let (envelope, record) =
+        count("claude-sonnet-4-5", &Scripted::new().then(403, &refusal, "{}")).await;
+    assert_eq!(header(&envelope, "x-bedrock-token-count"), Some("estimate"));
+    assert!(record.error.unwrap().as_str().contains("AccessDeniedException"));
+    // A body that Bedrock refuses.
+    let rejection = [("x-amzn-errortype", "ValidationException")];
+    let host = Scripted::new().then(400, &rejection, r#"{"message":"messages: wrong"}"#);
+    let (envelope, _) = count("claude-sonnet-4-5", &host).await;
+    assert_eq!(
+        error_of(&envelope),
+        (400, "invalid_request_error".to_owned(), "messages: wrong".to_owned())
+    );
+    let (envelope, _) = count("gpt-5", &Scripted::new()).await;
+    assert_eq!(error_of(&envelope).0, 404);
 }
