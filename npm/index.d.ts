@@ -145,6 +145,7 @@ export interface ReplyStream extends AsyncIterable<ReplyEvent> {
 /** The error codes. docs/reference.md describes them. */
 export type ErrorCode =
   | "invalid_request"
+  | "thread_unsupported_request"
   | "unauthorized"
   | "forbidden"
   | "model_not_allowed"

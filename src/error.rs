@@ -90,6 +90,8 @@ macro_rules! codes {
 codes! {
     /// The body, or a field of it, is invalid. The message names the field.
     InvalidRequest "invalid_request" BAD_REQUEST PERMANENT "InvalidRequestContentException" 400 "invalid_request_error";
+    /// The request is part of a conversation that Anthropic's servers would keep.
+    ThreadUnsupported "thread_unsupported_request" BAD_REQUEST PERMANENT "InvalidRequestContentException" 400 "invalid_request_error";
     /// The request does not prove who the caller is. The log has the reason.
     Unauthorized "unauthorized" UNAUTHORIZED PERMANENT "AccessDeniedException" 401 "authentication_error";
     /// The caller is known and may not do this.

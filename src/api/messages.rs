@@ -44,11 +44,22 @@ struct Body<'a> {
 struct Fault<'a> {
     r#type: &'static str,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+/// The details with which the tool runners of the SDKs go on without a thread.
+#[derive(Serialize)]
+struct Details {
+    error_code: Code,
+    unsupported: [&'static str; 1],
 }
 
 fn body(code: Code, message: &str, record: &Record) -> String {
     let (_, kind) = code.anthropic_error();
-    let error = Fault { r#type: kind, message };
+    let is_thread = code == Code::ThreadUnsupported;
+    let details = is_thread.then_some(Details { error_code: code, unsupported: ["thread"] });
+    let error = Fault { r#type: kind, message, details };
     to_json(&Body { r#type: "error", error, request_id: &record.request_id })
 }
 

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use super::betas::{Beta, PAIRS, PER_TURN_CONTROL, stem};
 use super::models::{Feature, Model};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::json::{Edits, Members, string, to_json};
 
 /// The version of InvokeModel's format.
@@ -149,7 +149,7 @@ enum Fate {
 
 /// The members of a body. An unknown one is sent: Bedrock's own error names it.
 #[rustfmt::skip]
-const MEMBERS: [(&str, Fate); 26] = [
+const MEMBERS: [(&str, Fate); 27] = [
     ("messages", Fate::Sent),
     ("system", Fate::Sent),
     ("tools", Fate::Sent),
@@ -175,6 +175,7 @@ const MEMBERS: [(&str, Fate); 26] = [
     ("fallbacks", Fate::Removed),
     ("mcp_servers", Fate::Refused("[]")),
     ("container", Fate::Refused("null")),
+    ("thread", Fate::Refused("null")),
     ("inference_geo", Fate::Refused(r#""global""#)),
 ];
 
@@ -373,6 +374,10 @@ impl<'a, 't> Translation<'a, 't> {
                     self.edits.remove_member(name, value);
                 }
                 Fate::Removed => self.remove(&**name, name, value),
+                Fate::Refused(_) if name == "thread" && !is_null => {
+                    let message = "thread: Bedrock keeps no conversations: send all messages";
+                    return Err(Error::new(Code::ThreadUnsupported, message));
+                }
                 Fate::Refused(harmless) if is_null || value.get() == harmless => {
                     self.edits.remove_member(name, value);
                 }

@@ -708,3 +708,16 @@ async fn tokens_are_counted_by_bedrock_where_it_can_and_else_estimated() {
     let (envelope, _) = count("gpt-5", &Scripted::new()).await;
     assert_eq!(error_of(&envelope).0, 404);
 }
+
+/// The form that makes the tool runners of the SDKs go on without a thread.
+#[tokio::test]
+async fn a_thread_is_refused_in_the_form_that_the_sdks_know() {
+    let request = messages(&[], &body("claude-opus-5", r#""thread":{"type":"create"},"#));
+    let (envelope, _) = whole(request, &[], &Scripted::new()).await;
+    let json: Value = serde_json::from_str(&envelope.body).unwrap();
+    assert_eq!(envelope.status_code, 400);
+    assert_eq!(
+        json["error"]["details"],
+        json!({ "error_code": "thread_unsupported_request", "unsupported": ["thread"] })
+    );
+}
