@@ -13,6 +13,7 @@ pub use access_key::Credentials;
 pub(crate) use credentials::RoleCredentials;
 pub use credentials::{AssumeRoleError, RoleSettings, TemporaryCredentials, read_assume_role};
 pub(crate) use errors::{AwsError, Recovery, error_type, named_by, too_long};
+pub(crate) use event_stream::encode_event;
 pub use event_stream::{FrameError, Frames, Message};
 pub(crate) use messages::loggable;
 pub use sigv4::{Scope, SignError, SigningCache, sign, sign_post};

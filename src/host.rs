@@ -17,3 +17,4 @@ pub use capabilities::{
 };
 pub use errors::{LimitError, ReadError, TransportError, VerifyError};
 pub use request::IncomingRequest;
+pub(crate) use request::ResponseForm;

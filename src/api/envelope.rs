@@ -1,27 +1,63 @@
 //! The envelope of a response, which API Gateway, Function URLs and the Lambda's callers know.
 
+use http::StatusCode;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::headers::check_response;
+use crate::host::ResponseForm;
 use crate::json::write_string;
 
 /// A response in the form of API Gateway's proxy integration:
 /// `{"statusCode", "headers", "body", "isBase64Encoded"}`.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// The HTTP status.
     pub status_code: u16,
     /// Names and values. Each name occurs once.
-    #[serde(serialize_with = "as_map")]
     pub headers: Vec<(&'static str, String)>,
     /// The body: JSON in a string, as API Gateway demands, or empty.
     pub body: String,
-    /// Always `false`: the body is text.
+    /// Whether the body is bytes in base64. Only the responses of Lambda's InvokeWithResponseStream are.
     pub is_base64_encoded: bool,
+    /// The form in which it serializes.
+    pub(crate) form: ResponseForm,
+}
+
+impl Serialize for Envelope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// The members in the order of AWS's documentation.
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Form<'a> {
+            status_code: u16,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            status_description: Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            headers: Option<Headers<'a, false>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            multi_value_headers: Option<Headers<'a, true>>,
+            body: &'a str,
+            is_base64_encoded: bool,
+        }
+        let is_multi_value = self.form == ResponseForm::LoadBalancerMultiValue;
+        let description = || {
+            let status = StatusCode::from_u16(self.status_code).ok();
+            let reason = status.and_then(|it| it.canonical_reason()).unwrap_or("Unknown");
+            format!("{} {reason}", self.status_code)
+        };
+        let form = Form {
+            status_code: self.status_code,
+            status_description: (self.form != ResponseForm::Proxy).then(description),
+            headers: (!is_multi_value).then_some(Headers(&self.headers)),
+            multi_value_headers: is_multi_value.then_some(Headers(&self.headers)),
+            body: &self.body,
+            is_base64_encoded: self.is_base64_encoded,
+        };
+        form.serialize(serializer)
+    }
 }
 
 /// Wraps generated text, or the message of an error, in the Lambda's envelope. Text that is not ASCII stays
@@ -62,6 +98,7 @@ impl Envelope {
             headers: vec![("Content-Type", content_type.to_owned())],
             body,
             is_base64_encoded: false,
+            form: ResponseForm::default(),
         }
     }
 
@@ -77,13 +114,19 @@ impl Envelope {
     }
 }
 
-fn as_map<S: Serializer>(
-    headers: &[(&'static str, String)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(headers.len()))?;
-    for (name, value) in headers {
-        map.serialize_entry(name, value)?;
+/// Headers as an object of strings, or of arrays of one string each.
+struct Headers<'a, const IS_MULTI_VALUE: bool>(&'a [(&'static str, String)]);
+
+impl<const IS_MULTI_VALUE: bool> Serialize for Headers<'_, IS_MULTI_VALUE> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in self.0 {
+            if IS_MULTI_VALUE {
+                map.serialize_entry(name, &[value])?;
+            } else {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.end()
     }
-    map.end()
 }

@@ -2,18 +2,22 @@
 //! the endpoint and nothing else.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
+//! <https://docs.aws.amazon.com/lambda/latest/api/API_InvokeWithResponseStream.html>
 //!
 //! Out of scope: which function and which version is meant (there is one, whatever its name), client contexts, the tail
 //! of the log, retries of asynchronous invocations.
 
 use std::fmt::Display;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::envelope::Envelope;
 use super::interface::{RenderError, error_headers};
+use crate::aws::encode_event;
 use crate::error::Error;
 use crate::headers::{X_AMZ_INVOCATION_TYPE, request};
 use crate::json::to_json;
@@ -22,12 +26,24 @@ use crate::log::Record;
 /// The path of Invoke, around the function's name or ARN.
 const PATH: (&str, &str) = ("/2015-03-31/functions/", "/invocations");
 
+/// The path of InvokeWithResponseStream.
+const STREAMING_PATH: (&str, &str) = ("/2021-11-15/functions/", "/response-streaming-invocations");
+
 const ERROR_TYPE: &str = "x-amzn-errortype";
 const JSON: &str = "application/json";
 
 /// Reports whether a path is that of Invoke.
 pub(crate) fn is_path(path: &str) -> bool {
-    let name = path.strip_prefix(PATH.0).and_then(|rest| rest.strip_suffix(PATH.1));
+    has_name_between(path, PATH)
+}
+
+/// Reports whether a path is that of InvokeWithResponseStream.
+pub(crate) fn is_streaming_path(path: &str) -> bool {
+    has_name_between(path, STREAMING_PATH)
+}
+
+fn has_name_between(path: &str, (before, behind): (&str, &str)) -> bool {
+    let name = path.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind));
     name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
@@ -43,14 +59,17 @@ pub(crate) enum InvocationType {
 }
 
 impl InvocationType {
-    /// Reads the type from the headers of a request.
-    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, Error> {
+    /// Reads the type from the headers of a request. An invocation whose response is streamed is not asynchronous.
+    pub(crate) fn from_headers(headers: &HeaderMap, is_streaming: bool) -> Result<Self, Error> {
         match request(headers, &X_AMZ_INVOCATION_TYPE).map(|value| value.as_bytes()) {
             None | Some(b"RequestResponse") => Ok(Self::RequestResponse),
-            Some(b"Event") => Ok(Self::Event),
+            Some(b"Event") if !is_streaming => Ok(Self::Event),
             Some(b"DryRun") => Ok(Self::DryRun),
             Some(_) => {
-                let message = "X-Amz-Invocation-Type must be RequestResponse, Event or DryRun";
+                let message = match is_streaming {
+                    true => "X-Amz-Invocation-Type must be RequestResponse or DryRun",
+                    false => "X-Amz-Invocation-Type must be RequestResponse, Event or DryRun",
+                };
                 Err(Error::invalid(message).with(ERROR_TYPE, "InvalidParameterValueException"))
             }
         }
@@ -76,6 +95,47 @@ pub(crate) fn returned(envelope: &Envelope, record: &Record) -> Envelope {
     response.set_header("x-request-id", record.request_id.as_str());
     Invoke.add_headers(&mut response, record);
     response
+}
+
+/// Makes the head of the response to an invocation whose response is streamed.
+pub(crate) fn stream_head() -> Envelope {
+    let mut head = Envelope::new(200, "application/vnd.amazon.eventstream", String::new());
+    head.set_header("x-amz-executed-version", "$LATEST");
+    head
+}
+
+/// Makes the response to such an invocation that has run without a stream: what the function returned, as JSON in one
+/// chunk.
+pub(crate) fn streamed_whole(envelope: &Envelope) -> Envelope {
+    let mut frames = Vec::new();
+    encode_chunk(to_json(envelope).as_bytes(), &mut frames);
+    encode_complete(None, &mut frames);
+    let mut response = stream_head();
+    response.body = STANDARD.encode(&frames);
+    response.is_base64_encoded = true;
+    response
+}
+
+/// Appends bytes that the function streams.
+pub(crate) fn encode_chunk(payload: &[u8], out: &mut Vec<u8>) {
+    if !payload.is_empty() {
+        encode_event("PayloadChunk", "application/octet-stream", payload, out);
+    }
+}
+
+/// Appends the end of a stream, with the code and the message of its error.
+pub(crate) fn encode_complete(error: Option<(&str, &str)>, out: &mut Vec<u8>) {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Complete<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error_code: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error_details: Option<&'a str>,
+    }
+    let (error_code, error_details) = error.unzip();
+    let complete = to_json(&Complete { error_code, error_details });
+    encode_event("InvokeComplete", JSON, complete.as_bytes(), out);
 }
 
 /// Makes the response to an invocation that has not run.

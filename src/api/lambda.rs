@@ -1,4 +1,4 @@
-//! Lambda events: one of the three shapes of Lambda's JSON becomes an incoming request.
+//! Lambda events: the JSON that a Lambda gets becomes an incoming request.
 //!
 //! Out of scope: what the body says ([`article`](super::article)).
 
@@ -37,11 +37,12 @@ impl Body for LambdaBody {
 }
 
 impl IncomingRequest<LambdaBody> {
-    /// Reads a Lambda event. One member decides its shape: with a `requestContext` it is a proxy event (format 2.0 if
-    /// that has `http`, else 1.0); without one it is itself the body, as test events and scheduled events are.
+    /// Reads a Lambda event. An event that carries an HTTP request is that request: one of API Gateway, a Function URL or a
+    /// load balancer (`requestContext`), of VPC Lattice (`method`), or one with a `body` in a string alone, as it is typed
+    /// into the console. Any other is itself the body, as test events and scheduled events are.
     ///
-    /// Behind API Gateway and Function URLs every path but `…/healthz` and `…/usage` is the function: the gateway has
-    /// decided which paths lead here.
+    /// Behind a gateway every path but `…/healthz` and `…/usage` is the function: the gateway has decided which paths lead
+    /// here. A load balancer gets its response in its own form.
     ///
     /// It never fails: what is wrong with the event is the response, when the body is read.
     ///
@@ -84,9 +85,11 @@ impl IncomingRequest<LambdaBody> {
         } else {
             Ok(Bytes::from(text.into_owned()))
         };
+        // VPC Lattice 1 leaves the query in the path.
+        let without_query = path.split_once('?').map_or(&*path, |(path, _)| path);
         let routed_path = match () {
-            () if path.ends_with("/healthz") => "/healthz",
-            () if path.ends_with("/usage") => "/usage",
+            () if without_query.ends_with("/healthz") => "/healthz",
+            () if without_query.ends_with("/usage") => "/usage",
             () => "/",
         };
         let target = match event.query.filter(|query| !query.is_empty()) {
@@ -98,6 +101,7 @@ impl IncomingRequest<LambdaBody> {
         let mut request = Self::from_http(method, &target, headers, LambdaBody(body));
         request.malformed_header = malformed;
         request.routed_path = Some(routed_path);
+        request.response_form = event.response_form;
         request.request_id = event.request_id.as_deref().and_then(Identifier::new);
         request
     }

@@ -1,4 +1,4 @@
-//! Decodes `application/vnd.amazon.eventstream`: bytes in any chunks become messages.
+//! Decodes and encodes `application/vnd.amazon.eventstream`: bytes in any chunks become messages.
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html> describes the
 //! format: a prelude of the message's length, its headers' length and a CRC of both, then headers,
@@ -158,6 +158,33 @@ fn header<'a>(headers: &mut &'a [u8]) -> Option<(&'a str, &'a str)> {
     };
     let value = headers.split_off(..length)?;
     Some((name, if kind == STRING { str::from_utf8(value).ok()? } else { "" }))
+}
+
+/// Appends an event: a message with headers that are strings, each shorter than 256 bytes, and a payload.
+pub(crate) fn encode_event(kind: &str, content_type: &str, payload: &[u8], out: &mut Vec<u8>) {
+    let headers =
+        [(":message-type", "event"), (":event-type", kind), (":content-type", content_type)];
+    let length = |text: &str| text.len() as u32;
+    let headers_length: u32 =
+        headers.iter().map(|(name, value)| 1 + length(name) + 3 + length(value)).sum();
+    let total = PRELUDE_BYTES as u32 + headers_length + payload.len() as u32 + 4;
+    let start = out.len();
+    let append_crc = |out: &mut Vec<u8>| {
+        let crc = crc32fast::hash(out.get(start..).unwrap_or_default());
+        out.extend_from_slice(&crc.to_be_bytes());
+    };
+    out.extend_from_slice(&total.to_be_bytes());
+    out.extend_from_slice(&headers_length.to_be_bytes());
+    append_crc(out);
+    for (name, value) in headers {
+        out.push(name.len() as u8);
+        out.extend_from_slice(name.as_bytes());
+        out.push(STRING);
+        out.extend_from_slice(&(value.len() as u16).to_be_bytes());
+        out.extend_from_slice(value.as_bytes());
+    }
+    out.extend_from_slice(payload);
+    append_crc(out);
 }
 
 #[cfg(test)]

@@ -20,8 +20,22 @@ pub struct IncomingRequest<B> {
     pub(crate) malformed_header: Option<String>,
     /// The path by which the request is routed, if a gateway in front has routed `target` already.
     pub(crate) routed_path: Option<&'static str>,
+    /// The form of the response that the sender of the event expects.
+    pub(crate) response_form: ResponseForm,
     /// The body.
     pub body: B,
+}
+
+/// The form of a response to a Lambda event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ResponseForm {
+    /// API Gateway's, which Function URLs and VPC Lattice take too.
+    #[default]
+    Proxy,
+    /// An Application Load Balancer's, which wants a `statusDescription`.
+    LoadBalancer,
+    /// The same with `multiValueHeaders` in place of `headers`, which it ignores then.
+    LoadBalancerMultiValue,
 }
 
 impl<B> IncomingRequest<B> {
@@ -44,6 +58,7 @@ impl<B> IncomingRequest<B> {
             request_id: None,
             malformed_header: None,
             routed_path: None,
+            response_form: ResponseForm::default(),
             body,
         }
     }
@@ -60,8 +75,17 @@ impl<B> IncomingRequest<B> {
 
     /// Separates the body from the rest.
     pub(crate) fn take_body(self) -> (IncomingRequest<()>, B) {
-        let Self { method, target, headers, request_id, malformed_header, routed_path, body } =
-            self;
+        self.exchange_body(())
+    }
+
+    /// Replaces the body.
+    pub(crate) fn with_body<C>(self, body: C) -> IncomingRequest<C> {
+        self.exchange_body(body).0
+    }
+
+    fn exchange_body<C>(self, new: C) -> (IncomingRequest<C>, B) {
+        let Self { method, target, headers, request_id, body, .. } = self;
+        let Self { malformed_header, routed_path, response_form, .. } = self;
         let request = IncomingRequest {
             method,
             target,
@@ -69,14 +93,9 @@ impl<B> IncomingRequest<B> {
             request_id,
             malformed_header,
             routed_path,
-            body: (),
+            response_form,
+            body: new,
         };
         (request, body)
-    }
-
-    /// Replaces the body.
-    pub(crate) fn with_body<C>(self, body: C) -> IncomingRequest<C> {
-        let Self { method, target, headers, request_id, malformed_header, routed_path, .. } = self;
-        IncomingRequest { method, target, headers, request_id, malformed_header, routed_path, body }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::Stream;
 
-use crate::api::{Interface, StreamEvent};
+use crate::api::{Interface, StreamEvent, invoke};
 use crate::bedrock::{self, Decoder, Generated, Step};
 use crate::claude::{INTERVENED, Request};
 use crate::config::{Config, Level};
@@ -24,6 +24,8 @@ pub struct Generation<'a> {
     reservation: Option<Reservation>,
     started: SystemTime,
     is_announced: bool,
+    /// Whether the client has called InvokeWithResponseStream.
+    is_invoked: bool,
 }
 
 impl<'a> Generation<'a> {
@@ -49,6 +51,7 @@ impl<'a> Generation<'a> {
             reservation,
             started,
             is_announced: false,
+            is_invoked: false,
         }
     }
 
@@ -100,9 +103,26 @@ impl<'a> Generation<'a> {
         })
     }
 
+    /// Encodes the events from now on as InvokeWithResponseStream returns them.
+    pub(super) fn invoke(&mut self) {
+        self.is_invoked = true;
+    }
+
     /// Appends an event in the format of the request's interface.
     pub fn encode(&self, event: &StreamEvent, out: &mut Vec<u8>) {
-        self.interface.encode_event(event, &self.record, out);
+        if !self.is_invoked {
+            return self.interface.encode_event(event, &self.record, out);
+        }
+        let mut payload = Vec::new();
+        self.interface.encode_event(event, &self.record, &mut payload);
+        invoke::encode_chunk(&payload, out);
+        match event {
+            StreamEvent::Error { code, message, .. } => {
+                invoke::encode_complete(Some((code.as_str(), message)), out);
+            }
+            event if event.is_last() => invoke::encode_complete(None, out),
+            _ => {}
+        }
     }
 
     /// Returns the number of frames so far.
@@ -120,9 +140,9 @@ impl<'a> Generation<'a> {
         self.interface.stall(self.config)
     }
 
-    /// Returns what keeps the connection alive while Bedrock is silent.
+    /// Returns what keeps the connection alive while Bedrock is silent. Empty: nothing does.
     pub fn keep_alive(&self) -> &'static str {
-        self.interface.keep_alive()
+        if self.is_invoked { "" } else { self.interface.keep_alive() }
     }
 
     /// Reports whether there will be no further event.

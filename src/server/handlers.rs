@@ -137,8 +137,8 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
             let (envelope, record) = outlined(exchange.count(config, &headers, body)).await;
             Handled::Whole(envelope, record)
         }
-        Ok(Entered::Invocation { headers, payload }) => {
-            outlined(invocation(exchange, &headers, payload, isolate, host)).await
+        Ok(Entered::Invocation { headers, payload, is_streaming }) => {
+            outlined(invocation(exchange, &headers, payload, is_streaming, isolate, host)).await
         }
         Ok(Entered::WebSocket { config, session, headers }) => Handled::WebSocket(WebSocket {
             isolate,
@@ -220,10 +220,11 @@ async fn invocation<'a, H: Host>(
     mut exchange: Exchange<'_, '_, H>,
     headers: &HeaderMap,
     payload: Bytes,
+    is_streaming: bool,
     isolate: &'a Isolate,
     host: &H,
 ) -> Handled<'a, H::Body> {
-    let kind = InvocationType::from_headers(headers);
+    let kind = InvocationType::from_headers(headers, is_streaming);
     let kind = kind.and_then(|kind| invoke::check_payload(&payload).map(|()| kind));
     let kind = match kind {
         Ok(kind) => kind,
@@ -246,6 +247,20 @@ async fn invocation<'a, H: Host>(
         event_request_id,
     };
     match kind {
+        InvocationType::RequestResponse if is_streaming => {
+            // Whoever calls this operation wants a stream, unless the event says otherwise.
+            let streams = Streams::IfAsked { by_header: true };
+            match reply(event, Some(admission), None, streams, isolate, host).await {
+                Replied::Whole(envelope, record) => {
+                    let (envelope, _) = exchange.finish(invoke::streamed_whole(&envelope));
+                    Handled::Whole(envelope, record)
+                }
+                Replied::Stream(_, mut streaming) => {
+                    streaming.generation.invoke();
+                    Handled::Stream(exchange.finish(invoke::stream_head()).0, streaming)
+                }
+            }
+        }
         InvocationType::RequestResponse => {
             let (envelope, record) = whole(event, Some(admission), isolate, host).await;
             Handled::Whole(invoke::returned(&envelope, &record), record)

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
 use crate::headers::is_upgrade;
-use crate::host::{Body, Host, IncomingRequest, RequestBody};
+use crate::host::{Body, Host, IncomingRequest, RequestBody, ResponseForm};
 use crate::identifier::{Identifier, milliseconds};
 use crate::limits::{self, Address};
 use crate::log::Record;
@@ -37,6 +37,8 @@ pub(super) struct Exchange<'a, 'h, H> {
     pub record: Record,
     /// A response to HEAD has no body.
     is_head: bool,
+    /// The form of the response to an event.
+    form: ResponseForm,
     /// The CORS headers of the response.
     cors: Vec<(&'static str, String)>,
 }
@@ -60,8 +62,8 @@ pub(super) enum Entered<'a> {
     Reply { config: &'a Config, interface: &'static dyn Interface, headers: HeaderMap, body: Bytes },
     /// A request for the number of its tokens.
     TokenCount { config: &'a Config, headers: HeaderMap, body: Bytes },
-    /// An invocation through Lambda's API, with its headers.
-    Invocation { headers: HeaderMap, payload: Bytes },
+    /// An invocation through Lambda's API, with its headers, and whether its response is streamed.
+    Invocation { headers: HeaderMap, payload: Bytes, is_streaming: bool },
     /// A request for a WebSocket.
     WebSocket { config: &'a Config, session: Session, headers: HeaderMap },
 }
@@ -88,6 +90,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             longest: Duration::MAX,
             record: Record::new(id),
             is_head: request.method == Method::HEAD,
+            form: request.response_form,
             cors: cors.unwrap_or_default(),
         }
     }
@@ -103,9 +106,9 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         let mut record = Record::new(Identifier::random(host.random()));
         record.configure(config);
         record.caller.clone_from(&session.caller);
-        let (is_head, cors) = (false, Vec::new());
+        let (is_head, cors, form) = (false, Vec::new(), ResponseForm::default());
         let (started, longest) = (host.now(), Duration::MAX);
-        Self { isolate, host, errors, started, longest, record, is_head, cors }
+        Self { isolate, host, errors, started, longest, record, is_head, form, cors }
     }
 
     fn deadline(&self, config: &Config, interface: Option<&dyn Interface>) -> Deadline {
@@ -200,6 +203,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             Resource::Reply(_)
             | Resource::TokenCount
             | Resource::Invocation
+            | Resource::StreamingInvocation
             | Resource::Usage
             | Resource::Models => {}
         }
@@ -252,7 +256,10 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                 Entered::TokenCount { config, headers, body }
             }
             Some(interface) => Entered::Reply { config, interface, headers, body },
-            None => Entered::Invocation { headers, payload: body },
+            None => {
+                let is_streaming = matches!(route.resource, Resource::StreamingInvocation);
+                Entered::Invocation { headers, payload: body, is_streaming }
+            }
         })
     }
 
@@ -390,6 +397,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         if self.is_head {
             envelope.body.clear();
         }
+        envelope.form = self.form;
         (envelope, self.record)
     }
 }

@@ -58,6 +58,8 @@ pub(super) enum Resource {
     Reply(&'static dyn Interface),
     /// Lambda's Invoke API: the body is an event, and its response is in the body of the response.
     Invocation,
+    /// The same, and the response is streamed.
+    StreamingInvocation,
     /// A WebSocket, whose messages are requests.
     WebSocket,
     /// The numbers of the caller's account.
@@ -73,7 +75,7 @@ pub(super) enum Resource {
 }
 
 #[rustfmt::skip]
-static ROUTES: [Route; 11] = [
+static ROUTES: [Route; 12] = [
     Route { path: Path::Exact("/"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Article), errors: &Article, cors: Cors::Preflight },
     Route { path: Path::Exact("/"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Article, cors: Cors::Preflight },
     Route { path: Path::Exact("/api/hello"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Messages, cors: Cors::None },
@@ -85,6 +87,7 @@ static ROUTES: [Route; 11] = [
     Route { path: Path::Exact("/usage"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Usage, errors: &Article, cors: Cors::Preflight },
     Route { path: Path::Exact("/healthz"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Health, errors: &Article, cors: Cors::Preflight },
     Route { path: Path::Matching(invoke::is_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::Invocation, errors: &invoke::Invoke, cors: Cors::Preflight },
+    Route { path: Path::Matching(invoke::is_streaming_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::StreamingInvocation, errors: &invoke::Invoke, cors: Cors::Preflight },
 ];
 
 /// The path above the models of the Models API.
@@ -178,6 +181,7 @@ mod tests {
         match Route::find(request, None).map(|route| route.resource) {
             Some(Resource::Reply(_)) => "reply",
             Some(Resource::Invocation) => "invocation",
+            Some(Resource::StreamingInvocation) => "streaming invocation",
             Some(Resource::WebSocket) => "websocket",
             Some(Resource::Usage) => "usage",
             Some(Resource::TokenCount) => "count",
@@ -204,6 +208,9 @@ mod tests {
             ("/healthz", "health"),
             ("/usage", "usage"),
             ("/2015-03-31/functions/f/invocations", "invocation"),
+            ("/2021-11-15/functions/f/response-streaming-invocations", "streaming invocation"),
+            ("/2021-11-15/functions/f/invocations", "none"),
+            ("/2021-11-15/functions//response-streaming-invocations", "none"),
             ("/usage/", "none"),
             ("", "none"),
             ("//", "none"),

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, ORIGIN,
 };
@@ -87,7 +89,10 @@ fn header_name(name: &str) -> Option<HeaderName> {
 
 /// Makes a Response of a complete envelope.
 pub(super) fn response(envelope: &Envelope) -> Result<JsValue, JsValue> {
-    let (text, bytes) = text_or_bytes(envelope.body.as_bytes());
+    let decoded =
+        envelope.is_base64_encoded.then(|| STANDARD.decode(&envelope.body).unwrap_or_default());
+    let body = decoded.as_deref().unwrap_or(envelope.body.as_bytes());
+    let (text, bytes) = text_or_bytes(body);
     Ok(glue::respond(envelope.status_code, &lines(envelope), text, bytes)?.into())
 }
 

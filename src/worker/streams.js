@@ -123,7 +123,7 @@ export function events(headers, reader, step, stallMs, keepAlive) {
         const check = () => {
           const idle = Date.now() - heard;
           // Data that the client has not taken keeps the connection alive as well.
-          if (idle >= IDLE_MS && controller.desiredSize === 0) controller.enqueue(utf8.encode(keepAlive));
+          if (idle >= IDLE_MS && keepAlive && controller.desiredSize === 0) controller.enqueue(utf8.encode(keepAlive));
           timer = setTimeout(check, idle < IDLE_MS ? IDLE_MS - idle : IDLE_MS);
         };
         timer = setTimeout(check, IDLE_MS);

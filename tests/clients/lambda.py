@@ -38,6 +38,23 @@ def invoke(client=lambda_client(), **parameters):
     }
 
 
+def invoke_with_response_stream(client=lambda_client(), **parameters):
+    try:
+        response = client.invoke_with_response_stream(**parameters)
+    except ClientError as error:
+        return {"error": error.response["Error"]}
+    events = list(response["EventStream"])
+    chunks = [event["PayloadChunk"]["Payload"] for event in events if "PayloadChunk" in event]
+    return {
+        "status": response["StatusCode"],
+        "version": response.get("ExecutedVersion"),
+        "content_type": response.get("ResponseStreamContentType"),
+        "request_id": response["ResponseMetadata"].get("RequestId"),
+        "chunks": [chunk.decode() for chunk in chunks],
+        "complete": events[-1].get("InvokeComplete") if events else None,
+    }
+
+
 NAME = "my-function"
 ARN = f"arn:aws:lambda:ap-northeast-1:123456789012:function:{NAME}"
 PROMPT = json.dumps({"prompt": "こんにちは"})
@@ -56,6 +73,14 @@ json.dump(
             Payload=json.dumps({"prompt": "asynchronously"}),
         ),
         "dry run": invoke(FunctionName=NAME, InvocationType="DryRun", Payload=PROMPT),
+        "stream": invoke_with_response_stream(FunctionName=NAME, Payload=PROMPT),
+        "whole": invoke_with_response_stream(
+            FunctionName=ARN, Payload=json.dumps({"prompt": "whole", "stream": False})
+        ),
+        "broken stream": invoke_with_response_stream(
+            FunctionName=NAME, Payload=json.dumps({"prompt": "fault:stream_exception"})
+        ),
+        "wrong stream": invoke_with_response_stream(FunctionName=NAME, Payload="prompt=Hello"),
         "wrong prompt": invoke(FunctionName=NAME, Payload='{"prompt": 5}'),
         "not json": invoke(FunctionName=NAME, Payload="prompt=Hello"),
         "wrong key": invoke(

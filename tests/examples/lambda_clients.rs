@@ -79,6 +79,27 @@ async fn boto3_can_invoke_the_worker_like_a_lambda_function() {
         );
         assert!(response["request_id"].is_string(), "{case}: {response}");
     }
+    let response = &results["stream"];
+    assert_eq!(response["status"], 200, "{response}");
+    assert_eq!(response["version"], "$LATEST", "{response}");
+    assert_eq!(response["content_type"], "application/vnd.amazon.eventstream", "{response}");
+    assert_eq!(response["complete"], json!({}), "{response}");
+    let chunks = response["chunks"].as_array().unwrap();
+    assert!(chunks.len() > 3, "{response}");
+    let text: String = chunks.iter().filter_map(Value::as_str).collect();
+    let id = response["request_id"].as_str().unwrap();
+    assert!(text.starts_with("event: start\n") && text.contains(id), "{text}");
+    assert!(text.contains("event: done\n") && text.contains("こんにちは"), "{text}");
+    let response = &results["whole"];
+    let payload: Value = serde_json::from_str(response["chunks"][0].as_str().unwrap()).unwrap();
+    assert_eq!(payload["statusCode"], 200, "{payload}");
+    assert!(payload["body"].as_str().unwrap().contains("whole"), "{payload}");
+    assert_eq!(response["complete"], json!({}), "{response}");
+    let response = &results["broken stream"];
+    assert_eq!(response["complete"]["ErrorCode"], "throttled", "{response}");
+    let error = &results["wrong stream"];
+    assert_eq!(error["error"]["Code"], "InvalidRequestContentException", "{error}");
+
     let payload: Value =
         serde_json::from_str(results["wrong prompt"]["payload"].as_str().unwrap()).unwrap();
     assert_eq!(
@@ -99,7 +120,8 @@ async fn boto3_can_invoke_the_worker_like_a_lambda_function() {
         assert!(begun.elapsed() < TIMEOUT, "{:?}", prompts(&worker));
         sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(prompts(&worker).len(), cases.len() + 1, "{:?}", prompts(&worker));
+    // One call each, and of the three streams.
+    assert_eq!(prompts(&worker).len(), cases.len() + 4, "{:?}", prompts(&worker));
     let id = results["event"]["request_id"].as_str().unwrap();
     while !worker.logs().contains(id) {
         assert!(begun.elapsed() < TIMEOUT, "no log line of {id}: {}", worker.logs());

@@ -4,10 +4,13 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
+use bedrock_stub::frames::{chunk, encode};
+
 use super::*;
-use crate::host::IncomingRequest;
+use crate::aws::Frames;
+use crate::host::{IncomingRequest, Runtime};
 use crate::server::{Handled, handle};
-use crate::testing::{RANDOM_ID, Scripted, header, isolate, request_in_the_worker};
+use crate::testing::{ONCE, RANDOM_ID, Scripted, header, isolate, request_in_the_worker};
 
 const REPLY: &str = r#"{"content": [{"type": "text", "text": "はい"}], "stop_reason": "end_turn"}"#;
 
@@ -37,6 +40,7 @@ fn the_path_of_invoke_has_one_name_in_it() {
     ];
     for (name, path, expected) in cases {
         assert_eq!(is_path(path), expected, "{name}");
+        assert_eq!(is_streaming_path(path), name == "streaming", "{name}");
     }
 }
 
@@ -326,5 +330,118 @@ async fn the_payload_does_not_choose_the_id_of_the_request() {
         let line = serde_json::to_value(&record).unwrap();
         let expected = if kind == Some("DryRun") { json!(null) } else { json!("spoofed") };
         assert_eq!(line["event_request_id"], expected, "{kind:?}");
+    }
+}
+
+/// Sends an invocation whose response is streamed. Returns the head, the payload of all chunks, and the last event.
+async fn stream(payload: &str, host: &Scripted) -> (Envelope, String, Value) {
+    let path = "/2021-11-15/functions/my-function/response-streaming-invocations";
+    let request =
+        request_in_the_worker("POST", path, &[], Bytes::copy_from_slice(payload.as_bytes()));
+    let isolate = isolate(&[ONCE]);
+    let (envelope, bytes, record) = match handle(request, &isolate, host).await {
+        Handled::Whole(envelope, record) => {
+            let bytes = STANDARD.decode(&envelope.body).unwrap();
+            assert!(envelope.is_base64_encoded, "{envelope:?}");
+            (envelope, bytes, record)
+        }
+        Handled::Stream(envelope, mut streaming) => {
+            assert_eq!(streaming.generation.keep_alive(), "");
+            let mut bytes = Vec::new();
+            while let Some(event) = streaming.next().await {
+                streaming.generation.encode(&event, &mut bytes);
+            }
+            (envelope, bytes, streaming.generation.finish(host.now()).0)
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(record.request_id.as_str(), RANDOM_ID);
+    let mut frames = Frames::default();
+    frames.push(&bytes);
+    let mut text = Vec::new();
+    while let Some(message) = frames.message().unwrap() {
+        assert_eq!(message.header(":message-type"), "event");
+        match message.header(":event-type") {
+            "PayloadChunk" => text.extend_from_slice(message.payload()),
+            "InvokeComplete" => {
+                let complete = serde_json::from_slice(message.payload()).unwrap();
+                assert!(frames.message().unwrap().is_none() && frames.is_empty());
+                return (envelope, String::from_utf8(text).unwrap(), complete);
+            }
+            other => panic!("{other}"),
+        }
+    }
+    panic!("no InvokeComplete: {text:?}");
+}
+
+fn frames_of(events: &[Value]) -> Vec<u8> {
+    events.iter().flat_map(|event| encode(&chunk(event))).collect()
+}
+
+#[tokio::test]
+async fn invoke_with_response_stream_streams_the_events_of_a_reply() {
+    let delta =
+        json!({ "type": "content_block_delta", "delta": { "type": "text_delta", "text": "は" } });
+    let proxy = json!({
+        "requestContext": { "http": { "method": "POST" } },
+        "body": r#"{"prompt": "a"}"#,
+    });
+    for payload in [r#"{"prompt": "a"}"#.to_owned(), proxy.to_string()] {
+        let reply = frames_of(&[delta.clone(), json!({ "type": "message_stop" })]);
+        let host = Scripted::new().then(200, &[("x-amzn-requestid", "aws-1")], reply);
+        let (head, text, complete) = stream(&payload, &host).await;
+        assert_eq!(head.status_code, 200);
+        let content_type = header(&head, "content-type");
+        assert_eq!(content_type, Some("application/vnd.amazon.eventstream"));
+        assert_eq!(header(&head, "x-amz-executed-version"), Some("$LATEST"));
+        assert_eq!(header(&head, "x-amzn-requestid"), Some(RANDOM_ID));
+        let names: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+        assert_eq!(names, ["start", "delta", "done"], "{text}");
+        assert!(text.contains(r#"data: {"text":"は"}"#), "{text}");
+        assert_eq!(complete, json!({}));
+    }
+    // A reply that breaks off ends with the error in both places.
+    let host = Scripted::new().then(200, &[], frames_of(&[delta]));
+    let (_, text, complete) = stream(r#"{"prompt": "a"}"#, &host).await;
+    assert!(text.contains("event: error\ndata: {\"code\":\"truncated\""), "{text}");
+    let details = "Error: Invalid Bedrock response";
+    assert_eq!(complete, json!({ "ErrorCode": "truncated", "ErrorDetails": details }));
+}
+
+#[tokio::test]
+async fn invoke_with_response_stream_returns_an_envelope_that_is_not_a_stream() {
+    for (payload, host, status) in [
+        (r#"{"prompt": "a", "stream": false}"#, Scripted::new().then(200, &[], REPLY), 200),
+        (r#"{"prompt": 5}"#, Scripted::new(), 400),
+        (r#"{"type": "ping"}"#, Scripted::new(), 400),
+        (r#"{"prompt": "a"}"#, Scripted::new().then(503, &[], "{}"), 500),
+    ] {
+        let (head, text, complete) = stream(payload, &host).await;
+        assert_eq!(head.status_code, 200, "{payload}");
+        let content_type = header(&head, "content-type");
+        assert_eq!(content_type, Some("application/vnd.amazon.eventstream"), "{payload}");
+        let returned: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(returned["statusCode"], status, "{payload}: {returned}");
+        assert_eq!(complete, json!({}), "{payload}");
+    }
+}
+
+#[tokio::test]
+async fn invoke_with_response_stream_is_never_asynchronous() {
+    let path = "/2021-11-15/functions/f/response-streaming-invocations";
+    for (kind, payload, status, name) in [
+        ("Event", "{}", 400, Some("InvalidParameterValueException")),
+        ("DryRun", "{}", 204, None),
+        ("RequestResponse", "prompt=a", 400, Some("InvalidRequestContentException")),
+    ] {
+        let headers = [("x-amz-invocation-type", kind)];
+        let request = request_in_the_worker("POST", path, &headers, Bytes::from(payload));
+        let isolate = isolate(&[]);
+        let Handled::Whole(envelope, _) = handle(request, &isolate, &Scripted::new()).await else {
+            panic!("{kind}");
+        };
+        assert_eq!(envelope.status_code, status, "{kind}: {envelope:?}");
+        assert_eq!(header(&envelope, "x-amzn-errortype"), name, "{kind}: {envelope:?}");
     }
 }

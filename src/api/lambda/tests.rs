@@ -16,6 +16,11 @@ use crate::testing::{Scripted, isolate};
 ///   <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 /// - `function-url`, `function-url-base64`:
 ///   <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads>
+/// - `alb`, `alb-multi-value`:
+///   <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>
+/// - `vpc-lattice-v1`, `vpc-lattice-v2`:
+///   <https://docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html>
+/// - `console`: a body alone, as a test event of the console
 fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
     fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -53,6 +58,36 @@ async fn each_shape_of_event_becomes_a_post() {
             body: Some(r#"{"prompt":"Hello"}"#),
         },
         Row {
+            name: "alb",
+            content_type: Some("application/json"),
+            request_id: None,
+            body: Some(r#"{"prompt":"Hello, ALB"}"#),
+        },
+        Row {
+            name: "alb-multi-value",
+            content_type: Some("application/json"),
+            request_id: None,
+            body: Some(r#"{"prompt":"Hello, ALB"}"#),
+        },
+        Row {
+            name: "vpc-lattice-v1",
+            content_type: Some("application/json"),
+            request_id: None,
+            body: Some(r#"{"prompt":"Hello, Lattice"}"#),
+        },
+        Row {
+            name: "vpc-lattice-v2",
+            content_type: Some("application/json"),
+            request_id: None,
+            body: Some(r#"{"prompt":"Hello, Lattice"}"#),
+        },
+        Row {
+            name: "console",
+            content_type: None,
+            request_id: None,
+            body: Some(r#"{"prompt":"Hello, console"}"#),
+        },
+        Row {
             name: "function-url-base64",
             content_type: Some("application/vnd.example+json"),
             request_id: Some("7b1d0a2c-93c5-4d0e-8f37-6a0c7d8f1e42"),
@@ -75,11 +110,88 @@ async fn each_shape_of_event_becomes_a_post() {
     }
 }
 
+#[tokio::test]
+async fn every_fixture_gets_a_reply_in_the_form_of_its_sender() {
+    const REPLY: &str = r#"{"content": [{"type": "text", "text": "はい"}]}"#;
+    let isolate = isolate(&[]);
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/events");
+    let mut count = 0;
+    for file in fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let event = IncomingRequest::from_lambda(&fixture(&name));
+        let host = Scripted::new().then(200, &[], REPLY);
+        let (envelope, _) = lambda_handler(event, &isolate, &host).await;
+        let json = serde_json::to_value(&envelope).unwrap();
+        assert_eq!(json["statusCode"], 200, "{name}: {json}");
+        assert_eq!(json["isBase64Encoded"], false, "{name}: {json}");
+        let is_alb = name.starts_with("alb");
+        let description = if is_alb { "200 OK".into() } else { serde_json::Value::Null };
+        assert_eq!(json["statusDescription"], description, "{name}: {json}");
+        let content_type = "application/json; charset=utf-8";
+        if name == "alb-multi-value" {
+            assert_eq!(json["headers"], serde_json::Value::Null, "{json}");
+            let expected = serde_json::json!([content_type]);
+            assert_eq!(json["multiValueHeaders"]["Content-Type"], expected, "{json}");
+        } else {
+            assert_eq!(json["headers"]["Content-Type"], content_type, "{name}: {json}");
+            assert_eq!(json["multiValueHeaders"], serde_json::Value::Null, "{name}: {json}");
+        }
+        assert!(json["body"].as_str().unwrap().contains("はい"), "{name}: {json}");
+        count += 1;
+    }
+    assert!(count >= 12, "{count} fixtures");
+}
+
+#[tokio::test]
+async fn an_error_has_the_form_of_its_sender_too() {
+    let event = |headers: &str| {
+        format!(
+            r#"{{"requestContext": {{"elb": {{}}}}, "httpMethod": "POST", "path": "/", {headers}, "body": "x"}}"#
+        )
+    };
+    for (headers, member) in [
+        (r#""headers": {"content-type": "text/plain"}"#, "headers"),
+        (r#""multiValueHeaders": {"content-type": ["text/plain"]}"#, "multiValueHeaders"),
+    ] {
+        let event = IncomingRequest::from_lambda(event(headers).as_bytes());
+        let (envelope, _) = lambda_handler(event, &isolate(&[]), &Scripted::new()).await;
+        let json = serde_json::to_value(&envelope).unwrap();
+        assert_eq!(json["statusDescription"], "415 Unsupported Media Type", "{json}");
+        assert!(json[member]["x-error-code"].to_string().contains("unsupported"), "{json}");
+    }
+}
+
+#[test]
+fn an_event_is_a_request_only_if_it_carries_one() {
+    // The event, the method, and whether the event itself is the body.
+    for (json, method, is_direct) in [
+        (r#"{"body": "{}"}"#, "POST", false),
+        (r#"{"body": "{}", "httpMethod": "GET"}"#, "GET", false),
+        (r#"{"body": "{}", "prompt": "a"}"#, "POST", true),
+        (r#"{"body": "{}", "messages": []}"#, "POST", true),
+        (r#"{"body": {"prompt": "a"}}"#, "POST", true),
+        (r#"{"body": null}"#, "POST", true),
+        (r#"{"method": "POST", "params": {}}"#, "POST", true),
+        (r#"{"path": "/", "method": "GET"}"#, "POST", true),
+        (r#"{"raw_path": "/healthz?a", "method": "GET"}"#, "GET", false),
+        (r#"{"requestContext": {"serviceArn": "a"}, "method": "PUT", "path": "/"}"#, "PUT", false),
+        (r#"{"Records": [{"body": "{}"}]}"#, "POST", true),
+    ] {
+        let request = IncomingRequest::from_lambda(json.as_bytes());
+        assert_eq!(request.method, method, "{json}");
+        let body = request.body.0.unwrap();
+        assert_eq!(body == json.as_bytes(), is_direct, "{json}");
+    }
+    let health = IncomingRequest::from_lambda(br#"{"raw_path": "/a/healthz?b", "method": "GET"}"#);
+    assert_eq!((health.routed_path, health.query()), (Some("/healthz"), "b"));
+}
+
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 #[test]
 fn valid_headers_are_taken_over_and_others_are_dropped() {
-    let cases: [(&str, &str, Pairs); 6] = [
+    let cases: [(&str, &str, Pairs); 9] = [
         (
             "names in mixed case",
             r#"{"requestContext": {}, "headers": {"cOnTeNt-TyPe": "text/plain", "X-A": "1"}}"#,
@@ -89,6 +201,21 @@ fn valid_headers_are_taken_over_and_others_are_dropped() {
             "multiValueHeaders besides",
             r#"{"requestContext": {}, "headers": {"a": "1"}, "multiValueHeaders": {"a": ["1"]}}"#,
             &[("a", "1")],
+        ),
+        (
+            "multiValueHeaders, of which headers has the last line",
+            r#"{"requestContext": {}, "headers": {"A": "2", "b": "3"}, "multiValueHeaders": {"a": ["1", "2"]}}"#,
+            &[("a", "1"), ("a", "2"), ("b", "3")],
+        ),
+        (
+            "multiValueHeaders alone",
+            r#"{"requestContext": {"elb": {}}, "multiValueHeaders": {"a": ["1"], "b": [], "c": null}}"#,
+            &[("a", "1")],
+        ),
+        (
+            "lists",
+            r#"{"requestContext": {}, "headers": {"a": ["1", "2"], "b": "3"}}"#,
+            &[("a", "1"), ("a", "2"), ("b", "3")],
         ),
         (
             "a null among them",

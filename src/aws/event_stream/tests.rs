@@ -178,3 +178,26 @@ fn frames_are_returned_one_at_a_time() {
     }
     assert_eq!(frames.message(), Ok(None));
 }
+
+proptest! {
+    #[test]
+    fn an_encoded_event_is_read_by_another_decoder_and_by_this_one(kind in "[A-Za-z]{0,40}", content_type in "[a-z/]{0,40}", payload in vec(any::<u8>(), 0..200), before in vec(any::<u8>(), 0..9)) {
+        let mut bytes = before.clone();
+        encode_event(&kind, &content_type, &payload, &mut bytes);
+        let encoded = bytes.strip_prefix(&before[..]).unwrap();
+        let headers = [(":message-type", "event"), (":event-type", &kind), (":content-type", &content_type)];
+        let decoded = read_message_from(encoded).unwrap();
+        let actual: Vec<(&str, &str)> = decoded
+            .headers()
+            .iter()
+            .map(|header| (header.name().as_str(), header.value().as_string().unwrap().as_str()))
+            .collect();
+        prop_assert_eq!(actual, headers);
+        prop_assert_eq!(&decoded.payload()[..], &payload[..]);
+
+        let mut frames = Frames::default();
+        frames.push(encoded);
+        let message = frames.message().unwrap().unwrap();
+        prop_assert_eq!(message, Message { headers: headers.to_vec(), payload: &payload });
+    }
+}
