@@ -25,6 +25,8 @@ for (const [from, to] of [
   ["build/index_bg.wasm", "index_bg.wasm"],
   ["npm/index.d.ts", "index.d.ts"],
   ["npm/README.md", "README.md"],
+  ["npm/stand-in.js", "stand-in.js"],
+  ["npm/template", "template"],
   ["LICENSE-APACHE", "LICENSE-APACHE"],
   ["LICENSE-MIT", "LICENSE-MIT"],
 ]) {
@@ -48,7 +50,7 @@ function provenance(version) {
   const rustc = run("bash", "-c", ". scripts/toolchain.sh && for_wasm rustc --version");
   const tools = JSON.parse(readFileSync("package-lock.json", "utf8")).packages;
   const wasmBindgen = /name = "wasm-bindgen"\nversion = "(.*)"/.exec(readFileSync("Cargo.lock", "utf8"))[1];
-  const files = readdirSync(stage).filter((file) => file !== "package.json").sort();
+  const files = readdirSync(stage, { recursive: true }).filter((file) => file !== "package.json" && statSync(join(stage, file)).isFile());
   return {
     version,
     ...commit(),
@@ -59,7 +61,7 @@ function provenance(version) {
       esbuild: tools["node_modules/esbuild"].version,
     },
     sources: Object.fromEntries(["Cargo.lock", "package-lock.json"].map((file) => [file, sha256(file)])),
-    sha256: Object.fromEntries(files.map((file) => [file, sha256(join(stage, file))])),
+    sha256: Object.fromEntries(files.sort().map((file) => [file, sha256(join(stage, file))])),
   };
 }
 

@@ -2,6 +2,7 @@
 
 mod hono;
 mod package;
+mod template;
 
 use std::fs;
 use std::path::{Path, PathBuf};

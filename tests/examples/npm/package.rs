@@ -7,9 +7,9 @@ use bedrock_edge_tests::root;
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::{Project, run};
+use super::{Project, run, tarball};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 13] = [
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "LICENSES-OF-CRATES.txt",
@@ -19,6 +19,10 @@ const FILES: [&str; 9] = [
     "index_bg.wasm",
     "package.json",
     "provenance.json",
+    "stand-in.js",
+    "template/.dev.vars",
+    "template/index.js",
+    "template/wrangler.toml",
 ];
 
 #[tokio::test]
@@ -26,10 +30,10 @@ async fn the_package_has_what_a_worker_needs_and_no_dependency_and_no_script() {
     let project = Project::install("package", None, &[]).await;
     let folder = project.0.join("node_modules/bedrock-edge");
     let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
-    let files = fs::read_dir(&folder).unwrap();
-    let files: BTreeSet<_> =
-        files.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(files, FILES.map(str::to_owned).into());
+    let files = run(Command::new("tar").arg("-tf").arg(tarball().await)).await;
+    let files: BTreeSet<&str> =
+        files.lines().filter_map(|path| path.strip_prefix("package/")).collect();
+    assert_eq!(files, FILES.into());
 
     let manifest: Value = serde_json::from_str(&read("package.json")).unwrap();
     assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
@@ -84,4 +88,53 @@ async fn the_package_has_what_a_worker_needs_and_no_dependency_and_no_script() {
     let with_text: BTreeSet<String> =
         headings.flat_map(|it| it.trim().split(", ")).map(str::to_owned).collect();
     assert_eq!(with_text, crates);
+}
+
+#[tokio::test]
+async fn publint_and_are_the_types_wrong_find_nothing() {
+    let tarball = tarball().await;
+    run(Command::new("publint").arg("--strict").arg(tarball)).await;
+    // Workers have modules only.
+    run(Command::new("attw").args(["--profile", "esm-only"]).arg(tarball)).await;
+}
+
+/// Bundles a module that uses the package, as a bundler for Workers does.
+async fn bundle(project: &Project, source: &str) -> String {
+    fs::write(project.0.join("source.js"), source).unwrap();
+    let options = ["--bundle", "--format=esm", "--external:cloudflare:*", "--loader:.wasm=copy"];
+    let mut esbuild = Command::new("esbuild");
+    esbuild.arg("source.js").args(options).arg("--outdir=bundled").current_dir(&project.0);
+    run(&mut esbuild).await;
+    fs::read_to_string(project.0.join("bundled/source.js")).unwrap()
+}
+
+#[tokio::test]
+async fn a_bundler_drops_an_unused_import_and_the_import_runs_nothing() {
+    let project = Project::install("bundled", None, &[]).await;
+    let unused =
+        bundle(&project, r#"import { bedrock } from "bedrock-edge"; console.log(1);"#).await;
+    assert!(!unused.contains("wasm") && unused.len() < 200, "{unused}");
+
+    // In Node.js, where there is neither a runtime of Workers nor a module of wasm: an instance would need both.
+    let used = r#"import worker, { bedrock } from "bedrock-edge"; export { bedrock, worker };"#;
+    let used = bundle(&project, used).await;
+    assert!(used.contains(".wasm\""), "the wasm is a module of its own");
+    let stub = "data:text/javascript,export const env = {}, waitUntil = 0; export class DurableObject {} export class WorkerEntrypoint {}";
+    let stubbed = used.replace("\"cloudflare:workers\"", &format!("{stub:?}"));
+    let from = stubbed.find("import wasmModule from").expect("the import of the wasm");
+    let end = from + stubbed[from..].find('\n').unwrap();
+    let stubbed = format!("{}const wasmModule = 0;{}", &stubbed[..from], &stubbed[end..]);
+    fs::write(project.0.join("bundled/stubbed.mjs"), stubbed).unwrap();
+    let check = r#"
+        const { bedrock, worker } = await import("./bundled/stubbed.mjs");
+        const instance = bedrock({ region: "us-east-1" });
+        try {
+            instance.fetch(new Request("http://localhost/"), {});
+        } catch (error) {
+            console.log(typeof worker.fetch, error.message);
+        }
+    "#;
+    let node = ["--input-type=module", "-e", check];
+    let output = run(Command::new("node").args(node).current_dir(&project.0)).await;
+    assert!(output.starts_with("function WebAssembly.Instance()"), "{output}");
 }

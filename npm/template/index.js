@@ -1,0 +1,1 @@
+export { default, BedrockEntrypoint, CallerLedger } from "bedrock-edge";
