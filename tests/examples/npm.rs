@@ -2,6 +2,7 @@
 
 mod hono;
 mod package;
+mod release;
 mod template;
 
 use std::fs;
@@ -20,9 +21,16 @@ async fn tarball() -> &'static Path {
             let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm");
             let _ = fs::remove_dir_all(&out);
             run(Command::new("node").arg("scripts/pack.mjs").arg("--out").arg(&out)).await;
-            out.join(format!("bedrock-edge-{}.tgz", env!("CARGO_PKG_VERSION")))
+            out.join(format!("bedrock-edge-{}.tgz", version()))
         })
         .await
+}
+
+/// The version of the crate, which is that of the package.
+fn version() -> String {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let version = manifest.lines().find_map(|line| line.strip_prefix("version = "));
+    version.unwrap().trim_matches('"').to_owned()
 }
 
 /// Runs a command with this project's Node.js to its end, by default in the root of the repository, and returns its

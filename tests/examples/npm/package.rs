@@ -7,7 +7,7 @@ use bedrock_edge_tests::root;
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::{Project, run, tarball};
+use super::{Project, run, tarball, version};
 
 const FILES: [&str; 13] = [
     "LICENSE-APACHE",
@@ -36,7 +36,7 @@ async fn the_package_has_what_a_worker_needs_and_no_dependency_and_no_script() {
     assert_eq!(files, FILES.into());
 
     let manifest: Value = serde_json::from_str(&read("package.json")).unwrap();
-    assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(manifest["version"], version());
     for key in ["dependencies", "peerDependencies", "optionalDependencies", "scripts"] {
         assert_eq!(manifest[key], Value::Null, "{key}");
     }
