@@ -75,6 +75,20 @@ async fn an_event_source_gets_every_event_and_error() {
 }
 
 #[tokio::test]
+async fn the_sample_for_browsers_shows_the_whole_text() {
+    let fixture = Fixture::shared().await;
+    let url = format!("http://{}/", fixture.worker.address);
+    let separators = "a\u{85}b\u{2028}c\u{2029}d\u{b}e\u{c}f\u{1c}g\r\nh";
+    for prompt in PROMPTS.iter().chain([&separators]) {
+        let events = run_script("page.mjs", &[&url, prompt]).await;
+        let buffered: Value =
+            serde_json::from_str(&fixture.worker.prompt(prompt).await.body).unwrap();
+        assert_eq!(events[0].data, buffered["generated_text"], "{prompt:?}");
+        assert_eq!(events[1].data, true, "a response that escapes no line separator");
+    }
+}
+
+#[tokio::test]
 async fn nodes_websocket_gets_every_reply_in_order() {
     let fixture = Fixture::shared().await;
     let url = format!("ws://{}/ws", fixture.worker.address);
