@@ -56,6 +56,25 @@ export interface Bedrock {
   generate(input: string | Fields, options?: CallOptions): Promise<Generated>;
   /** Streams the reply to a prompt or a conversation. The call is made when the reply is read. */
   stream(input: string | Fields, options?: CallOptions): ReplyStream;
+  /**
+   * Signs a request to any service of AWS with Signature Version 4, with the credentials of the instance. Send what it
+   * returns with `fetch`. The body of the argument is read.
+   *
+   * @throws {BedrockError} if there are no credentials that sign, or the request cannot be signed
+   */
+  sign(request: Request, options?: SignOptions): Promise<Request>;
+}
+
+/** The options of a signature. */
+export interface SignOptions {
+  /** The signing name of the service. By default the host says it: `https://SERVICE.REGION.amazonaws.com/`. */
+  service?: string;
+  /** The region. By default the host says it, or it is the region of the instance. */
+  region?: string;
+  /** Cancels waiting for the credentials of a role. */
+  signal?: AbortSignal;
+  /** The variables and bindings, instead of those of the Worker. */
+  env?: object;
 }
 
 /** The options of a call. */

@@ -9,6 +9,8 @@ mod decoder;
 mod error;
 mod quota;
 mod retry;
+#[cfg(any(feature = "entry", test))]
+mod sign;
 mod sse;
 mod state;
 

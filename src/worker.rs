@@ -19,6 +19,8 @@ mod isolates;
 mod log;
 mod platform;
 mod serve;
+#[cfg(feature = "entry")]
+mod sign;
 mod streams;
 mod task;
 

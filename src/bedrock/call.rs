@@ -48,10 +48,10 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 /// [`Isolate::bedrock`](crate::Isolate::bedrock) makes it.
 #[derive(Debug)]
 pub struct Bedrock<'a, H> {
-    config: &'a Config,
-    state: &'a State,
-    deadline: Deadline,
-    host: &'a H,
+    pub(super) config: &'a Config,
+    pub(super) state: &'a State,
+    pub(super) deadline: Deadline,
+    pub(super) host: &'a H,
     /// The tokens that are reserved for the call, if tokens are counted.
     reservation: Mutex<Option<Reservation>>,
 }

@@ -1,3 +1,7 @@
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use super::variables::Variables;
 use super::*;
 use crate::secret::Secret;
 
@@ -600,4 +604,22 @@ fn a_guardrail_has_an_id_and_a_version() {
     for (vars, problem) in wrong {
         assert_eq!(with_keys(vars).unwrap_err().problems, [problem], "{vars:?}");
     }
+}
+
+#[test]
+fn the_javascript_option_auth_replaces_every_variable_of_authentication() {
+    let source = include_str!("../worker/bedrock.js");
+    let (_, list) = source.split_once("const ACCESS = [").unwrap();
+    let (list, _) = list.split_once(']').unwrap();
+    let listed: BTreeSet<&str> = list.split('"').skip(1).step_by(2).collect();
+    let read = RefCell::new(BTreeSet::new());
+    let mut vars = Variables::new(|name| {
+        read.borrow_mut().insert(name.to_owned());
+        None
+    });
+    Access::read(&mut vars).unwrap();
+    let mut read = read.into_inner();
+    // It says which pages may call, and not who calls.
+    assert!(read.remove("ALLOWED_ORIGINS"));
+    assert!(listed.iter().eq(&read), "{listed:?} {read:?}");
 }

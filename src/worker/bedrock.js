@@ -4,6 +4,7 @@ import * as wasm from "bedrock-edge";
 import { platformFor } from "./platform.js";
 import { ReplyStream } from "./reply_stream.js";
 import { returned, toLocalError } from "./rpc.js";
+import { scopeOf, signed } from "./sign.js";
 
 /** The variables that say how callers authenticate: config/access.rs reads them, and a test compares the two. */
 const ACCESS = [
@@ -70,18 +71,28 @@ class Bedrock {
     return new ReplyStream(() => this.#call(input, true, options), options?.signal);
   }
 
+  async sign(request, { service, region, signal, env } = {}) {
+    signal?.throwIfAborted();
+    const scope = scopeOf(new URL(request.url).hostname, service, region);
+    const body = request.body && new Uint8Array(await request.arrayBuffer());
+    const bytes = body ?? new Uint8Array();
+    const platform = this.#platformFor(env);
+    const call = (client) => wasm.sign(request, bytes, ...scope, client, platform, platform.id);
+    const result = await untilAborted(signal, call);
+    return typeof result === "string" ? signed(request, body, result) : returned(result, toLocalError);
+  }
+
   #platformFor(env) {
     wasm.instantiate();
     return platformFor(this.#options, env);
   }
 
-  #call(input, stream, { signal = new AbortController().signal, caller, env } = {}) {
-    signal.throwIfAborted();
+  #call(input, stream, { signal, caller, env } = {}) {
     const fields = typeof input === "string" ? { prompt: input } : input;
     const message = new Response(JSON.stringify({ ...fields, stream }));
-    const platform = this.#platformFor(env);
     const name = caller === undefined ? undefined : callerName(caller);
-    return untilAborted(signal, wasm.generate(message, "app", name, { signal }, platform, platform.id));
+    const platform = this.#platformFor(env);
+    return untilAborted(signal, (client) => wasm.generate(message, "app", name, client, platform, platform.id));
   }
 }
 
@@ -95,10 +106,17 @@ function callerName(name) {
   throw new TypeError(`expected a caller with a name of 1 to ${MAX_CALLER} characters`);
 }
 
-/** Resolves with what wasm makes of a call, or rejects with the reason for which it was aborted. */
-async function untilAborted(signal, promise) {
-  const result = await promise;
-  if (signal.aborted && result instanceof Response) await result.body?.cancel();
-  signal.throwIfAborted();
+/**
+ * Resolves with what wasm makes of a call, or rejects with the reason for which it was aborted. The signal may outlive the
+ * call, and may end the stream that the call returns: wasm has a signal of its own.
+ */
+async function untilAborted(signal, call) {
+  signal?.throwIfAborted();
+  const client = new AbortController();
+  const abort = () => client.abort();
+  signal?.addEventListener("abort", abort);
+  const result = await call(client).finally(() => signal?.removeEventListener("abort", abort));
+  if (signal?.aborted && result instanceof Response) await result.body?.cancel();
+  signal?.throwIfAborted();
   return result;
 }

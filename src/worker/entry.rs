@@ -48,6 +48,25 @@ pub fn generate(
     task::promise(&client, call, internal_error)
 }
 
+/// Returns the headers of the signature of a request: names and values by turns, a line each, or a Response that is an
+/// error. `region` is empty for that of the configuration, and `client` an AbortController.
+#[wasm_bindgen]
+pub fn sign(
+    request: JsValue,
+    body: Vec<u8>,
+    service: String,
+    region: String,
+    client: JsValue,
+    platform: Platform,
+    id: u32,
+) -> Promise {
+    let isolate = find(&platform, id);
+    let worker = Worker { client: client.clone(), platform };
+    let call =
+        async move { super::sign::sign(request, body, &service, &region, isolate, &worker).await };
+    task::promise(&client, call, internal_error)
+}
+
 /// Returns the status of an error by its code.
 #[wasm_bindgen]
 pub fn status(code: &str) -> u16 {

@@ -39,15 +39,18 @@ export class Platform {
     return this.binding(name) !== undefined;
   }
 
-  /** Logs a line of JSON. A log that fails must not fail the request. */
+  /** Logs a line of JSON. A log of the embedding Worker runs later, because it may call wasm, which is running now. */
   log(line) {
     if (!this.write) return console.log(line);
-    try {
-      this.write(JSON.parse(line));
-    } catch (error) {
-      console.error(error);
-      console.log(line);
-    }
+    queueMicrotask(() => {
+      try {
+        this.write(JSON.parse(line));
+      } catch (error) {
+        // It must not fail the request.
+        console.error(error);
+        console.log(line);
+      }
+    });
   }
 
   /** Returns the number for the first isolate of an instance of wasm. */

@@ -57,7 +57,7 @@ async function* events(reader) {
       const [, type, data] = /^event: (.*)\ndata: (.*)$/.exec(part) ?? [];
       if (type === undefined) continue;
       const fields = JSON.parse(data);
-      if (type === "error") throw toLocalError(fields);
+      if (type === "error") throw toLocalError({ ...fields, message: fields.message.replace(/^Error: /, "") });
       yield { type, ...fields };
     }
   }

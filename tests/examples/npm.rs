@@ -1,5 +1,6 @@
 //! The npm package: its contents, and the projects that install it, each in a folder of its own outside of the repository.
 
+mod api;
 mod hono;
 mod package;
 mod release;

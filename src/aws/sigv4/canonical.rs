@@ -18,9 +18,18 @@ pub(crate) fn canonical_request(
     query: &str,
     headers: &[(&str, impl AsRef<str>)],
 ) -> String {
-    let mut text = format!("{method}\n");
-    text.extend(utf8_percent_encode(path, RESERVED_IN_PATH));
-    text.push('\n');
+    let path = utf8_percent_encode(path, RESERVED_IN_PATH).to_string();
+    canonical_request_at(&path, method, query, headers)
+}
+
+/// Like [`canonical_request`], with a path that is encoded as the service demands.
+pub(super) fn canonical_request_at(
+    path: &str,
+    method: &str,
+    query: &str,
+    headers: &[(&str, impl AsRef<str>)],
+) -> String {
+    let mut text = format!("{method}\n{path}\n");
     push_query(&mut text, query);
     text.push('\n');
     for (name, value) in headers {
