@@ -1,13 +1,14 @@
 //! The Worker itself from the npm package: Node.js alone, without Rust, a clone, or an AWS account.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bedrock_edge_tests::processes::free_port;
 use bedrock_edge_tests::root;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio::time::Instant;
 
 use super::{Project, run};
 use crate::support::ExampleServer;
