@@ -8,11 +8,13 @@
 
 mod support;
 
+mod anthropic_sdks;
 mod assumed_role;
 mod auth;
 mod bedrock_credentials;
 mod browsers;
 mod cancellation;
+mod claude_code;
 mod configuration;
 mod conversations;
 mod deadlines;
@@ -37,5 +39,6 @@ mod soak;
 mod stream_faults;
 mod stream_load;
 mod streams;
+mod translation;
 mod upstream_requests;
 mod websockets;

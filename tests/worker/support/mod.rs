@@ -5,6 +5,7 @@ pub mod client;
 pub mod events;
 pub mod fixture;
 pub mod issuer;
+pub mod messages;
 pub mod raw_server;
 pub mod signer;
 pub mod sse;
