@@ -7,6 +7,7 @@ mod credentials;
 mod errors;
 mod event_stream;
 mod messages;
+mod regions;
 pub(crate) mod sigv4;
 
 pub use access_key::Credentials;
@@ -16,4 +17,5 @@ pub(crate) use errors::{AwsError, Recovery, error_type, named_by, too_long};
 pub(crate) use event_stream::encode_event;
 pub use event_stream::{FrameError, Frames, Message};
 pub(crate) use messages::loggable;
+pub(crate) use regions::{Elsewhere, Variant, check_arn, check_model, endpoint_url};
 pub use sigv4::{Scope, SignError, SigningCache, sign, sign_post};

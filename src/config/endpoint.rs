@@ -6,6 +6,7 @@ use http::Uri;
 use percent_encoding::utf8_percent_encode;
 
 use super::variables::{Variables, entries};
+use crate::aws::{Elsewhere, Variant, check_model, endpoint_url};
 use crate::claude::{Feature, Model};
 use crate::percent::RESERVED;
 
@@ -35,18 +36,18 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Makes the URIs below `base`, a URL without a `/` at its end. Without one they are AWS's own.
+    /// Makes the URIs below `base`, a URL without a `/` at its end, or a variant of AWS's own.
     fn new(
-        base: Option<&str>,
+        base: Result<&str, Variant>,
         region: String,
         model: NamedModel,
     ) -> Result<Self, http::uri::InvalidUri> {
         let NamedModel { id: model_id, model } = model;
         let own;
         let base = match base {
-            Some(base) => base,
-            None => {
-                own = format!("https://bedrock-runtime.{region}.amazonaws.com");
+            Ok(base) => base,
+            Err(variant) => {
+                own = endpoint_url("bedrock-runtime", &region, variant);
                 &own
             }
         };
@@ -101,18 +102,56 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         Some(url)
     }
 
-    /// Makes the endpoint of a model in a region.
+    /// Reads which of AWS's own endpoints are called.
+    pub(super) fn endpoint_variant(&mut self) -> Option<Variant> {
+        let mut read = |name, url| {
+            let is_wanted = self.read(name, "false", parse_boolean)?;
+            if is_wanted && self.non_empty(url).is_some() {
+                self.problem(name, &format!("excludes {url}, which says where the endpoint is"));
+                return None;
+            }
+            Some(is_wanted)
+        };
+        let is_fips = read("AWS_USE_FIPS_ENDPOINT", BEDROCK_ENDPOINT);
+        let is_dual_stack = read("AWS_USE_DUALSTACK_ENDPOINT", BEDROCK_ENDPOINT);
+        Some(Variant { is_fips: is_fips?, is_dual_stack: is_dual_stack? })
+    }
+
+    /// Makes the endpoint of a model in a region. `variable` names the model.
     pub(super) fn endpoint(
         &mut self,
-        url: Option<&str>,
+        variable: &str,
+        (url, variant): (Option<&str>, Variant),
         region: String,
         model: NamedModel,
     ) -> Option<Endpoint> {
+        if let Err(elsewhere) = check_model(&model.id, &region) {
+            self.problem(
+                variable,
+                match elsewhere {
+                    Elsewhere::Arn => "has an ARN of another region than the one that it is called in",
+                    Elsewhere::Profile => {
+                        "has an inference profile that does not exist in the region that it is called in: \
+                         its prefix, such as us. or eu., must be that of the region"
+                    }
+                },
+            );
+            return None;
+        }
         let url = url.map(|url| url.replace(REGION, &region));
         let base = self.parse_optional(BEDROCK_ENDPOINT, url, parse_endpoint)?;
-        Endpoint::new(base.as_deref(), region, model)
+        Endpoint::new(base.as_deref().ok_or(variant), region, model)
             .map_err(|error| self.problem("the endpoint", &format!("is not a URL: {error}")))
             .ok()
+    }
+}
+
+/// Parses `true` or `false`, as the AWS SDKs do.
+fn parse_boolean(text: &str) -> Result<bool, &'static str> {
+    match &*text.to_ascii_lowercase() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("must be true or false"),
     }
 }
 

@@ -11,6 +11,7 @@ use super::guardrail::Guardrail;
 use super::level::Level;
 use super::limits::Limits;
 use super::variables::{ConfigError, Variables};
+use crate::aws::check_arn;
 use crate::claude::Model;
 
 /// The longest body that InvokeModel accepts.
@@ -139,11 +140,16 @@ impl Config {
             Ok(number @ 1..=10) => Ok(number),
             _ => Err("must be a whole number from 1 to 10"),
         });
-        let authentication = Authentication::read(vars, region.as_deref());
+        let variant = vars.endpoint_variant();
+        let authentication = Authentication::read(vars, region.as_deref(), variant);
         let fallback_models = vars.read_optional("BEDROCK_FALLBACK_REGIONS", parse_fallbacks);
         let guardrail = Guardrail::read(vars);
         if let (Some(Some(_)), Some(Some(_))) = (&guardrail, &fallback_models) {
             let problem = "belongs to one region: take BEDROCK_FALLBACK_REGIONS out";
+            vars.problem("BEDROCK_GUARDRAIL_ID", problem);
+        }
+        if let (Some(Some(_)), Some(true)) = (&guardrail, calls_native_messages) {
+            let problem = "is for InvokeModel: take BEDROCK_MESSAGES=native out";
             vars.problem("BEDROCK_GUARDRAIL_ID", problem);
         }
         let other_models = vars.read("ALLOWED_MODELS", "", parse_models);
@@ -151,15 +157,21 @@ impl Config {
         let limits = vars.limits();
 
         let url = vars.endpoint_url(!matches!(fallback_models, Some(None)))?;
-        let (url, region) = (url.as_deref(), region?);
-        let endpoint = vars.endpoint(url, region.clone(), model?)?;
+        let (url, region) = ((url.as_deref(), variant?), region?);
+        if let Some(Some(Guardrail { id, .. })) = &guardrail
+            && id.to_str().is_ok_and(|id| check_arn(id, &region).is_err())
+        {
+            vars.problem("BEDROCK_GUARDRAIL_ID", "is an ARN of another region than BEDROCK_REGION");
+        }
+        let endpoint = vars.endpoint("BEDROCK_MODEL_ID", url, region.clone(), model?);
         let mut allowed_models = Vec::new();
+        let endpoint = endpoint?;
         for model in other_models?.named(&endpoint) {
-            allowed_models.push(vars.endpoint(url, region.clone(), model)?);
+            allowed_models.push(vars.endpoint("ALLOWED_MODELS", url, region.clone(), model)?);
         }
         let mut fallbacks = Vec::new();
         for (region, model) in fallback_models?.unwrap_or_default() {
-            fallbacks.push(vars.endpoint(url, region, model)?);
+            fallbacks.push(vars.endpoint("BEDROCK_FALLBACK_REGIONS", url, region, model)?);
         }
         let mut config = Self {
             endpoint,

@@ -41,10 +41,10 @@ fn the_defaults_are_those_of_the_lambda() {
 fn every_valid_value_is_taken() {
     let max = "m".repeat(2048);
     let cases: &[(&str, &str, &str, &str)] = &[
-        ("region", "BEDROCK_REGION", "us-east-1", r#"region: "us-east-1""#),
+        ("region", "BEDROCK_REGION", "ap-south-1", r#"region: "ap-south-1""#),
         ("region set to nothing", "BEDROCK_REGION", "", r#"region: "ap-northeast-1""#),
         ("region of white space", "BEDROCK_REGION", " \n", r#"region: "ap-northeast-1""#),
-        ("region with a newline", "BEDROCK_REGION", "us-east-1\n", r#"region: "us-east-1""#),
+        ("region with a newline", "BEDROCK_REGION", "ap-south-1\n", r#"region: "ap-south-1""#),
         ("longest model id", "BEDROCK_MODEL_ID", &max, &format!("model_id: {max:?}")),
         ("max tokens, least", "MAX_TOKENS", "1", "max_tokens: 1,"),
         ("max tokens, most", "MAX_TOKENS", "4294967295", "max_tokens: 4294967295,"),
@@ -118,8 +118,13 @@ fn every_wrong_value_is_named_with_what_it_must_be() {
         ("a dot segment", "BEDROCK_MODEL_ID", ".", MODEL),
         ("a double dot segment", "BEDROCK_MODEL_ID", "..", MODEL),
         ("an ARN's start", "BEDROCK_MODEL_ID", "arn:", ARN),
-        ("no resource", "BEDROCK_MODEL_ID", "arn:aws:bedrock:us-east-1:123456789012", ARN),
-        ("an empty resource", "BEDROCK_MODEL_ID", "arn:aws:bedrock:us-east-1:123456789012:", ARN),
+        ("no resource", "BEDROCK_MODEL_ID", "arn:aws:bedrock:ap-northeast-1:123456789012", ARN),
+        (
+            "an empty resource",
+            "BEDROCK_MODEL_ID",
+            "arn:aws:bedrock:ap-northeast-1:123456789012:",
+            ARN,
+        ),
         ("no partition", "BEDROCK_MODEL_ID", "arn::bedrock:us-east-1::foundation-model/m", ARN),
         ("no service", "BEDROCK_MODEL_ID", "arn:aws::us-east-1::foundation-model/m", ARN),
         ("zero", "MAX_TOKENS", "0", TOKENS),
@@ -145,7 +150,7 @@ fn every_wrong_value_is_named_with_what_it_must_be() {
         ("one too many", "BEDROCK_MAX_ATTEMPTS", "11", ATTEMPTS),
         ("a region alone", "BEDROCK_FALLBACK_REGIONS", "us-east-1", FALLBACKS),
         ("an empty model", "BEDROCK_FALLBACK_REGIONS", "us-east-1=", FALLBACKS),
-        ("an empty region", "BEDROCK_FALLBACK_REGIONS", "=us.anthropic.m", FALLBACKS),
+        ("an empty region", "BEDROCK_FALLBACK_REGIONS", "=global.anthropic.m", FALLBACKS),
         ("a comma at the end", "BEDROCK_FALLBACK_REGIONS", "us-east-1=m,", FALLBACKS),
         ("a wrong region", "BEDROCK_FALLBACK_REGIONS", "US=m", FALLBACKS),
         ("a wrong model", "BEDROCK_FALLBACK_REGIONS", "us-east-1=m m", FALLBACKS),
@@ -310,13 +315,13 @@ fn model_ids_are_percent_encoded_once() {
         ("unreserved", "a-b.c_d", "a-b.c_d"),
         (
             "profile",
-            "us.anthropic.claude-sonnet-4-20250514-v1:0",
-            "us.anthropic.claude-sonnet-4-20250514-v1%3A0",
+            "global.anthropic.claude-sonnet-4-20250514-v1:0",
+            "global.anthropic.claude-sonnet-4-20250514-v1%3A0",
         ),
         (
             "foundation model, whose ARN has no account",
-            "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-v2",
-            "arn%3Aaws%3Abedrock%3Aus-east-1%3A%3Afoundation-model%2Fanthropic.claude-v2",
+            "arn:aws:bedrock:ap-northeast-1::foundation-model/anthropic.claude-v2",
+            "arn%3Aaws%3Abedrock%3Aap-northeast-1%3A%3Afoundation-model%2Fanthropic.claude-v2",
         ),
         (
             "inference profile",
@@ -325,22 +330,22 @@ fn model_ids_are_percent_encoded_once() {
         ),
         (
             "application inference profile",
-            "arn:aws-cn:bedrock:cn-north-1:123456789012:application-inference-profile/abc123",
-            "arn%3Aaws-cn%3Abedrock%3Acn-north-1%3A123456789012%3Aapplication-inference-profile\
+            "arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/abc123",
+            "arn%3Aaws%3Abedrock%3Aap-northeast-1%3A123456789012%3Aapplication-inference-profile\
              %2Fabc123",
         ),
         (
             "provisioned model",
-            "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc123",
-            "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aprovisioned-model%2Fabc123",
+            "arn:aws:bedrock:ap-northeast-1:123456789012:provisioned-model/abc123",
+            "arn%3Aaws%3Abedrock%3Aap-northeast-1%3A123456789012%3Aprovisioned-model%2Fabc123",
         ),
     ] {
-        let config = with_keys(&[("BEDROCK_MODEL_ID", model_id), ("BEDROCK_REGION", "us-east-1")])
+        let config = with_keys(&[("BEDROCK_MODEL_ID", model_id)])
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(config.endpoint.model_id, model_id, "{name}");
         assert_eq!(
             config.endpoint.invoke_uri.to_string(),
-            format!("https://bedrock-runtime.us-east-1.amazonaws.com/model/{expected}/invoke"),
+            format!("https://bedrock-runtime.ap-northeast-1.amazonaws.com/model/{expected}/invoke"),
             "{name}"
         );
     }
@@ -433,14 +438,14 @@ fn only_the_default_and_the_allowed_models_are_found() {
     type Models<'a> = Result<&'a [&'a str], &'a str>;
     let cases: [(&str, &str, Models); 9] = [
         ("none", "", Ok(&[])),
-        ("one", "us.m-v1:0", Ok(&["us.m-v1:0"])),
+        ("one", "jp.m-v1:0", Ok(&["jp.m-v1:0"])),
         ("with commas", "a,b , c", Ok(&["a", "b", "c"])),
         ("with spaces and lines", "a b\nc\td", Ok(&["a", "b", "c", "d"])),
         ("commas alone", ", ,,", Ok(&[])),
         (
             "an ARN",
-            "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a,b",
-            Ok(&["arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a", "b"]),
+            "arn:aws:bedrock:ap-northeast-1:123456789012:provisioned-model/a,b",
+            Ok(&["arn:aws:bedrock:ap-northeast-1:123456789012:provisioned-model/a", "b"]),
         ),
         ("a path", "a,../b", Err(PROBLEM)),
         ("half an ARN", "arn:aws:bedrock", Err(PROBLEM)),
@@ -462,7 +467,11 @@ fn only_the_default_and_the_allowed_models_are_found() {
             assert_eq!(find(Some(&model.model_id)), Some(&*model.model_id), "{name}");
         }
     }
-    let vars = [("ALLOWED_MODELS", "us.m-v1:0"), ("BEDROCK_REGION", "us-east-1")];
+    let vars = [
+        ("ALLOWED_MODELS", "us.m-v1:0"),
+        ("BEDROCK_REGION", "us-east-1"),
+        ("BEDROCK_MODEL_ID", "default"),
+    ];
     let config = with_keys(&vars).unwrap();
     assert_eq!(
         config.allowed_models[0].stream_uri.to_string(),
@@ -513,24 +522,25 @@ fn only_paths_below_the_base_path_have_a_route() {
 
 #[test]
 fn a_name_before_the_id_says_which_model_it_is() {
-    const ARN: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1";
+    const ARN: &str =
+        "arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/a1";
     let (default, fallback) =
-        (format!("claude-sonnet-5-5={ARN}"), format!("us-east-1=claude-opus-5={ARN}"));
+        (format!("claude-sonnet-5-5={ARN}"), format!("ap-northeast-1=claude-opus-5={ARN}"));
     let config = with_keys(&[
         ("BEDROCK_MODEL_ID", &default),
-        ("ALLOWED_MODELS", "claude-haiku-4-5=us.m, us.anthropic.claude-opus-4-8"),
+        ("ALLOWED_MODELS", "claude-haiku-4-5=jp.m, global.anthropic.claude-opus-4-8"),
         ("BEDROCK_FALLBACK_REGIONS", &fallback),
     ])
     .unwrap();
     let name = |endpoint: &Endpoint| endpoint.model.map(|model| model.name);
     assert_eq!(config.endpoint.model_id, ARN);
     assert_eq!(name(&config.endpoint), Some("claude-sonnet-5-5"));
-    assert_eq!(config.allowed_models[0].model_id, "us.m");
+    assert_eq!(config.allowed_models[0].model_id, "jp.m");
     assert_eq!(name(&config.fallbacks[0]), Some("claude-opus-5"));
     let find = |name| config.find_model(Some(name)).map(|it| &*it.model_id);
     assert_eq!(find("claude-sonnet-5-5"), Some(ARN));
-    assert_eq!(find("claude-haiku-4-5"), Some("us.m"));
-    assert_eq!(find("claude-opus-4-8"), Some("us.anthropic.claude-opus-4-8"));
+    assert_eq!(find("claude-haiku-4-5"), Some("jp.m"));
+    assert_eq!(find("claude-opus-4-8"), Some("global.anthropic.claude-opus-4-8"));
     assert_eq!(find("claude-opus-5"), None);
 
     const UNKNOWN: &str = "has a name before its = that is not in the table of models: \
@@ -551,18 +561,18 @@ fn few_tokens_for_a_model_that_always_thinks_are_a_warning() {
     let warning = "MAX_TOKENS is 1023, and claude-sonnet-5-5 always thinks before it replies, which counts: \
                    replies may have no text. Set MAX_TOKENS to 1024 or more";
     for (variable, value, tokens, expected) in [
-        ("BEDROCK_MODEL_ID", "us.anthropic.claude-sonnet-5-5", "1023", vec![warning]),
-        ("BEDROCK_MODEL_ID", "us.anthropic.claude-sonnet-5-5", "1024", vec![]),
-        ("BEDROCK_MODEL_ID", "claude-sonnet-5-5=us.m", "1023", vec![warning]),
-        ("ALLOWED_MODELS", "us.m, us.anthropic.claude-sonnet-5-5", "1023", vec![warning]),
+        ("BEDROCK_MODEL_ID", "global.anthropic.claude-sonnet-5-5", "1023", vec![warning]),
+        ("BEDROCK_MODEL_ID", "global.anthropic.claude-sonnet-5-5", "1024", vec![]),
+        ("BEDROCK_MODEL_ID", "claude-sonnet-5-5=jp.m", "1023", vec![warning]),
+        ("ALLOWED_MODELS", "jp.m, global.anthropic.claude-sonnet-5-5", "1023", vec![warning]),
         (
             "BEDROCK_FALLBACK_REGIONS",
-            "us-east-1=us.anthropic.claude-sonnet-5-5",
+            "us-east-1=global.anthropic.claude-sonnet-5-5",
             "1023",
             vec![warning],
         ),
-        ("BEDROCK_MODEL_ID", "us.anthropic.claude-haiku-5-5", "1023", vec![]),
-        ("BEDROCK_MODEL_ID", "us.m", "1", vec![]),
+        ("BEDROCK_MODEL_ID", "global.anthropic.claude-haiku-5-5", "1023", vec![]),
+        ("BEDROCK_MODEL_ID", "jp.m", "1", vec![]),
     ] {
         let config = with_keys(&[(variable, value), ("MAX_TOKENS", tokens)]).unwrap();
         assert_eq!(config.warnings, expected, "{variable}={value} {tokens}");
@@ -572,7 +582,7 @@ fn few_tokens_for_a_model_that_always_thinks_are_a_warning() {
 #[test]
 fn a_guardrail_has_an_id_and_a_version() {
     let (id, version) = ("BEDROCK_GUARDRAIL_ID", "BEDROCK_GUARDRAIL_VERSION");
-    let arn = "arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:guardrail/a1b2c3";
+    let arn = "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/a1b2c3";
     for (value, number) in [("a1b2c3", "1"), ("a1b2c3", "DRAFT"), (arn, "12345678")] {
         let guardrail = with_keys(&[(id, value), (version, number)]).unwrap().guardrail.unwrap();
         assert_eq!(
@@ -584,14 +594,22 @@ fn a_guardrail_has_an_id_and_a_version() {
     const ID: &str = "BEDROCK_GUARDRAIL_ID must be the id or the ARN of a guardrail";
     const VERSION: &str = "BEDROCK_GUARDRAIL_VERSION must be the number of a version, or DRAFT";
     #[rustfmt::skip]
-    let wrong: [(&[(&str, &str)], &str); 12] = [
+    let wrong: [(&[(&str, &str)], &str); 14] = [
         (&[(id, "a1b2c3")], "BEDROCK_GUARDRAIL_VERSION is not set, and BEDROCK_GUARDRAIL_ID is"),
         (&[(version, "1")], "BEDROCK_GUARDRAIL_ID is not set, and BEDROCK_GUARDRAIL_VERSION is"),
         (&[(id, "A1"), (version, "1")], ID),
         (&[(id, "a b"), (version, "1")], ID),
-        (&[(id, "arn:aws:bedrock:us-east-1:1:model/a"), (version, "1")], ID),
+        (&[(id, "arn:aws:bedrock:ap-northeast-1:1:model/a"), (version, "1")], ID),
         (&[(id, "arn:aws:iam:us-east-1:1:guardrail/a"), (version, "1")], ID),
         (&[(id, "arn:aws:bedrock::1:guardrail/a"), (version, "1")], ID),
+        (
+            &[(id, "arn:aws:bedrock:us-east-1:1:guardrail/a"), (version, "1")],
+            "BEDROCK_GUARDRAIL_ID is an ARN of another region than BEDROCK_REGION",
+        ),
+        (
+            &[(id, "a"), (version, "1"), ("BEDROCK_MESSAGES", "native")],
+            "BEDROCK_GUARDRAIL_ID is for InvokeModel: take BEDROCK_MESSAGES=native out",
+        ),
         (&[(id, "a"), (version, "0")], VERSION),
         (&[(id, "a"), (version, "drafts")], VERSION),
         (&[(id, "a"), (version, "123456789")], VERSION),
@@ -622,4 +640,117 @@ fn the_javascript_option_auth_replaces_every_variable_of_authentication() {
     // It says which pages may call, and not who calls.
     assert!(read.remove("ALLOWED_ORIGINS"));
     assert!(listed.iter().eq(&read), "{listed:?} {read:?}");
+}
+
+#[test]
+fn a_model_or_role_of_another_place_is_a_problem() {
+    const ARN: &str = "has an ARN of another region than the one that it is called in";
+    const PROFILE: &str = "has an inference profile that does not exist in the region that it is called in: \
+                           its prefix, such as us. or eu., must be that of the region";
+    let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1";
+    let named = format!("claude-opus-5={arn}");
+    let fallback = format!("eu-west-1={arn}");
+    #[rustfmt::skip]
+    let cases: [(&[(&str, &str)], String); 9] = [
+        (&[("BEDROCK_MODEL_ID", arn)], format!("BEDROCK_MODEL_ID {ARN}")),
+        (&[("BEDROCK_MODEL_ID", &named)], format!("BEDROCK_MODEL_ID {ARN}")),
+        (&[("ALLOWED_MODELS", arn)], format!("ALLOWED_MODELS {ARN}")),
+        (&[("BEDROCK_FALLBACK_REGIONS", &fallback)], format!("BEDROCK_FALLBACK_REGIONS {ARN}")),
+        (&[("BEDROCK_MODEL_ID", "us.anthropic.claude-opus-5")], format!("BEDROCK_MODEL_ID {PROFILE}")),
+        // The default model has the profile of another geography.
+        (&[("BEDROCK_REGION", "us-east-1")], format!("BEDROCK_MODEL_ID {PROFILE}")),
+        (&[("ALLOWED_MODELS", "a, eu.anthropic.m")], format!("ALLOWED_MODELS {PROFILE}")),
+        (&[("BEDROCK_FALLBACK_REGIONS", "us-east-1=eu.m")], format!("BEDROCK_FALLBACK_REGIONS {PROFILE}")),
+        (
+            &[("AWS_ROLE_ARN", "arn:aws-cn:iam::123456789012:role/r")],
+            "AWS_ROLE_ARN is an ARN of another partition than BEDROCK_REGION's".to_owned(),
+        ),
+    ];
+    for (vars, problem) in cases {
+        assert_eq!(with_keys(vars).unwrap_err().problems, [problem], "{vars:?}");
+    }
+    let vars = [("BEDROCK_REGION", "us-east-1"), ("BEDROCK_MODEL_ID", arn)];
+    assert_eq!(with_keys(&vars).unwrap().endpoint.model_id, arn);
+}
+
+#[test]
+fn the_endpoints_are_those_of_the_partition_and_the_variant() {
+    let role = ("AWS_ROLE_ARN", "arn:aws-us-gov:iam::123456789012:role/r");
+    let (fips, dual) = (("AWS_USE_FIPS_ENDPOINT", "true"), ("AWS_USE_DUALSTACK_ENDPOINT", "TRUE"));
+    let gov = ("BEDROCK_REGION", "us-gov-west-1");
+    let model = ("BEDROCK_MODEL_ID", "m");
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+    #[rustfmt::skip]
+    let cases: [Case; 7] = [
+        (&[model], "bedrock-runtime.ap-northeast-1.amazonaws.com", ""),
+        (&[model, fips], "bedrock-runtime-fips.ap-northeast-1.amazonaws.com", ""),
+        (&[model, dual], "bedrock-runtime.ap-northeast-1.api.aws", ""),
+        (&[model, ("BEDROCK_REGION", "cn-north-1")], "bedrock-runtime.cn-north-1.amazonaws.com.cn", ""),
+        (&[model, ("BEDROCK_REGION", "eusc-de-east-1")], "bedrock-runtime.eusc-de-east-1.amazonaws.eu", ""),
+        (&[model, gov, role, fips], "bedrock-runtime-fips.us-gov-west-1.amazonaws.com", "sts.us-gov-west-1.amazonaws.com"),
+        (&[model, gov, role, fips, dual], "bedrock-runtime-fips.us-gov-west-1.api.aws", "sts-fips.us-gov-west-1.api.aws"),
+    ];
+    for (vars, bedrock, sts) in cases {
+        let config = with_keys(vars).unwrap();
+        assert_eq!(config.endpoint.invoke_uri.host(), Some(bedrock), "{vars:?}");
+        if let Authentication::AssumeRole(role) = &config.authentication {
+            assert_eq!(role.endpoint.host(), Some(sts), "{vars:?}");
+        }
+    }
+    let url = ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "https://example.com");
+    for (variable, value, problem) in [
+        ("AWS_USE_FIPS_ENDPOINT", "yes", "must be true or false"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "1", "must be true or false"),
+        (
+            "AWS_USE_FIPS_ENDPOINT",
+            "true",
+            "excludes AWS_ENDPOINT_URL_BEDROCK_RUNTIME, which says where the endpoint is",
+        ),
+    ] {
+        let error = with_keys(&[url, (variable, value)]).unwrap_err();
+        assert_eq!(error.problems, [format!("{variable} {problem}")]);
+    }
+    assert!(with_keys(&[url, ("AWS_USE_FIPS_ENDPOINT", "false")]).is_ok());
+}
+
+#[test]
+fn a_role_may_have_an_external_id_a_duration_and_tags() {
+    let role = ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r");
+    let vars = [
+        role,
+        ("AWS_ROLE_EXTERNAL_ID", "edge:1/a"),
+        ("AWS_ROLE_DURATION_SECONDS", "900"),
+        ("AWS_ROLE_SESSION_TAGS", "team=AI 東京, cost-center=a@b ,empty="),
+    ];
+    let Authentication::AssumeRole(settings) = with_keys(&vars).unwrap().authentication else {
+        panic!("no role");
+    };
+    assert_eq!(settings.external_id.as_deref(), Some("edge:1/a"));
+    assert_eq!(settings.duration, Some(900));
+    let tags: Vec<(&str, &str)> =
+        settings.tags.iter().map(|(key, value)| (&**key, &**value)).collect();
+    assert_eq!(tags, [("team", "AI 東京"), ("cost-center", "a@b"), ("empty", "")]);
+
+    const ID: &str = "must be 2 to 1224 letters, digits and _+=,.@:/-";
+    const DURATION: &str = "must be a whole number of seconds from 900 to 43200";
+    const TAGS: &str = "must be up to 50 tags of the form key=value";
+    let many = (0..51).map(|number| format!("k{number}=v")).collect::<Vec<_>>().join(",");
+    let long = format!("{}=v", "k".repeat(129));
+    for (variable, value, problem) in [
+        ("AWS_ROLE_EXTERNAL_ID", "a", ID),
+        ("AWS_ROLE_EXTERNAL_ID", "a b", ID),
+        ("AWS_ROLE_DURATION_SECONDS", "899", DURATION),
+        ("AWS_ROLE_DURATION_SECONDS", "43201", DURATION),
+        ("AWS_ROLE_DURATION_SECONDS", "1h", DURATION),
+        ("AWS_ROLE_SESSION_TAGS", "team", TAGS),
+        ("AWS_ROLE_SESSION_TAGS", "=a", TAGS),
+        ("AWS_ROLE_SESSION_TAGS", "a=b,A=c", TAGS),
+        ("AWS_ROLE_SESSION_TAGS", "a=b!", TAGS),
+        ("AWS_ROLE_SESSION_TAGS", "a=b,", TAGS),
+        ("AWS_ROLE_SESSION_TAGS", &many, TAGS),
+        ("AWS_ROLE_SESSION_TAGS", &long, TAGS),
+    ] {
+        let error = with_keys(&[role, (variable, value)]).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{variable} {problem}")), "{value}: {error}");
+    }
 }

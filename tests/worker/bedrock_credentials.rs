@@ -159,7 +159,10 @@ async fn credentials_that_bedrock_refuses_are_access_denied() {
         ),
         (
             "another region",
-            json!({ "BEDROCK_REGION": "us-east-1" }),
+            json!({
+                "BEDROCK_REGION": "us-east-1",
+                "BEDROCK_MODEL_ID": "us.anthropic.claude-sonnet-4-20250514-v1:0",
+            }),
             "403 Forbidden InvalidSignatureException: Credential should be scoped to a valid",
         ),
         (

@@ -76,6 +76,17 @@ async fn the_log_says_what_is_wrong_with_each_variable() {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME must be https: plain http is for a loopback address only",
         ),
         (
+            "a region without the default model's profile",
+            json!({ "BEDROCK_REGION": "eu-west-1" }),
+            "BEDROCK_MODEL_ID has an inference profile that does not exist in the region that it is called in: \
+             its prefix, such as us. or eu., must be that of the region",
+        ),
+        (
+            "an ARN of another region",
+            json!({ "ALLOWED_MODELS": "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a1" }),
+            "ALLOWED_MODELS has an ARN of another region than the one that it is called in",
+        ),
+        (
             "two invalid values",
             json!({ "MAX_TOKENS": "ten", "TEMPERATURE": "warm" }),
             "MAX_TOKENS must be a whole number from 1; TEMPERATURE must be a number from 0 to 1, or empty",

@@ -69,7 +69,7 @@ async fn a_default_that_bedrock_refuses_is_dropped_once_and_then_remembered() {
 
 #[tokio::test]
 async fn a_prefill_is_rejected_for_a_model_that_refuses_it() {
-    let bindings = json!({ "BEDROCK_MODEL_ID": "us.anthropic.claude-sonnet-4-6" });
+    let bindings = json!({ "BEDROCK_MODEL_ID": "global.anthropic.claude-sonnet-4-6" });
     let fixture = Fixture::with_bindings(bindings).await;
     let messages = json!([
         { "role": "user", "content": "a" },
@@ -83,7 +83,7 @@ async fn a_prefill_is_rejected_for_a_model_that_refuses_it() {
 
 #[tokio::test]
 async fn few_tokens_for_a_model_that_always_thinks_are_a_warning_at_start() {
-    let bindings = json!({ "BEDROCK_MODEL_ID": "us.anthropic.claude-opus-5-5" });
+    let bindings = json!({ "BEDROCK_MODEL_ID": "global.anthropic.claude-opus-5-5" });
     let Fixture { worker, stub: _stub } = Fixture::with_bindings(bindings).await;
     for _ in 0..2 {
         worker.health().await;

@@ -2,7 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
 //!
-//! Out of scope: session policies, tags, external ids, role chaining.
+//! Out of scope: session policies, transitive tags, role chaining.
 
 use std::time::{Duration, SystemTime};
 
@@ -138,12 +138,30 @@ pub(super) async fn assume_role<H: Http>(
     Ok(temporary)
 }
 
+/// Writes the parameters of AssumeRole.
+fn form(role: &RoleSettings) -> String {
+    let mut form = "Action=AssumeRole&Version=2011-06-15".to_owned();
+    let mut add = |name: &str, value: &str| {
+        form.extend(["&", name, "="]);
+        form.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
+    };
+    add("RoleArn", &role.role_arn);
+    add("RoleSessionName", &role.session_name);
+    if let Some(id) = &role.external_id {
+        add("ExternalId", id);
+    }
+    if let Some(seconds) = role.duration {
+        add("DurationSeconds", &seconds.to_string());
+    }
+    for (number, (key, value)) in (1..).zip(&role.tags) {
+        add(&format!("Tags.member.{number}.Key"), key);
+        add(&format!("Tags.member.{number}.Value"), value);
+    }
+    form
+}
+
 fn request(role: &RoleSettings, now: SystemTime) -> Result<Request<Bytes>, AssumeRoleError> {
-    let body = format!(
-        "Action=AssumeRole&Version=2011-06-15&RoleArn={}&RoleSessionName={}",
-        utf8_percent_encode(&role.role_arn, NON_ALPHANUMERIC),
-        utf8_percent_encode(&role.session_name, NON_ALPHANUMERIC),
-    );
+    let body = form(role);
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
     let mut request = Request::post(role.endpoint.clone())
         .header(CONTENT_TYPE, form)

@@ -14,6 +14,12 @@ pub struct RoleSettings {
     pub role_arn: String,
     /// `AWS_ROLE_SESSION_NAME`, by which CloudTrail names the calls.
     pub session_name: String,
+    /// `AWS_ROLE_EXTERNAL_ID`, which the role's owner may demand.
+    pub external_id: Option<String>,
+    /// `AWS_ROLE_DURATION_SECONDS`: how long the credentials last. `None`: an hour.
+    pub duration: Option<u32>,
+    /// `AWS_ROLE_SESSION_TAGS`: the names and values of the session's tags.
+    pub tags: Vec<(String, String)>,
     /// The region of the STS endpoint.
     pub region: String,
     /// The STS endpoint.
@@ -30,7 +36,8 @@ impl RoleSettings {
         endpoint: Uri,
         source: Credentials,
     ) -> Self {
-        Self { role_arn, session_name, region, endpoint, source }
+        let (external_id, duration, tags) = (None, None, Vec::new());
+        Self { role_arn, session_name, external_id, duration, tags, region, endpoint, source }
     }
 }
 

@@ -491,3 +491,30 @@ fn the_variables_of_a_role_are_checked() {
         assert_eq!(config(&vars).unwrap_err().problems, [problem], "{value}");
     }
 }
+
+#[tokio::test]
+async fn the_request_to_sts_has_the_roles_conditions() {
+    const PLAIN: &str = "Action=AssumeRole&Version=2011-06-15";
+    for (vars, expected) in [
+        (&[][..], ""),
+        (
+            &[
+                ("AWS_ROLE_EXTERNAL_ID", "edge:1"),
+                ("AWS_ROLE_DURATION_SECONDS", "3600"),
+                ("AWS_ROLE_SESSION_TAGS", "team=AI 東京,cost=1"),
+            ],
+            "&ExternalId=edge%3A1&DurationSeconds=3600\
+             &Tags.member.1.Key=team&Tags.member.1.Value=AI%20%E6%9D%B1%E4%BA%AC\
+             &Tags.member.2.Key=cost&Tags.member.2.Value=1",
+        ),
+    ] {
+        let host = Scripted::new().then(403, &[], fixture("access-denied"));
+        send(&with_role(vars), &host).await;
+        let requests = host.requests.borrow();
+        let body = std::str::from_utf8(requests[0].body()).unwrap();
+        let role = "arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2F";
+        assert!(body.starts_with(PLAIN), "{body}");
+        assert!(body.contains(&format!("&RoleArn={role}")), "{body}");
+        assert!(body.ends_with(&format!("&RoleSessionName=bedrock%2Dedge{expected}")), "{body}");
+    }
+}

@@ -98,12 +98,12 @@ async fn the_response_names_the_model_as_the_caller_did() {
             "global.anthropic.claude-haiku-4-5-20251001-v1:0",
             "global.anthropic.claude-haiku-4-5-20251001-v1:0",
         ),
-        ("us.anthropic.claude-sonnet-4-6", "us.anthropic.claude-sonnet-4-6"),
-        ("claude-sonnet-4-6", "us.anthropic.claude-sonnet-4-6"),
+        ("global.anthropic.claude-sonnet-4-6", "global.anthropic.claude-sonnet-4-6"),
+        ("claude-sonnet-4-6", "global.anthropic.claude-sonnet-4-6"),
     ] {
         let host = replying();
         let default = if name.ends_with("sonnet-4-6") {
-            "us.anthropic.claude-sonnet-4-6"
+            "global.anthropic.claude-sonnet-4-6"
         } else {
             "global.anthropic.claude-opus-5"
         };
@@ -439,7 +439,7 @@ async fn a_fallback_region_stands_in_only_with_the_same_model() {
     const DEFAULT: (&str, &str) = ("BEDROCK_MODEL_ID", "global.anthropic.claude-opus-5");
     for (fallback, calls) in [
         ("us-east-1=us.anthropic.claude-opus-5", 2),
-        ("us-east-1=us.anthropic.claude-opus-4-6-v1", 1),
+        ("us-east-1=global.anthropic.claude-opus-4-6-v1", 1),
     ] {
         let host = Scripted::new().then_fail("refused").then(200, &[], REPLY);
         let vars = [DEFAULT, ("BEDROCK_FALLBACK_REGIONS", fallback)];
@@ -457,13 +457,13 @@ async fn get(target: &str, vars: &[(&str, &str)]) -> (u16, Value) {
 
 #[tokio::test]
 async fn the_list_of_models_has_the_models_that_callers_may_name() {
-    let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x";
+    let arn = "arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/x";
     let vars = [
-        ("BEDROCK_MODEL_ID", "us.anthropic.claude-opus-4-5-20251101-v1:0"),
+        ("BEDROCK_MODEL_ID", "global.anthropic.claude-opus-4-5-20251101-v1:0"),
         (
             "ALLOWED_MODELS",
             &*format!(
-                "{arn} claude-sonnet-5-5={arn}2 us.anthropic.claude-new global.anthropic.claude-opus-4-5-20251101-v1:0"
+                "{arn} claude-sonnet-5-5={arn}2 global.anthropic.claude-new global.anthropic.claude-opus-4-5-20251101-v1:0"
             ),
         ),
     ];
@@ -477,18 +477,18 @@ async fn the_list_of_models_has_the_models_that_callers_may_name() {
         let data = page["data"].as_array().unwrap().iter();
         data.map(|entry| entry["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(ids(&page), "claude-opus-4-5 claude-sonnet-5-5 us.anthropic.claude-new");
+    assert_eq!(ids(&page), "claude-opus-4-5 claude-sonnet-5-5 global.anthropic.claude-new");
     assert_eq!(
         (&page["first_id"], &page["last_id"], &page["has_more"]),
-        (&json!("claude-opus-4-5"), &json!("us.anthropic.claude-new"), &json!(false))
+        (&json!("claude-opus-4-5"), &json!("global.anthropic.claude-new"), &json!(false))
     );
 
     for (query, expected, has_more) in [
-        ("limit=1000", "claude-opus-4-5 claude-sonnet-5-5 us.anthropic.claude-new", false),
+        ("limit=1000", "claude-opus-4-5 claude-sonnet-5-5 global.anthropic.claude-new", false),
         ("limit=2", "claude-opus-4-5 claude-sonnet-5-5", true),
-        ("limit=2&after_id=claude-sonnet-5-5", "us.anthropic.claude-new", false),
-        ("limit=1&before_id=us.anthropic.claude-new", "claude-sonnet-5-5", true),
-        ("after_id=us.anthropic.claude%2Dnew", "", false),
+        ("limit=2&after_id=claude-sonnet-5-5", "global.anthropic.claude-new", false),
+        ("limit=1&before_id=global.anthropic.claude-new", "claude-sonnet-5-5", true),
+        ("after_id=global.anthropic.claude%2Dnew", "", false),
     ] {
         let (_, page) = get(&format!("/v1/models?{query}"), &vars).await;
         assert_eq!((&*ids(&page), &page["has_more"]), (expected, &json!(has_more)), "{query}");
@@ -501,7 +501,8 @@ async fn the_list_of_models_has_the_models_that_callers_may_name() {
             "{query}"
         );
     }
-    let (status, one) = get("/v1/models/us.anthropic.claude-opus-4-5-20251101-v1%3A0", &vars).await;
+    let (status, one) =
+        get("/v1/models/global.anthropic.claude-opus-4-5-20251101-v1%3A0", &vars).await;
     assert_eq!((status, &one["id"]), (200, &json!("claude-opus-4-5")));
     let (status, json) = get("/v1/models/gpt-5", &vars).await;
     assert_eq!((status, &json["error"]["type"]), (404, &json!("not_found_error")));

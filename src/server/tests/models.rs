@@ -9,7 +9,7 @@ use crate::claude::{Feature, Model};
 use crate::host::Runtime;
 use crate::testing::config;
 
-const PROFILE: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x";
+const PROFILE: &str = "arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/x";
 
 /// Returns every model with the values of `BEDROCK_MODEL_ID` that mean it.
 fn models() -> impl Iterator<Item = (&'static Model, String)> {
@@ -297,7 +297,7 @@ fn the_start_warns_of_a_model_that_thinks_longer_than_max_tokens() {
     };
     for (model, variable) in models() {
         let expected = model.always_thinks().then(|| warning("100", model.name));
-        let fallback = format!("us-east-1={variable}");
+        let fallback = format!("ap-northeast-1={variable}");
         for key in ["BEDROCK_MODEL_ID", "ALLOWED_MODELS", "BEDROCK_FALLBACK_REGIONS"] {
             let value = if key == "BEDROCK_FALLBACK_REGIONS" { &fallback } else { &variable };
             let warnings = isolate(&[(key, value)]).warnings();
