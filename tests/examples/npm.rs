@@ -5,6 +5,7 @@ mod hono;
 mod package;
 mod release;
 mod template;
+mod vite;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,15 +35,19 @@ fn version() -> String {
     version.unwrap().trim_matches('"').to_owned()
 }
 
+/// Returns `PATH` with this project's Node.js in front: the system's may be too old.
+fn path_with_node() -> String {
+    let bin = root().join("node_modules/.bin");
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
 /// Runs a command with this project's Node.js to its end, by default in the root of the repository, and returns its
 /// standard output. Panics if it fails.
 async fn run(command: &mut Command) -> String {
     if command.as_std().get_current_dir().is_none() {
         command.current_dir(root());
     }
-    let bin = root().join("node_modules/.bin");
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let output = command.env("PATH", path).stdin(Stdio::null()).output().await.unwrap();
+    let output = command.env("PATH", path_with_node()).stdin(Stdio::null()).output().await.unwrap();
     let (out, err) = (output.stdout, String::from_utf8_lossy(&output.stderr));
     let out = String::from_utf8(out).unwrap();
     assert!(output.status.success(), "{command:?}: {out}{err}");

@@ -40,6 +40,15 @@ impl ExampleServer {
         path: &str,
         command: impl FnOnce(u16, &[(&str, String)]) -> Command,
     ) -> Self {
+        Self::start_with(name, path, async |port, variables| command(port, variables)).await
+    }
+
+    /// Like [`start`](Self::start), with a command that takes time to prepare.
+    pub async fn start_with(
+        name: &'static str,
+        path: &str,
+        command: impl AsyncFnOnce(u16, &[(&str, String)]) -> Command,
+    ) -> Self {
         let stub = Stub::start(Settings::default()).await.unwrap();
         let port = free_port();
         let variables = [
@@ -50,6 +59,7 @@ impl ExampleServer {
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
         let output = File::create(&log).unwrap();
         let child = command(port, &variables)
+            .await
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)

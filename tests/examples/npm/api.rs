@@ -311,7 +311,9 @@ async fn a_call_that_nobody_waits_for_any_more_is_cancelled_at_bedrock() {
 async fn a_request_to_any_service_of_aws_can_be_signed() {
     let worker = Embedding::start("npm-sign").await;
     // The stand-in checks the signature.
-    let signed = worker.get("/sign").await["result"].clone();
+    let signed = worker.get("/sign").await;
+    assert_eq!(signed["thrown"], Value::Null, "{signed}");
+    let signed = &signed["result"];
     assert_eq!(signed["status"], 200, "{signed}");
     assert_eq!(signed["reply"]["output"]["message"]["role"], "assistant", "{signed}");
     let elsewhere = worker.get("/sign?region=eu-west-1").await["result"].clone();

@@ -10,17 +10,11 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::{Project, run};
+use super::{Project, path_with_node, run};
 use crate::support::ExampleServer;
 
 /// The time from an empty folder to the first reply, with the packages in npm's cache.
 const FIRST_REPLY: Duration = Duration::from_secs(60);
-
-/// Returns `PATH` with this project's Node.js: the system's may be too old for wrangler.
-fn path() -> String {
-    let bin = root().join("node_modules/.bin");
-    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
-}
 
 #[tokio::test]
 async fn an_empty_folder_gets_its_first_reply_within_a_minute_with_node_only() {
@@ -46,7 +40,7 @@ async fn an_empty_folder_gets_its_first_reply_within_a_minute_with_node_only() {
             .args(["npx", "wrangler", "dev", "--ip", "127.0.0.1", "--port", &port.to_string()])
             .args(["--inspector-port", "0"])
             .current_dir(&project.0)
-            .env("PATH", path())
+            .env("PATH", path_with_node())
             .env("WRANGLER_SEND_METRICS", "false")
             .env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
         command
