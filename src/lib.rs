@@ -27,7 +27,7 @@
 //! - `log`: the [`Record`] of a request.
 //! - [`limits`]: requests, requests in flight, tokens.
 //! - [`bedrock`]: one call, with retries and fallback regions.
-//! - `api`: the interfaces: the Lambda's, its events, Lambda's Invoke API, WebSockets, RPC.
+//! - `api`: the interfaces: the Lambda's, its events, Lambda's Invoke API, WebSockets, RPC, Anthropic's Messages API.
 //! - `server`: the table of routes, the pipeline, and [`Isolate`], which outlives a request.
 //! - `worker`: the Cloudflare host.
 //!

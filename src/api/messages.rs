@@ -112,6 +112,8 @@ impl Interface for Messages {
         match event {
             StreamEvent::Passed(_) => event.write_sse(out),
             StreamEvent::Error { code, message, .. } => {
+                // The prefix is the article's.
+                let message = message.strip_prefix("Error: ").unwrap_or(message);
                 write_sse("error", body(*code, message, record).as_bytes(), out);
             }
             // Claude's own events say the rest.

@@ -188,6 +188,11 @@ pub(super) struct ModelList {
 }
 
 impl ModelList {
+    /// Returns the number of models that are named one by one.
+    pub(super) fn len(&self) -> usize {
+        self.named.len()
+    }
+
     /// Returns the models of the list. `*` is every other model of the table, with the profile prefix of the default
     /// model.
     pub(super) fn named(mut self, default: &Endpoint) -> Vec<NamedModel> {

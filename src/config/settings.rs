@@ -166,7 +166,9 @@ impl Config {
         let endpoint = vars.endpoint("BEDROCK_MODEL_ID", url, region.clone(), model?);
         let mut allowed_models = Vec::new();
         let endpoint = endpoint?;
-        for model in other_models?.named(&endpoint) {
+        let other_models = other_models?;
+        let named = other_models.len();
+        for model in other_models.named(&endpoint) {
             allowed_models.push(vars.endpoint("ALLOWED_MODELS", url, region.clone(), model)?);
         }
         let mut fallbacks = Vec::new();
@@ -195,15 +197,18 @@ impl Config {
             limits: limits?,
             warnings: Vec::new(),
         };
-        config.warn();
+        config.warn(named);
         Some(config)
     }
 
-    fn warn(&mut self) {
+    /// Warns of models that think longer than a reply may be, except for those that `*` allows.
+    fn warn(&mut self, named: usize) {
         if self.max_tokens >= TOKENS_OF_THINKING {
             return;
         }
-        let thinking = self.endpoints().filter_map(|it| it.model).find(|it| it.always_thinks());
+        let named = self.allowed_models.iter().take(named);
+        let mut models = std::iter::once(&self.endpoint).chain(named).chain(&self.fallbacks);
+        let thinking = models.find_map(|it| it.model.filter(|model| model.always_thinks()));
         if let Some(Model { name, .. }) = thinking {
             self.warnings.push(format!(
                 "MAX_TOKENS is {}, and {name} always thinks before it replies, which counts: replies may have \
@@ -211,10 +216,6 @@ impl Config {
                 self.max_tokens
             ));
         }
-    }
-
-    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.callable().chain(&self.fallbacks)
     }
 
     /// Returns the models that a request may name, in `BEDROCK_REGION`.

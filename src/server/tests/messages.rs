@@ -190,6 +190,8 @@ async fn a_stream_that_ends_early_ends_with_one_typed_error() {
             "{name}"
         );
         assert_eq!(json["request_id"], RANDOM_ID);
+        let message = json["error"]["message"].as_str().unwrap();
+        assert!(message.ends_with("Bedrock response") || message == "Bedrock invocation failed");
         assert_eq!(events.matches("event: ").count(), 3, "{events}");
         assert_eq!(record.outcome, outcome, "{name}");
     }
