@@ -7,6 +7,7 @@
 //! Out of scope: what Bedrock checks and reports itself, and everything about replies.
 
 mod blocks;
+mod members;
 mod options;
 
 use std::borrow::Cow;
@@ -15,9 +16,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::betas::{Beta, PAIRS, PER_TURN_CONTROL, stem};
 use super::models::{Feature, Model};
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::json::{Edits, Members, string, to_json};
 
 /// The version of InvokeModel's format.
@@ -98,7 +98,9 @@ impl Translated {
         let betas = self.betas.iter().map(|beta| &**beta);
         let mut body = MessagesBody::parse_members(self.text())?;
         body.stream = body.parse_stream()?;
-        body.translate(betas, &target)
+        let adapted = body.translate(betas, &target)?;
+        // Its member is not in the body any more.
+        Ok(Self { service_tier: self.service_tier, ..adapted })
     }
 
     fn text(&self) -> &str {
@@ -106,24 +108,42 @@ impl Translated {
     }
 
     /// Returns the parts that Bedrock's message names and that can be left out without changing what the reply means.
+    ///
+    /// A part is as narrow as the message allows: what one caller gets wrong must not be left out for the others.
     pub(crate) fn removable_parts(&self, message: &str) -> Vec<String> {
         let Ok(body) = MessagesBody::parse_members(self.text()) else { return Vec::new() };
         let betas = self.betas.iter().filter(|beta| message.contains(&***beta));
         let mut parts: Vec<String> = betas.map(|beta| format!("betas.{beta}")).collect();
-        for (member, part, word) in [
-            ("context_management", "context_management", "context_management"),
-            ("thinking", "thinking.display", "display"),
-            ("system", BILLING_HEADER, BILLING_HEADER),
-        ] {
-            let is_there =
-                body.member(member).is_some_and(|it| part == member || it.get().contains(word));
-            if is_there && names_field(message, word) {
-                parts.push(part.to_owned());
-            }
+        if message.contains(UNKNOWN_CONTEXT_MANAGEMENT) {
+            parts.push(CONTEXT_MANAGEMENT.to_owned());
+        } else if names_field(message, CONTEXT_MANAGEMENT) {
+            let edits = body.types_of_edits().into_iter();
+            let named = edits.filter(|kind| message.contains(&format!("'{kind}'")));
+            parts.extend(named.map(|kind| format!("{EDITS}.{kind}")));
+        }
+        if names_field(message, "display")
+            && let Some(display) = body.display_of_thinking()
+        {
+            parts.push(format!("{DISPLAY}.{display}"));
+        }
+        let has_header = body.member("system").is_some_and(|it| it.get().contains(BILLING_HEADER));
+        if has_header && names_field(message, BILLING_HEADER) {
+            parts.push(BILLING_HEADER.to_owned());
         }
         parts
     }
 }
+
+const CONTEXT_MANAGEMENT: &str = "context_management";
+
+/// The place of the edits of a context.
+const EDITS: &str = "context_management.edits";
+
+/// The place of how thinking is shown.
+const DISPLAY: &str = "thinking.display";
+
+/// Bedrock's message for a model that does not have it at all.
+const UNKNOWN_CONTEXT_MANAGEMENT: &str = "context_management: Extra inputs are not permitted";
 
 /// The system block with which Claude Code names itself. Older models refuse it as a reserved keyword.
 const BILLING_HEADER: &str = "x-anthropic-billing-header";
@@ -132,55 +152,6 @@ const BILLING_HEADER: &str = "x-anthropic-billing-header";
 pub(crate) fn names_field(message: &str, field: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     message.split(|c| !is_word(c)).any(|word| word.eq_ignore_ascii_case(field))
-}
-
-/// What becomes of a member of a body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// InvokeModel takes it.
-    Sent,
-    /// It goes elsewhere, or a rule of its own treats it.
-    Moved,
-    /// Clients send it by habit, and the reply means the same without it.
-    Removed,
-    /// The caller asks for something that Bedrock does not have, unless the value is this one or `null`.
-    Refused(&'static str),
-}
-
-/// The members of a body. An unknown one is sent: Bedrock's own error names it.
-#[rustfmt::skip]
-const MEMBERS: [(&str, Fate); 27] = [
-    ("messages", Fate::Sent),
-    ("system", Fate::Sent),
-    ("tools", Fate::Sent),
-    ("tool_choice", Fate::Sent),
-    ("max_tokens", Fate::Sent),
-    ("stop_sequences", Fate::Sent),
-    ("temperature", Fate::Sent),
-    ("top_p", Fate::Sent),
-    ("top_k", Fate::Sent),
-    ("thinking", Fate::Sent),
-    ("metadata", Fate::Sent),
-    ("output_config", Fate::Sent),
-    ("safeguards", Fate::Sent),
-    ("context_management", Fate::Sent),
-    ("compaction", Fate::Sent),
-    ("model", Fate::Moved),
-    ("stream", Fate::Moved),
-    ("anthropic_version", Fate::Moved),
-    ("anthropic_beta", Fate::Moved),
-    ("service_tier", Fate::Moved),
-    ("cache_control", Fate::Moved),
-    ("speed", Fate::Removed),
-    ("fallbacks", Fate::Removed),
-    ("mcp_servers", Fate::Refused("[]")),
-    ("container", Fate::Refused("null")),
-    ("thread", Fate::Refused("null")),
-    ("inference_geo", Fate::Refused(r#""global""#)),
-];
-
-fn fate(name: &str) -> Fate {
-    MEMBERS.iter().find(|(known, _)| *known == name).map_or(Fate::Sent, |(_, fate)| *fate)
 }
 
 impl<'a> MessagesBody<'a> {
@@ -304,91 +275,6 @@ impl<'a, 't> Translation<'a, 't> {
         if self.edits.remove_member(name, value) {
             self.tell(place);
         }
-    }
-
-    /// Chooses the betas to send: those of the header, then those of a body for Bedrock.
-    fn betas<'b>(&mut self, header: impl Iterator<Item = &'b str>) -> Result<(), Error> {
-        let own = self.body.member("anthropic_beta");
-        let own: Vec<Cow<'_, str>> = own
-            .map_or(Ok(Vec::new()), |json| serde_json::from_str(json.get()))
-            .map_err(|_| Error::invalid("anthropic_beta: Input should be a list of strings"))?;
-        for name in header.map(Cow::Borrowed).chain(own) {
-            let name = &*name;
-            let sent = match Beta::find(name) {
-                Some(Beta::Refused) => None,
-                Some(Beta::Renamed(other)) => Some(other),
-                _ if stem(name) == PER_TURN_CONTROL && self.refuses(Feature::PerTurnControl) => {
-                    self.drops_per_turn_control = true;
-                    None
-                }
-                _ => Some(name),
-            };
-            let sent = sent.filter(|it| !(self.target.has_refused)(&format!("betas.{it}")));
-            if sent != Some(name) {
-                self.tell(format!("betas.{name}"));
-            }
-            if let Some(sent) = sent
-                && !self.betas.iter().any(|known| known == sent)
-            {
-                self.betas.push(sent.to_owned());
-            }
-        }
-        for (member, beta) in PAIRS {
-            let is_there = self.has_beta(beta);
-            let is_refused = (self.target.has_refused)(member)
-                || (self.target.has_refused)(&format!("betas.{beta}"));
-            if self.body.member(member).is_some() && !is_there && !is_refused {
-                self.betas.push(beta.to_owned());
-            } else if is_there && (self.target.has_refused)(member) {
-                self.betas.retain(|known| stem(known) != stem(beta));
-                self.tell(format!("betas.{beta}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Reports whether a beta is sent, whatever its date.
-    fn has_beta(&self, beta: &str) -> bool {
-        self.betas.iter().any(|known| stem(known) == stem(beta))
-    }
-
-    /// Removes the members that InvokeModel does not take.
-    fn members(&mut self) -> Result<(), Error> {
-        let body = self.body;
-        for (name, value) in &body.members {
-            let is_null = value.get() == "null";
-            match fate(name) {
-                Fate::Sent if is_null => {
-                    self.edits.remove_member(name, value);
-                }
-                Fate::Sent => {
-                    let pair = PAIRS.iter().find(|(member, _)| member == name);
-                    if pair.is_some_and(|(_, beta)| !self.has_beta(beta)) {
-                        self.remove(&**name, name, value);
-                    }
-                }
-                Fate::Moved => {
-                    self.edits.remove_member(name, value);
-                }
-                Fate::Removed if is_null => {
-                    self.edits.remove_member(name, value);
-                }
-                Fate::Removed => self.remove(&**name, name, value),
-                Fate::Refused(_) if name == "thread" && !is_null => {
-                    let message = "thread: Bedrock keeps no conversations: send all messages";
-                    return Err(Error::new(Code::ThreadUnsupported, message));
-                }
-                Fate::Refused(harmless) if is_null || value.get() == harmless => {
-                    self.edits.remove_member(name, value);
-                }
-                Fate::Refused(_) => {
-                    return Err(Error::invalid(format!(
-                        "{name}: Bedrock does not have it: remove it from the request"
-                    )));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Applies the edits, and puts in front what only the operation has.

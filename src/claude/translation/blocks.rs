@@ -364,18 +364,27 @@ impl<'a> Translation<'a, '_> {
     fn cache_last(&mut self, content: &'a RawValue, cache: &'a RawValue) -> Result<(), Error> {
         const PLACE: &str = "cache_control";
         let CacheControl { scope } = part(PLACE, cache, "a valid object")?;
-        // A scope inside of it would have to be removed from a copy.
-        if scope.is_some() || self.breakpoints.len() >= MAX_BREAKPOINTS {
+        if self.breakpoints.len() >= MAX_BREAKPOINTS {
             self.tell(PLACE);
             return Ok(());
         }
         // A breakpoint of an hour may not stand behind one of five minutes.
         let is_long = |json: &RawValue| json.get().contains(r#""1h""#);
-        let cache = if is_long(cache) && self.breakpoints.iter().any(|(_, json)| !is_long(json)) {
-            self.tell("cache_control.ttl");
-            r#"{"type":"ephemeral"}"#
-        } else {
-            cache.get()
+        let is_behind = is_long(cache) && self.breakpoints.iter().any(|(_, json)| !is_long(json));
+        let cache = match () {
+            () if is_behind => {
+                self.tell("cache_control.ttl");
+                r#"{"type":"ephemeral"}"#
+            }
+            () if scope.is_some() => {
+                self.tell("cache_control.scope");
+                if is_long(cache) {
+                    r#"{"type":"ephemeral","ttl":"1h"}"#
+                } else {
+                    r#"{"type":"ephemeral"}"#
+                }
+            }
+            () => cache.get(),
         };
         if content.get().starts_with('"') {
             let block =

@@ -1,10 +1,12 @@
 //! The members with options: lengths, sampling, thinking, the choice of tools, the form of the reply.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{Operation, Translation, part};
+use super::{CONTEXT_MANAGEMENT, DISPLAY, EDITS, MessagesBody, Operation, Translation, part};
 use crate::claude::betas::DISPLAY_UPDATES;
 use crate::claude::models::Feature;
 use crate::error::Error;
@@ -14,8 +16,8 @@ use crate::json::{string, to_json};
 /// The shortest `thinking.budget_tokens`.
 const MIN_THINKING: u32 = 1024;
 
-/// How the edit of a context that removes thinking is named, in JSON.
-const CLEAR_THINKING: &str = "\"clear_thinking";
+/// How the edit of a context is named that removes thinking.
+const CLEAR_THINKING: &str = "clear_thinking";
 
 /// The beta of `context_management`.
 const NAME_OF_BETA: &str = "context-management";
@@ -136,34 +138,31 @@ impl<'a> Translation<'a, '_> {
         }
     }
 
-    /// Removes the edit that needs a model which thinks.
+    /// Removes the edits that the model has refused, and those that need a model which thinks.
     fn context_management(&mut self, is_thinking: bool) -> Result<(), Error> {
-        const NAME: &str = "context_management";
-        let Some(json) = self.member(NAME).filter(|_| !is_thinking && self.has_beta(NAME_OF_BETA))
+        let Some(json) = self.member(CONTEXT_MANAGEMENT).filter(|_| self.has_beta(NAME_OF_BETA))
         else {
             return Ok(());
         };
-        let Edits { edits } = part(NAME, json, "a valid object")?;
+        let Edits { edits } = part(CONTEXT_MANAGEMENT, json, "a valid object")?;
         let Some(edits) = edits else { return Ok(()) };
-        let edits: Vec<&RawValue> = part("context_management.edits", edits, "a valid list")?;
-        let (mut needy, mut others) = (Vec::new(), 0);
+        let edits: Vec<&RawValue> = part(EDITS, edits, "a valid list")?;
+        let all = edits.len();
+        let mut refused = Vec::new();
         for (index, edit) in edits.into_iter().enumerate() {
-            let place = format!("context_management.edits.{index}");
+            let place = format!("{EDITS}.{index}");
             let Typed { kind } = part(&place, edit, "a valid object")?;
-            if kind.is_some_and(|kind| kind.get().starts_with(CLEAR_THINKING)) {
-                needy.push((place, edit));
-            } else {
-                others += 1;
+            let kind = kind.and_then(string).unwrap_or_default();
+            let is_needy = !is_thinking && kind.starts_with(CLEAR_THINKING);
+            if is_needy || (self.target.has_refused)(&format!("{EDITS}.{kind}")) {
+                refused.push((place, edit));
             }
         }
-        if needy.is_empty() {
+        if refused.len() == all && all > 0 {
+            self.remove(CONTEXT_MANAGEMENT, CONTEXT_MANAGEMENT, json);
             return Ok(());
         }
-        if others == 0 {
-            self.remove(NAME, NAME, json);
-            return Ok(());
-        }
-        for (place, edit) in needy {
+        for (place, edit) in refused {
             self.edits.remove_element(edit);
             self.tell(place);
         }
@@ -176,9 +175,10 @@ impl<'a> Translation<'a, '_> {
         let Some(json) = self.member("thinking") else { return Ok(always) };
         let Thinking { kind, budget_tokens, display } = part("thinking", json, "a valid object")?;
         if let Some(display) = display {
-            let has_no_beta = display.get() == r#""updates""# && !self.has_beta(DISPLAY_UPDATES);
-            if has_no_beta || (self.target.has_refused)("thinking.display") {
-                self.remove("thinking.display", "display", display);
+            let value = string(display).unwrap_or_default();
+            let has_no_beta = value == "updates" && !self.has_beta(DISPLAY_UPDATES);
+            if has_no_beta || (self.target.has_refused)(&format!("{DISPLAY}.{value}")) {
+                self.remove(DISPLAY, "display", display);
             }
         }
         match kind.map(RawValue::get) {
@@ -302,6 +302,25 @@ impl<'a> Translation<'a, '_> {
             }
         };
         Ok(())
+    }
+}
+
+impl MessagesBody<'_> {
+    /// Returns the types of a context's edits.
+    pub(super) fn types_of_edits(&self) -> Vec<String> {
+        let edits = || {
+            let json = self.member(CONTEXT_MANAGEMENT)?;
+            let Edits { edits } = serde_json::from_str(json.get()).ok()?;
+            serde_json::from_str::<Vec<Typed<'_>>>(edits?.get()).ok()
+        };
+        let kinds = edits().unwrap_or_default().into_iter();
+        kinds.filter_map(|edit| string(edit.kind?).map(Cow::into_owned)).collect()
+    }
+
+    /// Returns how thinking is to be shown.
+    pub(super) fn display_of_thinking(&self) -> Option<String> {
+        let Thinking { display, .. } = serde_json::from_str(self.member("thinking")?.get()).ok()?;
+        string(display?).map(Cow::into_owned)
     }
 }
 

@@ -588,6 +588,23 @@ fn a_deferred_tool_brings_its_beta_and_updates_of_thinking_need_theirs() {
 }
 
 #[test]
+fn what_is_left_out_later_keeps_the_tier_and_the_other_values() {
+    let body = r#"{"model":"m","max_tokens":1,"service_tier":"flex","thinking":{"type":"adaptive","display":"omitted"},"messages":[{"role":"user","content":"a"}]}"#;
+    let first = translate_for("claude-opus-5", "new-2027-01-01", body, &[]).unwrap();
+    let parts = ["betas.new-2027-01-01", "thinking.display.other"].map(str::to_owned);
+    let adapted = first.adapt(&parts, "").unwrap();
+    assert_eq!(adapted.service_tier, Some("flex"));
+    assert!(adapted.betas.is_empty() && sent(&adapted).contains("omitted"));
+    let scoped = body.replace(
+        r#""max_tokens":1"#,
+        r#""max_tokens":1,"cache_control":{"type":"ephemeral","ttl":"1h","scope":"global"}"#,
+    );
+    let scoped = translate_for("claude-opus-5", "", &scoped, &[]).unwrap();
+    assert_eq!(scoped.removed, ["cache_control.scope"]);
+    assert!(sent(&scoped).contains(r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#));
+}
+
+#[test]
 fn a_breakpoint_of_an_hour_does_not_stand_behind_one_of_five_minutes() {
     let body = |ttl: &str| {
         format!(

@@ -366,12 +366,13 @@ async fn each_part_that_the_reply_does_not_depend_on_is_left_out_if_bedrock_name
     for (message, part, gone) in [
         (
             "context_management.edits.0: Input tag 'clear_thinking_20251015' found",
-            "context_management",
+            "context_management.edits.clear_thinking_20251015",
             "edits",
         ),
+        ("context_management: Extra inputs are not permitted", "context_management", "edits"),
         (
             "thinking.adaptive.display: Extra inputs are not permitted",
-            "thinking.display",
+            "thinking.display.summarized",
             "display",
         ),
         (
@@ -393,7 +394,12 @@ async fn each_part_that_the_reply_does_not_depend_on_is_left_out_if_bedrock_name
         assert!(sent(0).contains(gone) && !sent(1).contains(gone), "{}", sent(1));
     }
     // Nothing else is.
-    for message in ["messages.0: Input should be a valid object", "max_tokens: too large"] {
+    for message in [
+        "messages.0: Input should be a valid object",
+        "max_tokens: too large",
+        "context_management.edits.0.keep: Input should be a valid string",
+        "context_management.extra: Extra inputs are not permitted",
+    ] {
         let error = json!({ "message": message }).to_string();
         let host = Scripted::new().then(400, &[("x-amzn-errortype", "ValidationException")], error);
         let (envelope, _) = whole(messages(&[], &body("claude-opus-5", members)), &[], &host).await;
