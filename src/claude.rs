@@ -30,7 +30,7 @@ pub(crate) use reply::with_text;
 pub use reply::{InvalidReply, Reply};
 pub use request::Request;
 pub(crate) use text::{Joiner, RawText};
-pub(crate) use translation::{MessagesBody, Operation, Target, Translated, names_field};
+pub(crate) use translation::{Format, MessagesBody, Target, Translated, names_field};
 pub use usage::Usage;
 pub(crate) use usage::is_zero_or_unknown;
 

@@ -5,44 +5,30 @@
 //!
 //! Out of scope: other operations.
 
+mod attempt;
+mod payload;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode, response};
 use serde::Deserialize;
 
-use super::decoder::{Decoder, Step};
+use super::decoder::Decoder;
 use super::error::InvokeError;
 use super::retry::{Attempts, Failure, Next};
 use super::state::State;
-use crate::aws::{AssumeRoleError, Credentials, Scope, TemporaryCredentials, sign_post};
-use crate::claude::{
-    Feature, InvalidReply, Reply, Request, Translated, build_payload, names_field,
-};
-use crate::config::{Authentication, Config, Endpoint, Guardrail};
+use crate::aws::{AssumeRoleError, Credentials, TemporaryCredentials};
+use crate::claude::{InvalidReply, Reply, Request, Translated};
+use crate::config::{Authentication, Config, Endpoint};
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::headers::{
-    ANTHROPIC_BETA, ANTHROPIC_VERSION, X_AMZN_BEDROCK_GUARDRAILIDENTIFIER,
-    X_AMZN_BEDROCK_GUARDRAILVERSION, X_AMZN_BEDROCK_SERVICE_TIER, X_AMZN_REQUESTID, upstream,
-};
-use crate::host::{Body, BodyStream, Host, ReadError};
-use crate::identifier::Identifier;
+use crate::host::Host;
 use crate::limits::{Reservation, reserve_again};
 use crate::lock::lock;
 use crate::log::Record;
 use crate::outlined::outlined;
 use crate::secret::Secret;
-
-/// Far longer than any reply, and short enough for the 128 MB of an isolate.
-const MAX_REPLY_BYTES: usize = 8 << 20;
-
-/// Far longer than any error of AWS. A longer body is not read, and the status decides.
-const MAX_ERROR_BYTES: usize = 64 << 10;
 
 /// The means of a call: the configuration, what the isolate has learnt, a deadline, and the platform.
 /// [`Isolate::bedrock`](crate::Isolate::bedrock) makes it.
@@ -330,75 +316,6 @@ impl<'a, H: Host> Call<'a, H> {
         }
     }
 
-    /// Chooses the payload for an endpoint whose model has just refused `parts`.
-    fn variant(&self, endpoint: &Endpoint, parts: Option<&Vec<String>>) -> Variant {
-        let without = parts.cloned().unwrap_or_default();
-        let may_add =
-            self.request.translated.is_none() && !without.iter().any(|it| it == TEMPERATURE);
-        let added_temperature = if may_add { self.default_temperature(endpoint) } else { None };
-        let native_model = self.request.translated.as_ref().and_then(|it| it.native_model.as_ref());
-        let native_model = native_model.map(|_| endpoint.model_id.clone());
-        Variant { added_temperature, without, native_model }
-    }
-
-    /// Returns the parts of a payload that Bedrock refused by name and that the reply does not depend on.
-    fn removable_parts(&self, error: &InvokeError, payload: &Payload) -> Vec<String> {
-        let Some(message) = error.rejection() else { return Vec::new() };
-        if let Some(translated) = &payload.translated {
-            return translated.removable_parts(message);
-        }
-        let has_temperature = payload.variant.added_temperature.is_some();
-        let is_refused = has_temperature && names_field(message, TEMPERATURE);
-        if is_refused { vec![TEMPERATURE.to_owned()] } else { Vec::new() }
-    }
-
-    /// Remembers that a model has refused parts of a payload.
-    fn remember(&self, parts: &[String], endpoint: &Endpoint, record: &mut Record) {
-        let is_new = |part: &&String| self.state.refused.insert(&endpoint.model_id, part);
-        let new: Vec<&str> = parts.iter().filter(is_new).map(|part| &**part).collect();
-        if !new.is_empty() {
-            record.dropped_field = Some(new.join(","));
-        }
-        if self.request.translated.is_some() {
-            record.removed.extend_from_slice(parts);
-        }
-    }
-
-    /// Returns the configured temperature, unless the caller has set one or the model is known to refuse it.
-    fn default_temperature(&self, endpoint: &Endpoint) -> Option<f64> {
-        let is_refused = || {
-            endpoint.refuses(Feature::Sampling)
-                || self.state.refused.contains(&endpoint.model_id, TEMPERATURE)
-        };
-        match self.request.temperature {
-            None if !is_refused() => self.config.temperature,
-            _ => None,
-        }
-    }
-
-    async fn payload(&self, variant: Variant) -> Result<Payload, Error> {
-        let (json, translated) = match &self.request.translated {
-            Some(translated) => {
-                let model_id = variant.native_model.as_deref().unwrap_or_default();
-                let translated = translated.adapt(&variant.without, model_id)?;
-                let json = match self.operation {
-                    Operation::CountTokens => to_be_counted(&translated.json),
-                    Operation::Invoke | Operation::Stream => translated.json.clone(),
-                };
-                (json, Some(translated))
-            }
-            None => {
-                let json = build_payload(self.request, variant.added_temperature).to_json();
-                (Bytes::from(json.map_err(|error| self.public(error.into()))?), None)
-            }
-        };
-        let hash = match &self.config.authentication {
-            Authentication::ApiKey(_) => [0; 32],
-            _ => self.host.sha256(&json).await,
-        };
-        Ok(Payload { variant, json, translated, hash })
-    }
-
     fn public(&self, error: InvokeError) -> Error {
         error.into_public(self.request, self.config, self.state)
     }
@@ -419,189 +336,9 @@ impl<'a, H: Host> Call<'a, H> {
         Ok(Identity::Temporary(temporary))
     }
 
-    /// Sends a request and reads the response, or the first frame of a stream.
-    async fn attempt(
-        &self,
-        attempt: &Attempt<'_>,
-        record: &mut Record,
-    ) -> Result<Outcome<H::Body>, InvokeError> {
-        let request = self.sign(attempt)?;
-        record.attempt(attempt.endpoint);
-        let (head, body) = self.host.send(request, self.left()).await?.into_parts();
-        record.upstream_status = Some(head.status.as_u16());
-        record.upstream_request_id =
-            upstream(&head.headers, &X_AMZN_REQUESTID).and_then(Identifier::new);
-        if head.status != StatusCode::OK {
-            return Err(outlined(self.read_error(attempt, &head, body)).await);
-        }
-        match self.operation {
-            Operation::Invoke => return Ok(Outcome::Whole(self.read_reply(body, record).await?)),
-            Operation::CountTokens => {
-                let body = body.read(MAX_ERROR_BYTES, self.left()).await?;
-                return Ok(Outcome::Whole(Reply::unread(body)));
-            }
-            Operation::Stream => {}
-        }
-        if !is_event_stream(&head.headers, self.is_native()) {
-            // The body may still say what it is.
-            self.read_reply(body, record).await?;
-            return Err(InvalidReply::NotEvents.into());
-        }
-        outlined(self.read_first_frame(body)).await
-    }
-
-    /// Reads a whole reply, and records what is known of one that cannot be read: it is billed all the same.
-    async fn read_reply(&self, body: H::Body, record: &mut Record) -> Result<Reply, InvokeError> {
-        let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
-        let reply = match &self.request.translated {
-            None => Reply::parse(&body),
-            Some(_) => Reply::pass(body.clone()),
-        };
-        let facts = match &reply {
-            Ok(reply) => (reply.stop_reason.clone(), reply.usage, reply.guardrail_intervened),
-            Err(_) => Reply::parse_facts(&body),
-        };
-        let (stop_reason, usage, guardrail_intervened) = facts;
-        record.learn(stop_reason.as_ref(), usage);
-        record.guardrail_intervened = guardrail_intervened;
-        Ok(reply?)
-    }
-
-    async fn read_first_frame(&self, mut body: H::Body) -> Result<Outcome<H::Body>, InvokeError> {
-        let mut decoder = match &self.request.translated {
-            None => Decoder::default(),
-            Some(_) => {
-                let model = self.request.model.as_deref().unwrap_or_default();
-                Decoder::passing(model, self.is_native())
-            }
-        };
-        loop {
-            match decoder.step() {
-                Some(Step::Failed(error)) => return Err(error),
-                Some(_) => return Ok(Outcome::Stream(body, decoder)),
-                None => match body.chunk(self.left()).await.map_err(ReadError::Transport)? {
-                    Some(bytes) => decoder.push(&bytes),
-                    None => decoder.close(),
-                },
-            }
-        }
-    }
-
-    /// Reads a response whose status is not 200.
-    async fn read_error(
-        &self,
-        attempt: &Attempt<'_>,
-        head: &response::Parts,
-        body: H::Body,
-    ) -> InvokeError {
-        // The head says what matters, even if the body ends early.
-        let body = body.read(MAX_ERROR_BYTES, self.left()).await.unwrap_or_default();
-        let error = InvokeError::refused(head.status, &head.headers, &body);
-        if !error.is_of_signature() {
-            return error;
-        }
-        // Signs once more, because sending has consumed the request.
-        match self.sign(attempt) {
-            Ok(request) => error.explained(&request),
-            Err(error) => error,
-        }
-    }
-
     fn left(&self) -> Duration {
         self.deadline.left(self.host.now())
     }
-
-    /// Builds and signs a request.
-    fn sign(&self, attempt: &Attempt<'_>) -> Result<http::Request<Bytes>, InvokeError> {
-        let Attempt { endpoint, identity, payload, signed_at } = *attempt;
-        // 1. Build. It has only these headers: nothing of what the client sent is forwarded.
-        let uri = match self.operation {
-            Operation::CountTokens => match &endpoint.count_uri {
-                Some(uri) => uri,
-                None => return Err(InvalidReply::NoText.into()),
-            },
-            _ if self.is_native() => &endpoint.messages_uri,
-            Operation::Invoke => &endpoint.invoke_uri,
-            Operation::Stream => &endpoint.stream_uri,
-        };
-        let json = HeaderValue::from_static("application/json");
-        let mut request = http::Request::post(uri.clone())
-            .header(CONTENT_TYPE, json.clone())
-            .header(ACCEPT, json)
-            .body(payload.json.clone())?;
-        let headers = request.headers_mut();
-        if let Some(Guardrail { id, version }) = &self.config.guardrail {
-            headers.insert(X_AMZN_BEDROCK_GUARDRAILIDENTIFIER, id.clone());
-            headers.insert(X_AMZN_BEDROCK_GUARDRAILVERSION, version.clone());
-        }
-        if let Some(tier) = payload.translated.as_ref().and_then(|it| it.service_tier) {
-            headers.insert(X_AMZN_BEDROCK_SERVICE_TIER, HeaderValue::from_static(tier));
-        }
-
-        // 2. Sign.
-        let credentials = match identity {
-            Identity::Stored(credentials) => credentials,
-            Identity::Temporary(temporary) => &temporary.credentials,
-            Identity::ApiKey(key) => {
-                let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
-                    .map_err(http::Error::from)?;
-                value.set_sensitive(true);
-                request.headers_mut().insert(AUTHORIZATION, value);
-                self.add_version(&mut request, payload)?;
-                return Ok(request);
-            }
-        };
-        let scope = Scope { region: &endpoint.region, service: "bedrock" };
-        let cache = &self.state.signing;
-        sign_post(&mut request, &payload.hash, credentials, scope, signed_at, cache)?;
-        self.add_version(&mut request, payload)?;
-        Ok(request)
-    }
-
-    /// Reports whether the call is to Bedrock's own Messages API.
-    fn is_native(&self) -> bool {
-        self.request.translated.as_ref().is_some_and(|it| it.native_model.is_some())
-    }
-
-    /// Adds the headers of Bedrock's own Messages API. A signature need not cover them.
-    fn add_version(
-        &self,
-        request: &mut http::Request<Bytes>,
-        payload: &Payload,
-    ) -> Result<(), InvokeError> {
-        let Some(translated) = payload.translated.as_ref().filter(|_| self.is_native()) else {
-            return Ok(());
-        };
-        let headers = request.headers_mut();
-        headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"));
-        if !translated.betas.is_empty() {
-            let betas = translated.betas.join(",");
-            headers.insert(ANTHROPIC_BETA, betas.parse().map_err(http::Error::from)?);
-        }
-        Ok(())
-    }
-}
-
-/// Wraps a body of InvokeModel for CountTokens.
-///
-/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html>
-fn to_be_counted(body: &[u8]) -> Bytes {
-    let mut json = String::from(r#"{"input":{"invokeModel":{"body":""#);
-    STANDARD.encode_string(body, &mut json);
-    json.push_str(r#""}}}"#);
-    json.into()
-}
-
-/// The only optional field that the Worker adds to a prompt by itself.
-const TEMPERATURE: &str = "temperature";
-
-/// Reports whether a response does not declare to be something other than an event stream.
-fn is_event_stream(headers: &HeaderMap, is_native: bool) -> bool {
-    let expected: &[u8] =
-        if is_native { b"text/event-stream" } else { b"application/vnd.amazon.eventstream" };
-    headers
-        .get(CONTENT_TYPE)
-        .is_none_or(|value| value.as_bytes().to_ascii_lowercase().starts_with(expected))
 }
 
 #[cfg(test)]

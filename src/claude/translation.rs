@@ -26,20 +26,20 @@ pub(super) const ANTHROPIC_VERSION: &str = "bedrock-2023-05-31";
 /// The most tokens of the wrapping of a request: Claude counts some hundred for tools.
 const TOKENS_OF_A_REQUEST: u64 = 1024;
 
-/// The operation that a body is translated for.
+/// The format that a body is translated into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation<'a> {
-    /// InvokeModel, whole or streamed.
+pub(crate) enum Format<'a> {
+    /// That of InvokeModel, whole or streamed.
     InvokeModel,
-    /// Bedrock's own Messages API, with the id of the model.
+    /// That of Bedrock's own Messages API, with the id of the model.
     NativeMessages(&'a str),
-    /// CountTokens, whose body need not have a `max_tokens`.
+    /// That of CountTokens: as InvokeModel's, but the caller need not send a `max_tokens`.
     CountTokens,
 }
 
 /// The operator's and the model's part in a translation.
 pub(crate) struct Target<'a> {
-    pub operation: Operation<'a>,
+    pub format: Format<'a>,
     /// The model's row, if it is known.
     pub model: Option<&'static Model>,
     /// The most tokens that may be generated. `None`: as many as the model can.
@@ -51,7 +51,7 @@ pub(crate) struct Target<'a> {
 /// A translated body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Translated {
-    /// The body of the operation.
+    /// The body.
     pub json: Bytes,
     /// The betas, which Bedrock's own Messages API takes in a header.
     pub betas: Vec<String>,
@@ -89,12 +89,12 @@ impl Translated {
             return Ok(self.clone());
         }
         let has_refused = |part: &str| without.iter().any(|it| it == part);
-        let operation = match self.native_model {
-            Some(_) => Operation::NativeMessages(model_id),
-            None => Operation::InvokeModel,
+        let format = match self.native_model {
+            Some(_) => Format::NativeMessages(model_id),
+            None => Format::InvokeModel,
         };
         let target =
-            Target { operation, model: None, max_output_tokens: None, has_refused: &has_refused };
+            Target { format, model: None, max_output_tokens: None, has_refused: &has_refused };
         let betas = self.betas.iter().map(|beta| &**beta);
         let mut body = MessagesBody::parse_members(self.text())?;
         body.stream = body.parse_stream()?;
@@ -198,7 +198,7 @@ impl<'a> MessagesBody<'a> {
         (value.get() != "null").then_some(*value)
     }
 
-    /// Translates the body for an operation. `betas` are the values of the header `anthropic-beta`.
+    /// Translates the body. `betas` are the values of the header `anthropic-beta`.
     ///
     /// # Errors
     ///
@@ -277,18 +277,18 @@ impl<'a, 't> Translation<'a, 't> {
         }
     }
 
-    /// Applies the edits, and puts in front what only the operation has.
+    /// Applies the edits, and puts in front what only the format has.
     fn finish(mut self) -> Translated {
         let mut front = String::new();
-        let native_model = match self.target.operation {
-            Operation::NativeMessages(model_id) => {
+        let native_model = match self.target.format {
+            Format::NativeMessages(model_id) => {
                 front += &format!(r#""model":{},"#, to_json(&model_id));
                 if self.body.stream {
                     front += r#""stream":true,"#;
                 }
                 Some(model_id.to_owned())
             }
-            Operation::InvokeModel | Operation::CountTokens => {
+            Format::InvokeModel | Format::CountTokens => {
                 front += &format!(r#""anthropic_version":"{ANTHROPIC_VERSION}","#);
                 if !self.betas.is_empty() {
                     front += &format!(r#""anthropic_beta":{},"#, to_json(&self.betas));

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::models::unknown_model;
 use crate::api::interface::Context;
-use crate::claude::{MessagesBody, Operation, Request, Target};
+use crate::claude::{Format, MessagesBody, Request, Target};
 use crate::error::Error;
 use crate::headers::{
     ANTHROPIC_BETA, ANTHROPIC_VERSION, X_CLAUDE_CODE_SESSION_ID, request, request_all,
@@ -38,13 +38,13 @@ pub(super) fn parse(
     let Some(endpoint) = config.find_model(Some(&body.model)) else {
         return Err(unknown_model(&body.model));
     };
-    let operation = match config.calls_native_messages {
-        _ if is_count => Operation::CountTokens,
-        true => Operation::NativeMessages(&endpoint.model_id),
-        false => Operation::InvokeModel,
+    let format = match config.calls_native_messages {
+        _ if is_count => Format::CountTokens,
+        true => Format::NativeMessages(&endpoint.model_id),
+        false => Format::InvokeModel,
     };
     let target = Target {
-        operation,
+        format,
         model: endpoint.model,
         max_output_tokens: config.max_output_tokens,
         has_refused: &|part| state.refused.contains(&endpoint.model_id, part),

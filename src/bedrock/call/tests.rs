@@ -1,8 +1,12 @@
 use serde_json::json;
 
+use http::header::AUTHORIZATION;
+
+use super::attempt::{MAX_ERROR_BYTES, MAX_REPLY_BYTES};
 use super::*;
 use crate::api::parse_request;
 use crate::error::Code;
+use crate::identifier::Identifier;
 use crate::testing::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Scripted, Watched, header_of, isolate};
 
 const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE/session+token==";

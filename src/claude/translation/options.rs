@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{CONTEXT_MANAGEMENT, DISPLAY, EDITS, MessagesBody, Operation, Translation, part};
+use super::{CONTEXT_MANAGEMENT, DISPLAY, EDITS, Format, MessagesBody, Translation, part};
 use crate::claude::betas::DISPLAY_UPDATES;
 use crate::claude::models::Feature;
 use crate::error::Error;
@@ -75,7 +75,7 @@ impl<'a> Translation<'a, '_> {
     /// Hashes a `metadata.user_id` that Bedrock's own Messages API would refuse, such as Claude Code's JSON.
     fn user_id(&mut self) -> Result<(), Error> {
         const MOST: usize = 256;
-        let is_native = matches!(self.target.operation, Operation::NativeMessages(_));
+        let is_native = matches!(self.target.format, Format::NativeMessages(_));
         let Some(json) = self.member("metadata").filter(|_| is_native) else { return Ok(()) };
         let Metadata { user_id } = part("metadata", json, "a valid object")?;
         let Some((json, id)) = user_id.and_then(|json| Some((json, string(json)?))) else {
@@ -99,7 +99,7 @@ impl<'a> Translation<'a, '_> {
 
     fn max_tokens(&mut self) -> Result<(), Error> {
         let Some(json) = self.member("max_tokens") else {
-            if self.target.operation == Operation::CountTokens {
+            if self.target.format == Format::CountTokens {
                 // More than any budget of thinking.
                 self.max_tokens = self.target.model.map_or(MIN_THINKING, |it| it.max_output_tokens);
                 return Ok(());

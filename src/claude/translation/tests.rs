@@ -22,7 +22,7 @@ fn translate_for(
     refused: &[&str],
 ) -> Result<Translated, Error> {
     let target = Target {
-        operation: Operation::InvokeModel,
+        format: Format::InvokeModel,
         model: model(name),
         max_output_tokens: Some(4096),
         has_refused: &|place| refused.contains(&place),
@@ -518,7 +518,7 @@ fn the_reply_and_its_thinking_are_cut_to_what_the_operator_allows() {
     );
     assert_eq!(translated.removed, ["max_tokens", "thinking.budget_tokens"]);
     let target = |most| Target {
-        operation: Operation::InvokeModel,
+        format: Format::InvokeModel,
         model: model("claude-haiku-4-5"),
         max_output_tokens: most,
         has_refused: &|_| false,

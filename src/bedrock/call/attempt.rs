@@ -1,0 +1,195 @@
+//! One attempt of a call: sign, send, and read the response, or the first frame of a stream.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode, response};
+
+use super::{Attempt, Call, Identity, Operation, Outcome, Payload};
+use crate::aws::{Scope, sign_post};
+use crate::bedrock::decoder::{Decoder, Step};
+use crate::bedrock::error::InvokeError;
+use crate::claude::{InvalidReply, Reply};
+use crate::config::Guardrail;
+use crate::headers::{
+    ANTHROPIC_BETA, ANTHROPIC_VERSION, X_AMZN_BEDROCK_GUARDRAILIDENTIFIER,
+    X_AMZN_BEDROCK_GUARDRAILVERSION, X_AMZN_BEDROCK_SERVICE_TIER, X_AMZN_REQUESTID, upstream,
+};
+use crate::host::{Body, BodyStream, Host, ReadError};
+use crate::identifier::Identifier;
+use crate::log::Record;
+use crate::outlined::outlined;
+
+/// Far longer than any reply, and short enough for the 128 MB of an isolate.
+pub(super) const MAX_REPLY_BYTES: usize = 8 << 20;
+
+/// Far longer than any error of AWS. A longer body is not read, and the status decides.
+pub(super) const MAX_ERROR_BYTES: usize = 64 << 10;
+
+impl<H: Host> Call<'_, H> {
+    /// Sends a request and reads the response, or the first frame of a stream.
+    pub(super) async fn attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        record: &mut Record,
+    ) -> Result<Outcome<H::Body>, InvokeError> {
+        let request = self.sign(attempt)?;
+        record.attempt(attempt.endpoint);
+        let (head, body) = self.host.send(request, self.left()).await?.into_parts();
+        record.upstream_status = Some(head.status.as_u16());
+        record.upstream_request_id =
+            upstream(&head.headers, &X_AMZN_REQUESTID).and_then(Identifier::new);
+        if head.status != StatusCode::OK {
+            return Err(outlined(self.read_error(attempt, &head, body)).await);
+        }
+        match self.operation {
+            Operation::Invoke => return Ok(Outcome::Whole(self.read_reply(body, record).await?)),
+            Operation::CountTokens => {
+                let body = body.read(MAX_ERROR_BYTES, self.left()).await?;
+                return Ok(Outcome::Whole(Reply::unread(body)));
+            }
+            Operation::Stream => {}
+        }
+        if !is_event_stream(&head.headers, self.is_native()) {
+            // The body may still say what it is.
+            self.read_reply(body, record).await?;
+            return Err(InvalidReply::NotEvents.into());
+        }
+        outlined(self.read_first_frame(body)).await
+    }
+
+    /// Reads a whole reply, and records what is known of one that cannot be read: it is billed all the same.
+    async fn read_reply(&self, body: H::Body, record: &mut Record) -> Result<Reply, InvokeError> {
+        let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
+        let reply = match &self.request.translated {
+            None => Reply::parse(&body),
+            Some(_) => Reply::pass(body.clone()),
+        };
+        let facts = match &reply {
+            Ok(reply) => (reply.stop_reason.clone(), reply.usage, reply.guardrail_intervened),
+            Err(_) => Reply::parse_facts(&body),
+        };
+        let (stop_reason, usage, guardrail_intervened) = facts;
+        record.learn(stop_reason.as_ref(), usage);
+        record.guardrail_intervened = guardrail_intervened;
+        Ok(reply?)
+    }
+
+    async fn read_first_frame(&self, mut body: H::Body) -> Result<Outcome<H::Body>, InvokeError> {
+        let mut decoder = match &self.request.translated {
+            None => Decoder::default(),
+            Some(_) => {
+                let model = self.request.model.as_deref().unwrap_or_default();
+                Decoder::passing(model, self.is_native())
+            }
+        };
+        loop {
+            match decoder.step() {
+                Some(Step::Failed(error)) => return Err(error),
+                Some(_) => return Ok(Outcome::Stream(body, decoder)),
+                None => match body.chunk(self.left()).await.map_err(ReadError::Transport)? {
+                    Some(bytes) => decoder.push(&bytes),
+                    None => decoder.close(),
+                },
+            }
+        }
+    }
+
+    /// Reads a response whose status is not 200.
+    async fn read_error(
+        &self,
+        attempt: &Attempt<'_>,
+        head: &response::Parts,
+        body: H::Body,
+    ) -> InvokeError {
+        // The head says what matters, even if the body ends early.
+        let body = body.read(MAX_ERROR_BYTES, self.left()).await.unwrap_or_default();
+        let error = InvokeError::refused(head.status, &head.headers, &body);
+        if !error.is_of_signature() {
+            return error;
+        }
+        // Signs once more, because sending has consumed the request.
+        match self.sign(attempt) {
+            Ok(request) => error.explained(&request),
+            Err(error) => error,
+        }
+    }
+
+    /// Builds and signs a request.
+    fn sign(&self, attempt: &Attempt<'_>) -> Result<http::Request<Bytes>, InvokeError> {
+        let Attempt { endpoint, identity, payload, signed_at } = *attempt;
+        // 1. Build. It has only these headers: nothing of what the client sent is forwarded.
+        let uri = match self.operation {
+            Operation::CountTokens => match &endpoint.count_uri {
+                Some(uri) => uri,
+                None => return Err(InvalidReply::NoText.into()),
+            },
+            _ if self.is_native() => &endpoint.messages_uri,
+            Operation::Invoke => &endpoint.invoke_uri,
+            Operation::Stream => &endpoint.stream_uri,
+        };
+        let json = HeaderValue::from_static("application/json");
+        let mut request = http::Request::post(uri.clone())
+            .header(CONTENT_TYPE, json.clone())
+            .header(ACCEPT, json)
+            .body(payload.json.clone())?;
+        let headers = request.headers_mut();
+        if let Some(Guardrail { id, version }) = &self.config.guardrail {
+            headers.insert(X_AMZN_BEDROCK_GUARDRAILIDENTIFIER, id.clone());
+            headers.insert(X_AMZN_BEDROCK_GUARDRAILVERSION, version.clone());
+        }
+        if let Some(tier) = payload.translated.as_ref().and_then(|it| it.service_tier) {
+            headers.insert(X_AMZN_BEDROCK_SERVICE_TIER, HeaderValue::from_static(tier));
+        }
+
+        // 2. Sign.
+        let credentials = match identity {
+            Identity::Stored(credentials) => credentials,
+            Identity::Temporary(temporary) => &temporary.credentials,
+            Identity::ApiKey(key) => {
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+                    .map_err(http::Error::from)?;
+                value.set_sensitive(true);
+                request.headers_mut().insert(AUTHORIZATION, value);
+                self.add_version(&mut request, payload)?;
+                return Ok(request);
+            }
+        };
+        let scope = Scope { region: &endpoint.region, service: "bedrock" };
+        let cache = &self.state.signing;
+        sign_post(&mut request, &payload.hash, credentials, scope, signed_at, cache)?;
+        self.add_version(&mut request, payload)?;
+        Ok(request)
+    }
+
+    /// Reports whether the call is to Bedrock's own Messages API.
+    fn is_native(&self) -> bool {
+        self.request.translated.as_ref().is_some_and(|it| it.native_model.is_some())
+    }
+
+    /// Adds the headers of Bedrock's own Messages API. A signature need not cover them.
+    fn add_version(
+        &self,
+        request: &mut http::Request<Bytes>,
+        payload: &Payload,
+    ) -> Result<(), InvokeError> {
+        let Some(translated) = payload.translated.as_ref().filter(|_| self.is_native()) else {
+            return Ok(());
+        };
+        let headers = request.headers_mut();
+        headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"));
+        if !translated.betas.is_empty() {
+            let betas = translated.betas.join(",");
+            headers.insert(ANTHROPIC_BETA, betas.parse().map_err(http::Error::from)?);
+        }
+        Ok(())
+    }
+}
+
+/// Reports whether a response does not declare to be something other than an event stream.
+fn is_event_stream(headers: &HeaderMap, is_native: bool) -> bool {
+    let expected: &[u8] =
+        if is_native { b"text/event-stream" } else { b"application/vnd.amazon.eventstream" };
+    headers
+        .get(CONTENT_TYPE)
+        .is_none_or(|value| value.as_bytes().to_ascii_lowercase().starts_with(expected))
+}
