@@ -3,10 +3,11 @@
 //! # Life of a request
 //!
 //! 1. The configuration is valid, or the response is 500.
-//! 2. The caller is authenticated, or the response is 401 or 403. `/healthz` and a browser's preflight need no
+//! 2. The caller is authenticated, or the response is 401 or 403. `/healthz`, probes and a browser's preflight need no
 //!    credential.
-//! 3. The path has a route that accepts the method, or the response is 404 or 405. `OPTIONS` and `/healthz` end here.
-//! 4. The caller has not sent too many requests, or the response is 429. `/usage` ends here.
+//! 3. The path has a route that accepts the method, or the response is 404 or 405. `OPTIONS`, `/healthz` and probes end
+//!    here.
+//! 4. The caller has not sent too many requests, or the response is 429. `/usage` and the list of models end here.
 //! 5. The headers announce JSON of an acceptable size, or the response is 415 or 413. Only then the body is read; it must
 //!    arrive before the deadline, or the response is 408.
 //! 6. The body is a valid request, or the response is 400. Its model is allowed, or the response is 403.
@@ -22,6 +23,7 @@ mod generation;
 mod handlers;
 mod isolate;
 mod pipeline;
+mod response;
 mod routes;
 
 pub use generation::{Generation, Streaming};
