@@ -85,6 +85,7 @@ pub(crate) fn preflight_headers(methods: &str, access: &Access) -> Headers {
         names.extend(["x-amz-date", "x-amz-content-sha256", "x-amz-user-agent"]);
         names.extend(["amz-sdk-invocation-id", "amz-sdk-request"]);
     }
+    names.extend(access.headers.iter().map(String::as_str));
     vec![
         ("access-control-allow-methods", methods.to_owned()),
         ("access-control-allow-headers", names.join(", ")),

@@ -11,8 +11,8 @@ use crate::aws::sigv4::ALGORITHM;
 use crate::config::Access;
 use crate::headers::{CF_ACCESS_JWT_ASSERTION, X_API_KEY, is_upgrade, request_all};
 
-/// Longer than any token that is accepted. RFC 7230 promises nothing for headers of 8 KiB and more.
-const MAX_CREDENTIAL_BYTES: usize = 8192;
+/// Longer than any token that is accepted. A token of Entra ID has 8.7 KB with 157 groups.
+const MAX_CREDENTIAL_BYTES: usize = 16 << 10;
 
 /// The credential of a request.
 pub(super) enum Credential<'a> {

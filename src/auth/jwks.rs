@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderValue, Request, StatusCode, Uri};
@@ -42,6 +42,9 @@ const DISCONNECTED: &str = "the client disconnected";
 /// Keys and their ids.
 type Keys = Vec<(Option<String>, Arc<VerifyingKey>)>;
 
+/// A set that was fetched: its usable keys, and those that could not be read.
+type KeySet = (Keys, Vec<String>);
+
 /// The result of a search: the key, or none, or why the keys could not be fetched.
 type Found = Result<Option<Arc<VerifyingKey>>, Redacted>;
 
@@ -52,6 +55,8 @@ pub(super) struct Jwks(SingleFlight<State>);
 #[derive(Debug, Default)]
 struct State {
     keys: Keys,
+    /// The keys of the set that could not be read, each with its fault.
+    skipped: Vec<String>,
     /// When these keys came, and by which fetch.
     fetched: Option<(SystemTime, u64)>,
     /// The last fetch, if it failed: when, which one, and why.
@@ -91,9 +96,15 @@ impl Jwks {
             _ => Err(DISCONNECTED.into()),
         })
     }
+
+    /// Describes for the log why a key was not found.
+    pub(super) fn why_missing(&self) -> Redacted {
+        let skipped = self.0.with(|state| listed(&state.skipped));
+        format!("the issuer has no such key{skipped}").into()
+    }
 }
 
-async fn fetch<H: Host>(url: &Uri, deadline: Deadline, host: &H) -> Result<Keys, ReadError> {
+async fn fetch<H: Host>(url: &Uri, deadline: Deadline, host: &H) -> Result<KeySet, ReadError> {
     let within = || deadline.left(host.now()).min(LEASE);
     let mut request = Request::new(Bytes::new());
     *request.uri_mut() = url.clone();
@@ -103,7 +114,12 @@ async fn fetch<H: Host>(url: &Uri, deadline: Deadline, host: &H) -> Result<Keys,
         return Err(ReadError::Malformed(format!("status {}", response.status())));
     }
     let body = response.into_body().read(MAX_JWKS_BYTES, within()).await?;
-    parse(&body).ok_or_else(|| ReadError::Malformed("no usable keys in it".to_owned()))
+    let (keys, skipped) = parse(&body).unwrap_or_default();
+    if keys.is_empty() {
+        let problem = format!("no usable keys in it{}", listed(&skipped));
+        return Err(ReadError::Malformed(problem));
+    }
+    Ok((keys, skipped))
 }
 
 impl State {
@@ -154,12 +170,13 @@ impl State {
 
     fn settle(
         &mut self,
-        result: Result<Keys, ReadError>,
+        result: Result<KeySet, ReadError>,
         flight: u64,
         now: SystemTime,
     ) -> Option<Found> {
         match result {
-            Ok(keys) => {
+            Ok((keys, skipped)) => {
+                self.skipped = skipped;
                 // Neither the first fetch nor one for the age of the keys.
                 if self.fetched.is_some_and(|(at, _)| now < at + MAX_AGE) {
                     self.missed = Some(now);
@@ -175,47 +192,80 @@ impl State {
     }
 }
 
-/// Returns the usable keys of a set, if there are any. Others are skipped, as RFC 7517 wants.
-fn parse(body: &[u8]) -> Option<Keys> {
+/// Lists keys that were skipped, if there are any.
+fn listed(skipped: &[String]) -> String {
+    if skipped.is_empty() { String::new() } else { format!("; skipped: {}", skipped.join(", ")) }
+}
+
+/// Returns the usable keys of a set, and those that cannot be read. Keys for other purposes are skipped silently, as RFC
+/// 7517 wants.
+fn parse(body: &[u8]) -> Option<KeySet> {
     let set: Value = serde_json::from_slice(body).ok()?;
-    let keys = set.get("keys")?.as_array()?.iter().take(MAX_KEYS);
-    let keys: Vec<_> = keys.filter_map(|jwk| Some((kid(jwk), Arc::new(key(jwk)?)))).collect();
-    (!keys.is_empty()).then_some(keys)
+    let (mut usable, mut skipped) = (Keys::new(), Vec::new());
+    for jwk in set.get("keys")?.as_array()?.iter().take(MAX_KEYS) {
+        match key(jwk) {
+            Ok(key) => usable.extend(key.map(|key| (kid(jwk), Arc::new(key)))),
+            Err(fault) => {
+                let id: String = kid(jwk).unwrap_or_default().chars().take(64).collect();
+                skipped.push(format!("{id:?} ({fault})"));
+            }
+        }
+    }
+    Some((usable, skipped))
 }
 
 fn kid(jwk: &Value) -> Option<String> {
     jwk.get("kid")?.as_str().map(str::to_owned)
 }
 
-/// Parses a key. Its type decides the algorithm, and its other members must agree.
-fn key(jwk: &Value) -> Option<VerifyingKey> {
+/// Parses a key. Its type decides the algorithm, and its other members must agree. Returns `None` for a key that is not
+/// for signatures of a known algorithm.
+///
+/// # Errors
+///
+/// What is wrong with a key that is.
+fn key(jwk: &Value) -> Result<Option<VerifyingKey>, &'static str> {
     let text = |name| jwk.get(name).and_then(Value::as_str);
-    // Base64url needs no escapes in JSON.
-    let number = |name, min, max| {
-        text(name).filter(|text| {
-            URL_SAFE_NO_PAD.decode(text).is_ok_and(|it| (min..=max).contains(&it.len()))
-        })
-    };
-    let key = match text("kty")? {
-        "RSA" => {
-            // RFC 7518 allows 2048 bits and more. More than 4096 take long.
-            let (n, e) = (number("n", 256, 513)?, number("e", 1, 4)?);
-            let jwk = format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}"}}"#);
-            VerifyingKey { algorithm: Algorithm::Rs256, jwk }
-        }
-        "EC" if text("crv") == Some("P-256") => {
-            let (x, y) = (number("x", 32, 32)?, number("y", 32, 32)?);
-            let jwk = format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#);
-            VerifyingKey { algorithm: Algorithm::Es256, jwk }
-        }
-        _ => return None,
-    };
+    let number = |name, min, max| number(text(name)?, min, max);
     let is_or_absent =
         |name, value: &str| jwk.get(name).is_none_or(|it| it.as_str() == Some(value));
     let is_for_verifying = jwk.get("key_ops").is_none_or(|ops| {
         ops.as_array().is_some_and(|ops| ops.iter().any(|it| it.as_str() == Some("verify")))
     });
-    let is_for_this =
-        is_or_absent("alg", key.algorithm()) && is_or_absent("use", "sig") && is_for_verifying;
-    is_for_this.then_some(key)
+    let algorithm = match text("kty") {
+        Some("RSA") => Algorithm::Rs256,
+        Some("EC") if text("crv") == Some("P-256") => Algorithm::Es256,
+        _ => return Ok(None),
+    };
+    let mut key = VerifyingKey { algorithm, jwk: String::new() };
+    if !is_or_absent("alg", key.algorithm()) || !is_or_absent("use", "sig") || !is_for_verifying {
+        return Ok(None);
+    }
+    key.jwk = match algorithm {
+        Algorithm::Rs256 => {
+            // RFC 7518 allows 2048 bits and more. More than 4096 take long.
+            let n = number("n", 256, 513).ok_or("n is not base64url of 256 to 513 bytes")?;
+            let e = number("e", 1, 4).ok_or("e is not base64url of 1 to 4 bytes")?;
+            format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}"}}"#)
+        }
+        Algorithm::Es256 => {
+            let x = number("x", 32, 32).ok_or("x is not base64url of 32 bytes")?;
+            let y = number("y", 32, 32).ok_or("y is not base64url of 32 bytes")?;
+            format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#)
+        }
+    };
+    Ok(Some(key))
+}
+
+/// Reads a number and returns it in base64url, which needs no escapes in JSON. Takes padding and the other alphabet of
+/// base64, which some issuers write and which leave no doubt about the number; both alphabets at once do.
+fn number(text: &str, min: usize, max: usize) -> Option<String> {
+    let text = text.trim_end_matches('=');
+    let is_url_safe = !text.contains(['+', '/']);
+    let bytes = if is_url_safe {
+        URL_SAFE_NO_PAD.decode(text).ok()?
+    } else {
+        STANDARD_NO_PAD.decode(text).ok()?
+    };
+    (min..=max).contains(&bytes.len()).then(|| URL_SAFE_NO_PAD.encode(bytes))
 }

@@ -48,7 +48,8 @@ pub(super) async fn verify<H: Host>(
     let Unverified { message, algorithm, kid, claims, signature } = Unverified::parse(jwt)?;
     // 2.
     let key = jwks.find(&issuer.jwks_url, kid.as_deref(), algorithm, deadline, host).await;
-    let key = key.map_err(Refusal::Issuer)?.ok_or("the issuer has no such key")?;
+    let key = key.map_err(Refusal::Issuer)?;
+    let key = key.ok_or_else(|| Refusal::Unauthenticated(jwks.why_missing()))?;
     // 3.
     let Some(verifier) = host.verifier() else {
         let cause = "JWT_ISSUER is set, and this host cannot verify signatures";
@@ -188,8 +189,14 @@ impl Claims {
 
     /// Reports whether the token has a scope.
     fn has_scope(&self, scope: &str) -> Result<bool, &'static str> {
-        // Microsoft and Okta call it `scp`.
-        let lists = [self.list("scope")?, self.list("scp")?];
+        // Microsoft and Okta call it `scp`. Entra ID has the permissions of applications in `roles`, Auth0 those of users in
+        // `permissions`: claims of other issuers' own, which may have another form there.
+        let lists = [
+            self.list("scope")?,
+            self.list("scp")?,
+            self.list("roles").ok().flatten(),
+            self.list("permissions").ok().flatten(),
+        ];
         Ok(lists.iter().flatten().flatten().flat_map(|list| list.split(' ')).any(|it| it == scope))
     }
 }

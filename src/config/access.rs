@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::Uri;
+use http::{HeaderName, Uri};
 
 use super::endpoint::is_loopback;
 use super::variables::{Variables, entries};
@@ -22,6 +22,8 @@ pub struct Access {
     pub(crate) keys: Vec<ClientKey>,
     /// `ALLOWED_ORIGINS`, as browsers write them.
     pub(crate) origins: Vec<String>,
+    /// `ALLOWED_HEADERS`: the headers that pages may send besides those that this service reads.
+    pub(crate) headers: Vec<String>,
     /// The value of `www-authenticate`: one challenge for each configured scheme.
     pub(crate) challenge: String,
 }
@@ -70,7 +72,7 @@ impl Access {
     }
 
     /// Reads `AUTH`, `API_TOKENS`, `JWT_ISSUER`, `JWT_AUDIENCE`, `JWT_JWKS_URL`, `JWT_REQUIRED_SCOPE`,
-    /// `CLIENT_KEYS` and `ALLOWED_ORIGINS`.
+    /// `CLIENT_KEYS`, `ALLOWED_ORIGINS` and `ALLOWED_HEADERS`.
     pub(super) fn read(vars: &mut Variables<impl Fn(&str) -> Option<String>>) -> Option<Self> {
         let open = vars.read_optional("AUTH", |text| match text {
             "open" => Ok(()),
@@ -80,6 +82,7 @@ impl Access {
         let issuer = Issuer::read(vars);
         let keys = vars.read("CLIENT_KEYS", "", parse_keys);
         let origins = vars.read("ALLOWED_ORIGINS", "", parse_origins);
+        let headers = vars.read("ALLOWED_HEADERS", "", parse_headers);
         if let Some(Some(())) = open {
             // An operator who set both wants one of them, and only one guess is safe.
             for name in ["API_TOKENS", "JWT_ISSUER", "CLIENT_KEYS"] {
@@ -90,6 +93,7 @@ impl Access {
         }
         let (is_open, tokens) = (open?.is_some(), tokens?);
         let (issuer, keys) = (issuer?, keys?);
+        let (origins, headers) = (origins?, headers?);
 
         let mut challenges = Vec::new();
         // RFC 9110 wants a challenge in every 401. If nothing is configured it is this one.
@@ -100,7 +104,7 @@ impl Access {
             challenges.push("AWS4-HMAC-SHA256");
         }
         let challenge = challenges.join(", ");
-        Some(Self { is_open, tokens, issuer, keys, origins: origins?, challenge })
+        Some(Self { is_open, tokens, issuer, keys, origins, headers, challenge })
     }
 }
 
@@ -188,6 +192,16 @@ fn parse_origins(text: &str) -> Result<Vec<String>, &'static str> {
         "must be origins as a browser sends them, such as https://example.com or \
          http://localhost:3000: in lower case, without a path, a default port or *",
     )
+}
+
+/// Parses names of headers.
+fn parse_headers(text: &str) -> Result<Vec<String>, &'static str> {
+    let name = |name: &str| match name.parse::<HeaderName>() {
+        // In CORS, it stands for every header.
+        Ok(parsed) if name != "*" => Ok(parsed.as_str().to_owned()),
+        _ => Err("must be names of headers, such as baggage and sentry-trace"),
+    };
+    entries(text).map(name).collect()
 }
 
 /// Reports whether a text is a serialized tuple origin. Origins are compared byte by byte.

@@ -59,6 +59,9 @@ const tokens = {
   "a subject with spaces": await sign(but({ sub: "Zoë B\n" })),
   "the scope": await sign(but({ scope: "openid chat profile" })),
   "the scope in scp": await sign(but({ scp: ["chat"] })),
+  "the scope in roles": await sign(but({ roles: ["chat"] })),
+  "the scope in permissions": await sign(but({ permissions: ["chat"] })),
+  "157 groups": await sign(but({ groups: Array.from({ length: 157 }, () => crypto.randomUUID()) })),
   "another scope": await sign(but({ scope: "openid chatty chat:read" })),
   "no scope": await sign(claims),
   "the next key": await sign(claims, next),
@@ -125,6 +128,9 @@ console.log(
   JSON.stringify({
     keys: set(rsa, ec, encryption, p384, pss, sha512),
     next: set(next, ec),
+    padded: {
+      keys: [rsa, ec].map(({ jwk: { n, x, y, ...jwk } }) => ({ ...jwk, ...Object.fromEntries(Object.entries({ n, x, y }).filter(([, it]) => it).map(([name, it]) => [name, Buffer.from(it, "base64url").toString("base64")])) })),
+    },
     tokens,
   }),
 );

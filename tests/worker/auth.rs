@@ -145,7 +145,7 @@ async fn every_invalid_credential_is_rejected_before_the_body_and_not_logged() {
 }
 
 /// The JWTs that are accepted, and the names of their callers.
-const ACCEPTED_JWTS: [(&str, &str); 13] = [
+const ACCEPTED_JWTS: [(&str, &str); 14] = [
     ("good", "jwt:alice"),
     ("ES256", "jwt:alice"),
     ("an array of audiences", "jwt:alice"),
@@ -154,6 +154,7 @@ const ACCEPTED_JWTS: [(&str, &str); 13] = [
     ("no nbf or iat", "jwt:alice"),
     ("a fraction of a second", "jwt:alice"),
     ("expired within the leeway", "jwt:alice"),
+    ("157 groups", "jwt:alice"),
     ("valid within the leeway", "jwt:alice"),
     ("Cognito's access token", "jwt:alice"),
     ("Cognito's id token", "jwt:alice"),
@@ -288,7 +289,8 @@ async fn a_jwt_without_the_required_scope_is_forbidden() {
     bindings["JWT_REQUIRED_SCOPE"] = "chat".into();
     let fixture = Fixture::with_bindings(bindings).await;
     let worker = &fixture.worker;
-    for name in ["the scope", "the scope in scp"] {
+    for name in ["the scope", "the scope in scp", "the scope in roles", "the scope in permissions"]
+    {
         let mut request = Request::new(vec![bearer(issuer.token(name))]);
         request.body = Some(BODY.to_owned());
         let response = request.send(worker).await;
@@ -306,7 +308,7 @@ async fn a_jwt_without_the_required_scope_is_forbidden() {
         let line = worker.log_line(response.request_id()).await;
         assert_eq!(line["caller"], "jwt:alice", "{name}: {line}");
     }
-    assert_eq!(fixture.stub.requests().len(), 2);
+    assert_eq!(fixture.stub.requests().len(), 4);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ async fn fixture() -> Fixture {
         "AUTH": null,
         "API_TOKENS": format!("page:{}", sha256_hex(TOKEN)),
         "ALLOWED_ORIGINS": format!("{PAGE}, http://localhost:3000"),
+        "ALLOWED_HEADERS": "Sentry-Trace, baggage",
     }))
     .await
 }
@@ -54,7 +55,11 @@ async fn an_allowed_page_passes_the_preflight_and_can_read_every_response() {
         "{response}"
     );
     let allowed = response.header("access-control-allow-headers");
-    assert_eq!(allowed, Some("content-type, authorization, x-api-key"), "{response}");
+    assert_eq!(
+        allowed,
+        Some("content-type, authorization, x-api-key, sentry-trace, baggage"),
+        "{response}"
+    );
     assert_eq!(response.header("access-control-max-age"), Some("3600"), "{response}");
 
     let post = |prompt: &str, token: &str| {

@@ -166,3 +166,17 @@ async fn cached_keys_stay_valid_when_a_refresh_fails() {
     assert_eq!(post_with_token(worker, &issuer, "the next key").await.status, 503);
     assert_eq!(issuer.requested_paths().len(), 2);
 }
+
+#[tokio::test]
+async fn keys_in_padded_base64_verify_and_a_token_may_have_many_groups() {
+    let issuer = Issuer::start().await;
+    let padded = issuer.generated["padded"].to_string();
+    assert!(padded.contains('='), "{padded}");
+    issuer.set_response(|it| it.body = padded);
+    let fixture = fixture(&issuer).await;
+    assert!(issuer.token("157 groups").len() > 8192);
+    for name in ["good", "ES256", "157 groups"] {
+        let response = post_with_token(&fixture.worker, &issuer, name).await;
+        assert_eq!(response.status, 200, "{name}: {response}");
+    }
+}

@@ -90,6 +90,16 @@ fn an_invalid_variable_is_a_problem_that_names_it_and_no_secret() {
             KEYS,
         ),
         ("the same id twice", &[("CLIENT_KEYS", &same_id)], "CLIENT_KEYS has the same id twice"),
+        (
+            "every header",
+            &[("ALLOWED_HEADERS", "*")],
+            "ALLOWED_HEADERS must be names of headers, such as baggage and sentry-trace",
+        ),
+        (
+            "a header with a colon",
+            &[("ALLOWED_HEADERS", "baggage:")],
+            "ALLOWED_HEADERS must be names of headers, such as baggage and sentry-trace",
+        ),
         ("every origin", &[("ALLOWED_ORIGINS", "*")], ORIGINS),
         ("the opaque origin", &[("ALLOWED_ORIGINS", "null")], ORIGINS),
         ("an origin without a scheme", &[("ALLOWED_ORIGINS", "example.com")], ORIGINS),
@@ -170,7 +180,7 @@ fn the_debug_output_shows_no_secret() {
     let shown = format!("{:?}", closed_config(&vars).unwrap().access);
     assert_eq!(
         shown,
-        r#"Access { is_open: false, tokens: [ci], issuer: Some(Issuer { issuer: "https://issuer.example", audiences: ["us"], required_scope: None, jwks_url: https://issuer.example/.well-known/jwks.json }), keys: [EDGEIOSFODNN7EXAMPLE], origins: [], challenge: "Bearer realm=\"bedrock-edge\", AWS4-HMAC-SHA256" }"#
+        r#"Access { is_open: false, tokens: [ci], issuer: Some(Issuer { issuer: "https://issuer.example", audiences: ["us"], required_scope: None, jwks_url: https://issuer.example/.well-known/jwks.json }), keys: [EDGEIOSFODNN7EXAMPLE], origins: [], headers: [], challenge: "Bearer realm=\"bedrock-edge\", AWS4-HMAC-SHA256" }"#
     );
 }
 

@@ -229,3 +229,113 @@ async fn a_request_for_a_missing_key_fetches_the_first_keys_once() {
     let missing = token("2", &[], "right");
     assert_eq!(service.caller(&host, &missing).await.unwrap_err(), "the issuer has no such key");
 }
+
+/// Makes a set of one key whose x is written like this.
+fn set_with(x: &str) -> String {
+    JWKS.replacen(
+        r#""x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA""#,
+        &format!(r#""x":"{x}""#),
+        1,
+    )
+}
+
+#[tokio::test]
+async fn a_key_in_another_spelling_of_base64_is_read_if_it_leaves_no_doubt() {
+    // 32 bytes of 0xfb, in which both alphabets differ.
+    let url_safe = URL_SAFE_NO_PAD.encode([0xfb; 32]);
+    let standard = url_safe.replace('-', "+").replace('_', "/");
+    assert_ne!(url_safe, standard);
+    let mixed = standard.replacen('+', "-", 1);
+    for (x, is_read) in [
+        (url_safe.clone(), true),
+        (format!("{url_safe}="), true),
+        (standard.clone(), true),
+        (format!("{standard}="), true),
+        (mixed, false),
+        (format!("{url_safe}A"), false),
+        (url_safe[1..].to_owned(), false),
+        (format!("{} {}", &url_safe[..9], &url_safe[9..]), false),
+    ] {
+        let service = Service::new();
+        let host = verifying(Scripted::new().then(200, &[], set_with(&x)));
+        let caller = service.caller(&host, &token("1", &[], "right")).await;
+        if is_read {
+            assert_eq!(caller, Ok("jwt:alice".to_owned()), "{x}");
+        } else {
+            let cause = "the issuer's keys cannot be fetched: no usable keys in it; \
+                         skipped: \"1\" (x is not base64url of 32 bytes)";
+            assert_eq!(caller, Err(cause.to_owned()), "{x}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_skipped_is_named_where_one_is_missing() {
+    let service = Service::new();
+    let other =
+        r#"{"kty":"EC","crv":"P-256","kid":"bad","x":"!","y":"!"},{"kty":"OKP","kid":"other"},"#;
+    let keys = JWKS.replace(r#"{"keys":["#, &format!(r#"{{"keys":[{other}"#));
+    let host = verifying(Scripted::new().then(200, &[], keys.clone()).then(200, &[], keys));
+    assert!(service.caller(&host, &token("1", &[], "right")).await.is_ok());
+    host.pass(Duration::from_secs(1));
+    let cause = service.caller(&host, &token("bad", &[], "right")).await.unwrap_err();
+    assert_eq!(
+        cause,
+        "the issuer has no such key; skipped: \"bad\" (x is not base64url of 32 bytes)"
+    );
+}
+
+#[tokio::test]
+async fn a_scope_may_be_in_any_of_four_claims() {
+    let vars = [
+        ("JWT_ISSUER", "https://issuer.example"),
+        ("JWT_AUDIENCE", "us"),
+        ("JWT_REQUIRED_SCOPE", "chat"),
+    ];
+    let config = closed_config(&vars).unwrap();
+    let service = Service { config, state: State::default() };
+    let host = verifying(Scripted::new().then(200, &[], JWKS));
+    for (claim, value, is_enough) in [
+        ("scope", json!("openid chat"), true),
+        ("scp", json!(["chat"]), true),
+        ("roles", json!(["admin", "chat"]), true),
+        ("roles", json!("chat"), true),
+        ("permissions", json!(["chat"]), true),
+        ("roles", json!(["chatty"]), false),
+        ("permissions", json!({ "chat": true }), false),
+        ("roles", json!(null), false),
+        ("groups", json!(["chat"]), false),
+    ] {
+        let token = token("1", &[(claim, value.clone())], "right");
+        let result = service.refusal_or_session(&host, &token).await;
+        match result {
+            Ok(_) => assert!(is_enough, "{claim} {value}"),
+            Err(Refusal::Scope { .. }) => assert!(!is_enough, "{claim} {value}"),
+            Err(other) => panic!("{claim} {value}: {other:?}"),
+        }
+    }
+    // A claim of another form in `roles` does not spoil the scope elsewhere.
+    let both = [("scope", json!("chat")), ("roles", json!({ "a": 1 }))];
+    assert!(service.refusal_or_session(&host, &token("1", &both, "right")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_of_16_kib_is_read_and_a_longer_one_is_not() {
+    let service = Service::new();
+    let host = verifying(Scripted::new().then(200, &[], JWKS));
+    let with_groups = |count: usize| {
+        let groups: Vec<String> =
+            (0..count).map(|number| format!("{number:08x}-0000-4000-8000-{number:012x}")).collect();
+        token("1", &[("groups", json!(groups))], "right")
+    };
+    // 157 groups of Entra ID.
+    for count in [157, 290] {
+        let token = with_groups(count);
+        assert!(token.len() > 8192, "{count}");
+        assert_eq!(service.caller(&host, &token).await, Ok("jwt:alice".to_owned()), "{count}");
+    }
+    let too_long = with_groups(320);
+    assert!(too_long.len() > 16 << 10);
+    let cause = service.caller(&host, &too_long).await.unwrap_err();
+    assert_eq!(cause, "the credential is too long");
+}
