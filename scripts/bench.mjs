@@ -1,26 +1,33 @@
-// npm run bench [-- --quick | --rounds N --seconds N]
+// npm run bench [-- --only turn] [--quick | --rounds N --seconds N]
 //
 // Builds the Worker and its baselines, measures them in one workerd process, and writes the results to
-// benches/RESULTS.md and benches/results.svg. It fails if a measurement fails, but not if a figure misses its
-// target.
+// benches/RESULTS.md, benches/results.svg and benches/TURN.md; with `--only turn`, a turn of Claude Code to
+// benches/TURN.md only. It fails if a measurement fails, but not if a figure misses its target.
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { checkTurn } from "./bench/check-turn.mjs";
 import { checkResponses, checkSignatures } from "./bench/check.mjs";
 import { environment } from "./bench/environment.mjs";
-import { checkWrk } from "./bench/load.mjs";
-import { capacity, coldStart, peakMemory, signing, sizes, streamMemory, throughput } from "./bench/measure.mjs";
+import { checkWrk, load } from "./bench/load.mjs";
+import { capacity, coldStart, peakMemory, signing, sizes, streamMemory, throughput, turns } from "./bench/measure.mjs";
 import { plot } from "./bench/plot.mjs";
 import { MODULES, findWorkerd, prepare, startUpstream, startWorkerd, withAuth } from "./bench/processes.mjs";
 import { report } from "./bench/report.mjs";
+import { reportTurn } from "./bench/report-turn.mjs";
+import { MESSAGES_WORKERS, TURN, WAYS } from "./bench/turn.mjs";
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 
 const { values: options } = parseArgs({
-  options: { quick: { type: "boolean" }, rounds: { type: "string" }, seconds: { type: "string" } },
+  options: { only: { type: "string" }, quick: { type: "boolean" }, rounds: { type: "string" }, seconds: { type: "string" } },
 });
+if (options.only !== undefined && options.only !== "turn") {
+  console.error(`bedrock-edge: --only: expected turn, got ${options.only}`);
+  process.exit(1);
+}
 const plan = {
   rounds: Number(options.rounds ?? (options.quick ? 1 : 5)),
   // In a shorter round, none of 64 streams would end.
@@ -49,6 +56,8 @@ async function bench() {
   const upstream = await startUpstream(directory);
   const common = { workerd, workers: WORKERS, upstream, directory, ...plan };
 
+  await benchTurn(common);
+  if (options.only === "turn") return;
   const cases = await checkResponses(workerd, directory, IMPLEMENTATIONS, upstream);
   say(`${IMPLEMENTATIONS.join(", ")}: the same responses to ${cases} requests`);
   await checkSignatures(workerd, directory, IMPLEMENTATIONS.slice(0, 2));
@@ -81,6 +90,28 @@ async function bench() {
   writeFileSync("benches/results.svg", plot(results));
   const text = report(results);
   writeFileSync("benches/RESULTS.md", text);
+  console.log(text);
+}
+
+async function benchTurn({ workerd, upstream, directory }) {
+  const implementations = MESSAGES_WORKERS.slice(0, 2);
+  const cases = await checkTurn(workerd, directory, implementations, upstream);
+  say(`${implementations.join(", ")}: the same calls of Bedrock, responses and log lines for ${cases} requests`);
+  const results = { plan, cases, environment: environment(workerd), capacity: {}, scenarios: [] };
+  for (const [way, { variables, upstreamPath }] of Object.entries(WAYS)) {
+    const alone = await load(upstream.url, { ...TURN, upstreamPath }, { connections: 8, seconds: Math.min(plan.seconds, 3), directory });
+    results.capacity[way] = alone.rate;
+    const process = await startWorkerd(workerd, prepare(directory, MESSAGES_WORKERS, upstream, variables));
+    for (const connections of [1, 8]) {
+      say(`a turn of Claude Code, ${way}, concurrency ${connections}`);
+      const measured = await turns({ workers: MESSAGES_WORKERS, process, upstream, directory, connections, ...plan });
+      results.scenarios.push({ way, connections, results: measured });
+    }
+    await process.end();
+  }
+  writeFileSync(`${directory}/turn.json`, JSON.stringify(results, undefined, 1));
+  const text = reportTurn(results);
+  writeFileSync("benches/TURN.md", text);
   console.log(text);
 }
 

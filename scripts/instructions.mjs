@@ -9,12 +9,15 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { WORKLOADS } from "./bench/load.mjs";
 import { findWorkerd, prepare, startUpstream, startWorkerd, withAuth } from "./bench/processes.mjs";
+import { MESSAGES_WORKERS, TURN, WAYS } from "./bench/turn.mjs";
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 
-const WORKERS = ["bedrock-edge", "aws4fetch", "unsigned", "pass-through"];
+const ARTICLE_WORKERS = ["bedrock-edge", "aws4fetch", "unsigned", "pass-through"];
+/** A turn of Claude Code by InvokeModelWithResponseStream, and by Bedrock's own Messages API. */
+const TURNS = { turn: WAYS.invoke, native: WAYS.native };
 /** The number of warm-up requests, during which V8 compiles, and of counted requests. */
-const COUNTS = { short: [3000, 1000], token: [3000, 1000], long: [60, 60], stream: [60, 40], batched: [100, 100] };
+const COUNTS = { short: [3000, 1000], token: [3000, 1000], long: [60, 60], stream: [60, 40], batched: [100, 100], turn: [60, 40], native: [60, 40] };
 const CONNECTIONS = 4;
 
 const name = process.argv[2] ?? "short";
@@ -30,7 +33,10 @@ try {
   process.exit(1);
 }
 
-function requester(url, { body, headers = {} }) {
+const workload = name in TURNS ? TURN : WORKLOADS[name];
+const { variables = {} } = TURNS[name] ?? {};
+
+function requester(url, { body, headers = {}, path = "" }) {
   const text = JSON.stringify(body);
   const options = {
     method: "POST",
@@ -39,7 +45,7 @@ function requester(url, { body, headers = {} }) {
   };
   return () =>
     new Promise((resolve, reject) => {
-      const call = request(url, options, (response) => {
+      const call = request(url + path, options, (response) => {
         response.resume();
         response.on("end", () => (response.statusCode === 200 ? resolve() : reject(new Error(`status ${response.statusCode}`))));
       });
@@ -56,11 +62,11 @@ async function repeat(call, count) {
   await Promise.all(Array.from({ length: CONNECTIONS }, connection));
 }
 
-async function instructions(worker, workload, directory, upstream) {
+async function instructions(worker, directory, upstream) {
   // Compiles wasm with the optimizing compiler at once. V8 would otherwise do it after many thousand requests.
   const flags = ["--no-liftoff"];
   const variant = workload.usesAuth && worker !== "pass-through" ? withAuth(worker) : worker;
-  const prepared = prepare(directory, [variant], upstream, {}, flags);
+  const prepared = prepare(directory, [variant], upstream, variables, flags);
   // With fair scheduling, because V8's compiler thread would otherwise starve.
   const under = ["valgrind", "--tool=callgrind", "--fair-sched=yes", "--smc-check=all-non-file", "--instr-atstart=no", `--callgrind-out-file=${prepared.directory}/callgrind.out`];
   const workerd = await startWorkerd(findWorkerd(), prepared, { under });
@@ -81,8 +87,8 @@ async function instructions(worker, workload, directory, upstream) {
 const directory = execFileSync("scripts/bench-build", { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }).trim();
 const upstream = await startUpstream(directory);
 console.log(`${name}: thousand instructions per request`);
-for (const worker of WORKERS) {
-  const count = await instructions(worker, WORKLOADS[name], directory, upstream);
-  console.log(`${worker.padEnd(14)}${(count / 1000).toFixed(0).padStart(8)}`);
+for (const worker of name in TURNS ? MESSAGES_WORKERS : ARTICLE_WORKERS) {
+  const count = await instructions(worker, directory, upstream);
+  console.log(`${worker.padEnd(18)}${(count / 1000).toFixed(0).padStart(8)}`);
 }
 process.exit();

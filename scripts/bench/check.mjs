@@ -34,6 +34,7 @@ const CASES = {
   "another path": { path: "nowhere", ...post({ prompt: "Hi" }) },
   "another method": { method: "PUT", headers: json, body: "{}" },
   OPTIONS: { method: "OPTIONS" },
+  probe: {},
   health: { path: "healthz" },
   "an error of Bedrock": post({ prompt: "throttled" }),
   "an error in place of a stream": post({ prompt: "throttled", stream: true }),
@@ -52,33 +53,35 @@ const AUTH_CASES = {
 const TIMEOUT_MS = 6000;
 
 /** Masks what differs between two requests: IDs and times. */
-const masked = (text) => text.replace(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "ID").replace(/(dur=|_ms":)\d+/g, "$1N");
+export const masked = (text) => text.replace(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "ID").replace(/(dur=|_ms":)\d+/g, "$1N");
 
-async function ask(url, { path = "", ...init }) {
+export async function ask(url, { path = "", ...init }) {
   const response = await fetch(url + path, init);
   const body = await response.text();
   return { id: response.headers.get("x-request-id"), status: response.status, headers: masked(JSON.stringify([...response.headers])), body: masked(body) };
+}
+
+/** Waits for the result of a search that is not undefined. */
+export async function until(find, expected) {
+  for (let i = 0; i < 500; i++) {
+    const found = find();
+    if (found !== undefined) return found;
+    await sleep(10);
+  }
+  throw new Error(`expected ${expected}, got none in 5 s`);
 }
 
 export async function checkResponses(workerd, directory, workers, upstream) {
   const lines = [];
   const prepared = prepare(directory, [...workers, ...workers.map(withAuth)], upstream, { BEDROCK_TIMEOUT_MS: String(TIMEOUT_MS) });
   const process = await startWorkerd(workerd, prepared, { onLine: (line) => lines.push(line) });
-  async function logLine(id) {
-    for (let i = 0; i < 500; i++) {
-      const line = lines.find((line) => line.includes(id));
-      if (line) return masked(line);
-      await sleep(10);
-    }
-    throw new Error(`expected a log line with the request ID ${id}, got none in 5 s`);
-  }
   const cases = [...Object.entries(CASES), ...Object.entries(AUTH_CASES).map((it) => [...it, withAuth])];
   for (const [name, request, variant = (worker) => worker] of cases) {
     const responses = [];
     for (const worker of workers) {
       const { id, ...response } = await ask(process.urls[variant(worker)], request);
-      const line = await logLine(id);
-      responses.push({ ...response, line });
+      const line = await until(() => lines.find((line) => line.includes(id)), `a log line with the request ID ${id}`);
+      responses.push({ ...response, line: masked(line) });
     }
     // Each JSON parser has its own error messages.
     if (name === "invalid JSON") {

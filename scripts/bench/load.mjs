@@ -27,11 +27,11 @@ export async function checkWrk() {
 
 /** Loads a URL for a number of seconds. Returns requests per second, latencies in milliseconds, and for each process the processor time per request in microseconds and the number of cores that it used. */
 export async function load(url, workload, { connections, seconds, directory, pids = {}, isWarmUp = false }) {
-  const { body, headers = {}, frames, upstreamPath } = workload;
+  const { body, headers = {}, frames, path = "", upstreamPath } = workload;
   const file = join(directory, "body.json");
   writeFileSync(file, JSON.stringify(body));
   const before = Object.entries(pids).map(([name, pid]) => [name, pid, cpuMicroseconds(pid)]);
-  const target = upstreamPath ? url + upstreamPath : url;
+  const target = url + (upstreamPath ?? path);
   const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--timeout=30s", "-s", "benches/wrk.lua", target, "--", file, ...Object.entries(headers).flat()];
   const { stdout } = await run("wrk", args);
   const { requests, microseconds, mean, p50, p99, failed } = JSON.parse(stdout.trim().split("\n").at(-1));

@@ -6,6 +6,7 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { WORKLOADS, direct, load } from "./load.mjs";
+import { TURN } from "./turn.mjs";
 import { MODULES, memoryKib, prepare, startWorkerd, withAuth } from "./processes.mjs";
 
 const json = { "content-type": "application/json" };
@@ -15,7 +16,16 @@ export async function throughput({ workers, process, upstream, workload, connect
   const options = { connections, directory, pids: { workerd: process.pid, upstream: upstream.pid } };
   // pass-through has no variant that authenticates the caller.
   const url = (worker) => (WORKLOADS[workload].usesAuth && process.urls[withAuth(worker)]) || process.urls[worker];
-  const loadWorker = (worker, more) => load(url(worker), WORKLOADS[workload], { ...options, ...more });
+  return inTurns(workers, rounds, seconds, warmUp, (worker, more) => load(url(worker), WORKLOADS[workload], { ...options, ...more }));
+}
+
+/** Loads the Workers of one workerd process in turn with a turn of Claude Code. */
+export async function turns({ workers, process, upstream, connections, seconds, warmUp, rounds, directory }) {
+  const options = { connections, directory, pids: { workerd: process.pid, upstream: upstream.pid } };
+  return inTurns(workers, rounds, seconds, warmUp, (worker, more) => load(process.urls[worker], TURN, { ...options, ...more }));
+}
+
+async function inTurns(workers, rounds, seconds, warmUp, loadWorker) {
   for (const worker of workers) await loadWorker(worker, { seconds: warmUp, isWarmUp: true });
   const results = Object.fromEntries(workers.map((worker) => [worker, []]));
   for (let round = 0; round < rounds; round++) {

@@ -55,6 +55,7 @@ export const MODULES = {
   "bedrock-edge": ["index.js", "index_bg.wasm"],
   aws4fetch: ["aws4fetch.js"],
   unsigned: ["unsigned.js"],
+  "messages-aws4fetch": ["messages-aws4fetch.js"],
   "pass-through": ["pass-through.js"],
   "sign-bedrock-edge": ["sign-bedrock-edge.js", "signer.wasm"],
   "sign-aws4fetch": ["sign-aws4fetch.js"],

@@ -2,7 +2,8 @@
 //! first request, so that it is never the bottleneck.
 //!
 //! A word in a short prompt chooses the response: `batched` (a stream in large writes),
-//! `throttled`, or `held` (a stream that stalls, or no response for `InvokeModel`).
+//! `throttled`, or `held` (a stream that stalls, or no response for `InvokeModel`). A stream of
+//! Opus 5.5, and one of Bedrock's own Messages API, is a turn of Claude Code.
 
 mod responses;
 
@@ -49,7 +50,9 @@ async fn respond(
     request: Request<Incoming>,
     responses: &'static Responses,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let streams = request.uri().path().ends_with("-stream");
+    let path = request.uri().path();
+    let (is_native, is_turn) = (path.ends_with("/v1/messages"), path.contains("claude-opus-5-5"));
+    let streams = path.ends_with("-stream");
     let mut body = request.into_body();
     let mut beginning = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {
@@ -61,7 +64,11 @@ async fn respond(
         beginning.len() < SHORT
             && beginning.windows(word.len()).any(|window| window == word.as_bytes())
     };
-    Ok(if contains("throttled") {
+    Ok(if is_native {
+        responses.native_turn()
+    } else if streams && is_turn {
+        responses.turn()
+    } else if contains("throttled") {
         responses.throttled()
     } else if contains("held") {
         if !streams {

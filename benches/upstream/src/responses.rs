@@ -3,14 +3,19 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bedrock_stub::encoding::Encoding;
+use bedrock_stub::stream::Step;
 use bedrock_stub::{events, frames};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The number of frames of a stream, those before and after the text included.
 const FRAMES: usize = 300;
+
+/// The number of frames, or of Server-Sent Events, of a turn of Claude Code.
+const TURN_FRAMES: usize = 600;
 
 /// The number of frames of a stream that stalls.
 const STALLED_FRAMES: usize = 20;
@@ -23,6 +28,8 @@ pub struct Responses {
     invoke: Bytes,
     frames: Vec<Bytes>,
     batches: Vec<Bytes>,
+    turn_frames: Vec<Bytes>,
+    turn_events: Vec<Bytes>,
 }
 
 impl Responses {
@@ -39,9 +46,6 @@ impl Responses {
                 "usage": { "input_tokens": 14, "output_tokens": tokens },
             })
         };
-        let words = |count: usize| -> String {
-            (0..count).map(|index| events::word(index as u64)).collect()
-        };
         let around = events::events(&message(&words(1), 1)).len() - 1;
         let count = FRAMES - around;
         let frames: Vec<Bytes> = events::events(&message(&words(count), count))
@@ -50,7 +54,17 @@ impl Responses {
             .collect();
         assert_eq!(frames.len(), FRAMES);
         let batches = frames.concat().chunks(BATCH_BYTES).map(Bytes::copy_from_slice).collect();
-        Self { invoke: message(&words(80), 80).to_string().into(), frames, batches }
+        let turn: Vec<Step> = turn().into_iter().map(type_first).collect();
+        let encode = |encoding: Encoding| -> Vec<Bytes> {
+            turn.iter().map(|event| encoding.encode(event).into()).collect()
+        };
+        Self {
+            invoke: message(&words(80), 80).to_string().into(),
+            frames,
+            batches,
+            turn_frames: encode(Encoding::Frames),
+            turn_events: encode(Encoding::Sse),
+        }
     }
 
     /// The response of `InvokeModel`.
@@ -77,6 +91,17 @@ impl Responses {
         event_stream(ResponseBody::stream(&self.batches, false))
     }
 
+    /// A turn of Claude Code, with one write for each frame.
+    pub fn turn(&'static self) -> Response<ResponseBody> {
+        event_stream(ResponseBody::stream(&self.turn_frames, false))
+    }
+
+    /// The same turn in Server-Sent Events, with one write for each.
+    pub fn native_turn(&'static self) -> Response<ResponseBody> {
+        let body = ResponseBody::stream(&self.turn_events, false);
+        response(200, Encoding::Sse.content_type(), body)
+    }
+
     /// The beginning of the stream, which then stalls.
     pub fn stalled(&'static self) -> Response<ResponseBody> {
         event_stream(ResponseBody::stream(&self.frames[..STALLED_FRAMES], true))
@@ -92,6 +117,52 @@ impl Responses {
         }
         response
     }
+}
+
+/// Returns a text of so many words.
+fn words(count: usize) -> String {
+    (0..count).map(|index| events::word(index as u64)).collect()
+}
+
+/// Returns the events of a turn: thinking, a text, and a call of a tool.
+fn turn() -> Vec<Value> {
+    let reply = |count: usize| {
+        events::events(&json!({
+            "id": "msg_bdrk_01XFDUDYJgAACzvnptvVoYEL",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-opus-5-5",
+            "content": [
+                { "type": "thinking", "thinking": words(200), "signature": "c2lnbmF0dXJl".repeat(40) },
+                { "type": "text", "text": words(count) },
+                { "type": "tool_use", "id": "toolu_bdrk_01A09q90qw90lq917835lq9", "name": "Bash", "input": { "command": words(60) } },
+            ],
+            "stop_reason": "tool_use",
+            "stop_sequence": null,
+            "usage": {
+                "input_tokens": 214,
+                "cache_creation_input_tokens": 1032,
+                "cache_read_input_tokens": 74_801,
+                "output_tokens": 571,
+            },
+        }))
+    };
+    let others = reply(1).len() - 1;
+    let events = reply(TURN_FRAMES - others);
+    assert_eq!(events.len(), TURN_FRAMES);
+    events
+}
+
+/// Writes an event as Claude does, with the type first.
+fn type_first(event: Value) -> Step {
+    let mut rest = event.clone();
+    let members = rest.as_object_mut().expect("an object");
+    members.remove("type");
+    let (kind, members) = (&event["type"], rest.to_string());
+    Step::Json(match members.strip_prefix('{') {
+        Some("}") | None => event.to_string(),
+        Some(members) => format!(r#"{{"type":{kind},{members}"#),
+    })
 }
 
 fn event_stream(body: ResponseBody) -> Response<ResponseBody> {

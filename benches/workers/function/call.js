@@ -1,6 +1,5 @@
 // A call to Bedrock: its deadline, its cancellation when the client disconnects, and its retries.
 import { Failure, failureOf, unavailable } from "./failure.js";
-import { payload } from "./request.js";
 
 /** Aborts the call when the client disconnects or after a number of milliseconds. */
 export class Deadline {
@@ -48,12 +47,12 @@ const MAX_BACKOFF_MS = 20_000;
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Bedrock's response of status 200, after retries. */
-export async function post(url, request, context) {
+export async function post(url, body, context, headers = {}) {
   const { call, config, record, deadline } = context;
   const init = {
     method: "POST",
-    headers: { "content-type": "application/json", accept: "application/json" },
-    body: payload(request),
+    headers: { "content-type": "application/json", accept: "application/json", ...headers },
+    body,
     redirect: "manual",
     signal: deadline.signal,
   };

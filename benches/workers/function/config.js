@@ -41,7 +41,7 @@ export function readConfig(env) {
   const modelUrl = `${endpoint}/model/${encodeURIComponent(model)}`;
   return {
     region, model, maxTokens, temperature, maxBodyBytes, logLevel, credentials,
-    timeoutMs, stallMs, maxAttempts, tokens,
+    timeoutMs, stallMs, maxAttempts, tokens, endpoint,
     invokeUrl: `${modelUrl}/invoke`,
     streamUrl: `${modelUrl}/invoke-with-response-stream`,
   };

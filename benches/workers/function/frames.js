@@ -8,7 +8,7 @@ const codec = new EventStreamCodec((bytes) => utf8.decode(bytes), (text) => new 
 /** The largest frame that the format allows, in bytes. */
 const MAX_FRAME_BYTES = 16 << 20;
 
-/** Splits the bytes of a stream into frames. */
+/** Splits the bytes of a stream into frames, and returns Claude's events in them. */
 export class Frames {
   #rest = new Uint8Array();
 

@@ -10,16 +10,15 @@ const IDLE_MS = 15_000;
 
 // Escapes the characters at which clients in Python and others break lines.
 const json = (data) => JSON.stringify(data).replace(/[\u0085\u2028\u2029]/g, (it) => `\\u${it.charCodeAt(0).toString(16).padStart(4, "0")}`);
-const sse = (name, data) => `event: ${name}\ndata: ${json(data)}\n\n`;
+export const sse = (name, data) => `event: ${name}\ndata: ${json(data)}\n\n`;
 
 /** Responds when the first frame has arrived. Throws a failure before that. */
-export async function respondWithEvents(request, context) {
-  const { config, record } = context;
+export async function respondWithEvents(generation, url, body, context, additional = {}) {
+  const { record } = context;
   const started = Date.now();
-  const generation = new Generation(request, record);
   let reader;
   try {
-    const response = await post(config.streamUrl, request, context);
+    const response = await post(url, body, context, additional);
     reader = response.body.getReader();
     while (!generation.hasBegun) {
       const { done, value } = await reader.read();
@@ -32,7 +31,7 @@ export async function respondWithEvents(request, context) {
   } finally {
     record.upstream_ms = Date.now() - started;
   }
-  const headers = { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store, no-transform" };
+  const headers = { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store, no-transform", ...generation.headers };
   // Unknown at the start of a stream.
   const { stop_reason, input_tokens, output_tokens } = record;
   Object.assign(record, { stop_reason: undefined, input_tokens: undefined, output_tokens: undefined });
@@ -61,12 +60,12 @@ function events(reader, generation, { record, config, started }) {
       start(controller) {
         // One timer per stream, not one per chunk.
         keepAlive = setInterval(() => {
-          if (Date.now() - lastChunkAt >= IDLE_MS) controller.enqueue(utf8.encode(": keep-alive\n\n"));
+          if (Date.now() - lastChunkAt >= IDLE_MS) controller.enqueue(utf8.encode(generation.keepAlive));
         }, IDLE_MS);
         const check = () => {
           const waited = waitingSince === 0 ? 0 : Date.now() - waitingSince;
-          if (waited < config.stallMs) {
-            stall = setTimeout(check, config.stallMs - waited);
+          if (waited < generation.stallMs) {
+            stall = setTimeout(check, generation.stallMs - waited);
             return;
           }
           generation.fail(new Failure("timeout", "Bedrock invocation failed", { cause: "cannot read the response: it took too long" }));
@@ -74,7 +73,7 @@ function events(reader, generation, { record, config, started }) {
           end();
           controller.close();
         };
-        stall = setTimeout(check, config.stallMs);
+        stall = setTimeout(check, generation.stallMs);
       },
       async pull(controller) {
         for (;;) {
@@ -107,16 +106,18 @@ function events(reader, generation, { record, config, started }) {
 }
 
 /** Converts the bytes of Bedrock's stream to Server-Sent Events. */
-class Generation {
+export class Generation {
+  keepAlive = ": keep-alive\n\n";
   hasBegun = false;
   isOver = false;
   #frames = new Frames();
   #text = "";
   #out = "";
 
-  constructor(request, record) {
+  constructor(request, record, { stallMs }) {
     this.request = request;
     this.record = record;
+    this.stallMs = stallMs;
   }
 
   push(chunk) {
@@ -174,4 +175,4 @@ class Generation {
   }
 }
 
-const truncated = () => invalidResponse("the stream ended before the reply did", "truncated");
+export const truncated = () => invalidResponse("the stream ended before the reply did", "truncated");

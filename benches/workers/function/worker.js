@@ -8,9 +8,9 @@ import { authenticate } from "./auth.js";
 import { Deadline, post } from "./call.js";
 import { readConfig } from "./config.js";
 import { Failure, invalidResponse } from "./failure.js";
-import { finish, log, recordUsage } from "./record.js";
-import { checkHeaders, parseRequest, tooLarge } from "./request.js";
-import { respondWithEvents } from "./stream.js";
+import { finish, log, newRecord, recordUsage } from "./record.js";
+import { checkHeaders, parseRequest, payload, tooLarge } from "./request.js";
+import { Generation, respondWithEvents } from "./stream.js";
 
 /** @param signedFetch returns, for a configuration, a function that is called in place of fetch. */
 export function worker(signedFetch) {
@@ -22,11 +22,7 @@ export function worker(signedFetch) {
         config = readConfig(env);
         call = signedFetch(config);
       }
-      const record = {
-        level: "info", outcome: "ok", status: 200, request_id: crypto.randomUUID(), caller: undefined, model: config.model, region: config.region,
-        upstream_status: undefined, x_amzn_requestid: undefined, retries: 0, input_tokens: undefined, output_tokens: undefined,
-        stop_reason: undefined, upstream_ms: undefined, total_ms: undefined, error: undefined,
-      };
+      const record = newRecord(config);
       const deadline = new Deadline(request.signal, config.timeoutMs);
       const context = { config, call, record, deadline, attempts: 0, started: Date.now() };
       return respond(request, context).finally(() => deadline.stop());
@@ -48,7 +44,9 @@ async function respond(request, context) {
     if (body.length > config.maxBodyBytes) throw tooLarge(config.maxBodyBytes);
     const parsed = parseRequest(body, config);
     prompt = parsed.prompt;
-    if (parsed.stream ?? prefersEvents(request.headers)) return await respondWithEvents(parsed, context);
+    if (parsed.stream ?? prefersEvents(request.headers)) {
+      return await respondWithEvents(new Generation(parsed, record, config), config.streamUrl, payload(parsed), context);
+    }
     text = await invoke(parsed, context);
   } catch (error) {
     failure = error instanceof Failure ? error : new Failure("internal", "Bedrock invocation failed", { cause: error.message });
@@ -67,18 +65,14 @@ async function respond(request, context) {
 /** Returns the handler of a request, or undefined for a call of the function. Throws for an unknown path or method. */
 function route({ method, url }) {
   const path = url.slice(url.indexOf("/", 8)).split("?", 1)[0];
-  if (path === "/") {
-    if (method === "POST") return undefined;
-    if (method === "OPTIONS") return options("OPTIONS, POST");
-    throw notAllowed("OPTIONS, POST");
-  }
-  if (path !== "/healthz") throw new Failure("not_found", "there is nothing at this path");
-  if (method === "OPTIONS") return options("GET, HEAD, OPTIONS");
-  if (method !== "GET" && method !== "HEAD") throw notAllowed("GET, HEAD, OPTIONS");
+  if (path === "/" && method === "POST") return undefined;
+  if (path !== "/" && path !== "/healthz") throw new Failure("not_found", "there is nothing at this path");
+  const allow = path === "/" ? "GET, HEAD, OPTIONS, POST" : "GET, HEAD, OPTIONS";
+  if (method === "OPTIONS") return options(allow);
+  if (method !== "GET" && method !== "HEAD") throw new Failure("method_not_allowed", `the method must be one of ${allow}`, { allow });
   return (context) => respondWithoutCall(context, 200, {}, method === "GET" ? JSON.stringify({ input_prompt: "", generated_text: "ok" }) : null);
 }
 
-const notAllowed = (allow) => new Failure("method_not_allowed", `the method must be one of ${allow}`, { allow });
 const options = (allow) => (context) => respondWithoutCall(context, 204, { allow }, null);
 
 function respondWithoutCall(context, status, additional, body) {
@@ -107,7 +101,7 @@ async function invoke(request, context) {
   const { config, record } = context;
   const started = Date.now();
   try {
-    const response = await post(config.invokeUrl, request, context);
+    const response = await post(config.invokeUrl, payload(request), context);
     const reply = await response.json().catch((error) => {
       if (context.deadline.timedOut) throw context.deadline.failure(error);
       throw invalidResponse(`the body is not Claude's JSON: ${error.message}`);
