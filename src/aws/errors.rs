@@ -162,12 +162,16 @@ impl AwsError {
     pub(crate) fn refined(self, message: &str) -> Self {
         match self.code {
             Code::Rejected | Code::ModelError if too_long(message).is_some() => Self::TOO_LONG,
-            Code::Throttled if lower_case(message).contains("per day") => {
-                Self { recovery: UsedUp, ..self }
-            }
+            Code::Throttled if is_of_the_day(message) => Self { recovery: UsedUp, ..self },
             _ => self,
         }
     }
+}
+
+/// Reports whether a message names a quota of the day.
+fn is_of_the_day(message: &str) -> bool {
+    let message = lower_case(message);
+    message.contains("per day") || message.contains("daily")
 }
 
 /// Returns the name of an error that has none and whose message is known.
@@ -267,6 +271,7 @@ mod tests {
             ("ThrottlingException", "Too many tokens per day, please wait.", Code::Throttled, UsedUp),
             ("ThrottlingException", "Too many tokens, please wait.", Code::Throttled, Throttled),
             ("ServiceQuotaExceededException", "Too many requests per day", Code::Throttled, UsedUp),
+            ("ThrottlingException", "You have used up your daily quota of tokens.", Code::Throttled, UsedUp),
             ("", "Bedrock is unable to process your request.", Code::Unavailable, Transient),
             ("", "Overloaded", Code::Unavailable, Transient),
             ("", "You don't have access to the model with the specified model ID.", Code::AccessDenied, Permanent),

@@ -83,8 +83,9 @@ impl<'de> Deserialize<'de> for Word {
 }
 
 impl Word {
-    /// Reports whether the word says that a guardrail intervened.
+    /// Reports whether the word, an action or a stop reason, says that a guardrail intervened.
     pub(super) fn is_intervened(&self) -> bool {
-        self.0.as_ref().is_some_and(|word| word.as_str() == INTERVENED)
+        let word = self.0.as_ref().map(|word| word.as_str().to_ascii_uppercase());
+        matches!(word.as_deref(), Some(INTERVENED | "GUARDRAIL_INTERVENED"))
     }
 }

@@ -105,6 +105,7 @@ impl Event {
             }
         };
         // By the type first: an event that is ignored may have any form.
+        let mut guardrail_intervened = guardrail.is_intervened();
         let delta = match &*kind {
             "content_block_start" | "content_block_delta" => match block? {
                 Some(Block(Some(text))) => Delta::Text(text),
@@ -116,7 +117,9 @@ impl Event {
             }
             "message_delta" => {
                 let MessageDelta { delta, usage } = object(json)?;
-                let reason = delta.unwrap_or_default().stop_reason.0;
+                let Stop { stop_reason } = delta.unwrap_or_default();
+                guardrail_intervened |= stop_reason.is_intervened();
+                let reason = stop_reason.0;
                 Delta::Stop { reason, usage: usage.unwrap_or_default() }
             }
             "message_stop" => Delta::End,
@@ -126,7 +129,7 @@ impl Event {
             }
             _ => Delta::Other,
         };
-        Ok(Self { delta, guardrail_intervened: guardrail.is_intervened() })
+        Ok(Self { delta, guardrail_intervened })
     }
 }
 

@@ -109,7 +109,7 @@ impl Reply {
         let texts = content.into_iter().flatten().flatten().filter_map(|block| block.0);
         let text = texts.map(|RawText(text)| joiner.push(&text)).reduce(|text, next| text + &next);
         let text = text.map(|text| text + &joiner.finish());
-        let guardrail_intervened = guardrail.is_intervened();
+        let guardrail_intervened = guardrail.is_intervened() || stop_reason.is_intervened();
         let text = with_text(text, stop_reason.0.as_ref(), guardrail_intervened)?;
         let usage = usage.unwrap_or_default();
         let stop_reason = stop_reason.0;
@@ -169,7 +169,8 @@ impl Reply {
 
         let Facts { stop_reason, usage, guardrail } =
             serde_json::from_slice(body).unwrap_or_default();
-        (stop_reason.0, usage.unwrap_or_default(), guardrail.is_intervened())
+        let guardrail_intervened = guardrail.is_intervened() || stop_reason.is_intervened();
+        (stop_reason.0, usage.unwrap_or_default(), guardrail_intervened)
     }
 }
 
@@ -182,7 +183,6 @@ pub(crate) fn with_text(
 ) -> Result<String, InvalidReply> {
     match (text, stop_reason.map(Identifier::as_str)) {
         (Some(text), _) if !text.is_empty() => Ok(text),
-        (_, Some("guardrail_intervened")) => Err(InvalidReply::Guardrail),
         _ if guardrail_intervened => Err(InvalidReply::Guardrail),
         (_, Some("max_tokens" | "model_context_window_exceeded")) => Err(InvalidReply::MaxTokens),
         (_, Some("refusal")) => Err(InvalidReply::Refusal),
@@ -201,9 +201,10 @@ fn parse_error(body: &[u8]) -> Option<InvalidReply> {
     let (error, types): (_, &[&str]) = match (json.get("error"), json.get("Output")) {
         (Some(error), _) => (error, &["type", "__type", "code"]),
         (None, Some(output)) => (output, &["__type"]),
-        (None, None) => (&json, &["__type", "code"]),
+        (None, None) => (&json, &["__type", "code", "type"]),
     };
-    let kind = text(error, types);
+    // What replies are called too.
+    let kind = text(error, types).filter(|kind| !["message", "error"].contains(kind));
     let message = error.as_str().or_else(|| text(error, &["message", "Message"]));
     let named = || named_by(message.unwrap_or_default());
     let is_error = kind.is_some() || message.is_some() || !std::ptr::eq(error, &json);

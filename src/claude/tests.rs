@@ -196,6 +196,7 @@ fn an_error_in_place_of_a_reply_is_that_error() {
         (r#"{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}"#, Some("overloaded_error"), "Overloaded"),
         (r#"{"error": "Too many requests"}"#, Some("ThrottlingException"), "Too many requests"),
         (r#"{"message": "Something new"}"#, None, "Something new"),
+        (r#"{"type": "ThrottlingException", "message": "m"}"#, Some("ThrottlingException"), "m"),
         (r#"{"error": {}}"#, None, ""),
         (r#"{"Output": {"__type": "UnknownOperationException"}, "Version": "1.0"}"#, Some("UnknownOperationException"), ""),
     ];
@@ -217,7 +218,12 @@ fn a_guardrail_that_intervened_is_noted() {
             r#"{{"content": [{{"type": "text", "text": "{text}"}}], "stop_reason": "end_turn", "amazon-bedrock-guardrailAction": {action}}}"#
         )
     };
-    for (action, expected) in [(r#""INTERVENED""#, true), (r#""NONE""#, false), ("null", false)] {
+    for (action, expected) in [
+        (r#""INTERVENED""#, true),
+        (r#""GUARDRAIL_INTERVENED""#, true),
+        (r#""NONE""#, false),
+        ("null", false),
+    ] {
         let reply = Reply::parse(body("Blocked.", action).as_bytes()).unwrap();
         assert_eq!(reply.guardrail_intervened, expected, "{action}");
         let empty = body("", action);

@@ -9,10 +9,6 @@ use crate::host::ReadError;
 
 /// Accepts JSON in UTF-8. A body without a declared type is taken for JSON, which the parser finds out.
 pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
-    let value = |name| match header(headers, name) {
-        None => Ok(None),
-        Some(value) => value.to_str().map(|text| Some(text.to_ascii_lowercase())),
-    };
     let refuse = |message| Err(Error::new(Code::UnsupportedMediaType, message));
 
     let Ok(content_type) = only_distinct(headers, &CONTENT_TYPE) else {
@@ -30,7 +26,7 @@ pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
             return refuse("the charset must be utf-8");
         }
     }
-    match value(&CONTENT_ENCODING).as_ref().map(Option::as_deref) {
+    match only_distinct(headers, &CONTENT_ENCODING).as_ref().map(Option::as_deref) {
         Ok(None | Some("identity" | "")) => Ok(()),
         _ => refuse("the body must come without a Content-Encoding"),
     }
@@ -162,6 +158,21 @@ mod tests {
         ];
         for (lines, expected) in cases {
             assert_eq!(prefers_events(&headers(ACCEPT, lines)), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn equal_lines_of_the_content_encoding_are_one() {
+        for (lines, expected) in [
+            (&["identity"][..], true),
+            (&["identity", "Identity"], true),
+            (&["identity, identity"], true),
+            (&[""], true),
+            (&["identity, gzip"], false),
+            (&["gzip", "gzip"], false),
+        ] {
+            let result = check_media_type(&headers(CONTENT_ENCODING, lines));
+            assert_eq!(result.is_ok(), expected, "{lines:?}");
         }
     }
 

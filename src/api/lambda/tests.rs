@@ -249,7 +249,7 @@ fn valid_headers_are_taken_over_and_others_are_dropped() {
 
 #[tokio::test]
 async fn an_event_that_is_not_a_valid_request_gets_an_error() {
-    let cases: [(&str, &[u8], u16, &str); 16] = [
+    let cases: [(&str, &[u8], u16, &str); 17] = [
         (
             "not base64",
             br#"{"requestContext": {"http": {"method": "POST"}}, "body": "eyJ9!", "isBase64Encoded": true}"#,
@@ -293,6 +293,16 @@ async fn an_event_that_is_not_a_valid_request_gets_an_error() {
                     "connectionId": "JJbxmplHYosCIAA=", "apiId": "id"
                 },
                 "body": "{\"prompt\": \"Hello\"}", "isBase64Encoded": false
+            }"#,
+            405,
+            "Error: the method must be one of OPTIONS, POST",
+        ),
+        (
+            "a WebSocket that opens",
+            br#"{
+                "headers": {"Host": "id.execute-api.us-east-1.amazonaws.com"}, "multiValueHeaders": {},
+                "requestContext": {"routeKey": "$connect", "eventType": "CONNECT", "connectionId": "JJbxmplHYosCIAA="},
+                "isBase64Encoded": false
             }"#,
             405,
             "Error: the method must be one of OPTIONS, POST",
