@@ -20,7 +20,9 @@ pub use article::parse as parse_request;
 pub use envelope::{Envelope, build_response};
 pub(crate) use interface::{Context, Interface, RenderError};
 pub use lambda::LambdaBody;
-pub(crate) use messages::{Messages, estimate, find_model, list_models, parse_count, render_count};
+pub(crate) use messages::{
+    Messages, SDK_HEADERS, estimate, find_model, list_models, parse_count, render_count,
+};
 #[cfg(any(feature = "entry", test))]
 pub(crate) use rpc::Rpc;
 pub(crate) use socket::Socket;

@@ -30,6 +30,23 @@ use crate::redact::Redacted;
 /// The time that the SDKs give a request.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The headers that Anthropic's SDK for JavaScript sends from a page, besides those of all routes.
+pub(crate) const SDK_HEADERS: [&str; 13] = [
+    "anthropic-version",
+    "anthropic-beta",
+    "anthropic-dangerous-direct-browser-access",
+    "x-stainless-arch",
+    "x-stainless-helper",
+    "x-stainless-helper-method",
+    "x-stainless-lang",
+    "x-stainless-os",
+    "x-stainless-package-version",
+    "x-stainless-retry-count",
+    "x-stainless-runtime",
+    "x-stainless-runtime-version",
+    "x-stainless-timeout",
+];
+
 /// The interface of the Messages API.
 pub(crate) struct Messages;
 

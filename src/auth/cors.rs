@@ -71,8 +71,8 @@ pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap, access: &Access
         && only_value(headers, &ORIGIN).is_some_and(|origin| allows(&access.origins, origin))
 }
 
-/// Returns the headers of the response to a preflight, for a route with these methods.
-pub(crate) fn preflight_headers(methods: &str, access: &Access) -> Headers {
+/// Returns the headers of the response to a preflight, for a route with these methods, to which pages may send `more` headers.
+pub(crate) fn preflight_headers(methods: &str, more: &[&str], access: &Access) -> Headers {
     let mut names = vec!["content-type"];
     if !access.is_open {
         names.push("authorization");
@@ -85,6 +85,7 @@ pub(crate) fn preflight_headers(methods: &str, access: &Access) -> Headers {
         names.extend(["x-amz-date", "x-amz-content-sha256", "x-amz-user-agent"]);
         names.extend(["amz-sdk-invocation-id", "amz-sdk-request"]);
     }
+    names.extend(more);
     names.extend(access.headers.iter().map(String::as_str));
     vec![
         ("access-control-allow-methods", methods.to_owned()),

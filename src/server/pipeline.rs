@@ -148,10 +148,11 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         let is_counted = admission.as_ref().is_some_and(|admission| admission.is_counted);
         self.longest = admission.as_ref().map_or(self.longest, |admission| admission.longest);
         if let Some(route) = route
-            && route.cors == Cors::Preflight
+            && let Cors::Preflight(more) = route.cors
             && auth::is_preflight(&request.method, &request.headers, &config.access)
         {
-            let headers = auth::preflight_headers(&route.cors_methods(&request), &config.access);
+            let headers =
+                auth::preflight_headers(&route.cors_methods(&request), more, &config.access);
             let mut envelope = Envelope::empty(204);
             envelope.headers.extend(headers);
             return Err(envelope);

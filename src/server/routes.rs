@@ -4,7 +4,7 @@ use http::Method;
 
 #[cfg(any(feature = "entry", test))]
 use crate::api::Rpc;
-use crate::api::{Article, Interface, Messages, RenderError, invoke};
+use crate::api::{Article, Interface, Messages, RenderError, SDK_HEADERS, invoke};
 use crate::config::Config;
 use crate::host::IncomingRequest;
 
@@ -47,7 +47,8 @@ pub(super) enum Auth {
 /// The CORS of a route. A WebSocket has no preflight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cors {
-    Preflight,
+    /// It has one, in which a page may ask for these headers besides those of all routes.
+    Preflight(&'static [&'static str]),
     None,
 }
 
@@ -76,18 +77,18 @@ pub(super) enum Resource {
 
 #[rustfmt::skip]
 static ROUTES: [Route; 12] = [
-    Route { path: Path::Exact("/"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Article), errors: &Article, cors: Cors::Preflight },
-    Route { path: Path::Exact("/"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Article, cors: Cors::Preflight },
+    Route { path: Path::Exact("/"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Article), errors: &Article, cors: Cors::Preflight(&[]) },
+    Route { path: Path::Exact("/"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Exact("/api/hello"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Messages, cors: Cors::None },
-    Route { path: Path::Exact("/v1/messages"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Messages), errors: &Messages, cors: Cors::Preflight },
-    Route { path: Path::Exact("/v1/messages/count_tokens"), methods: &["POST"], auth: Auth::Callers, resource: Resource::TokenCount, errors: &Messages, cors: Cors::Preflight },
-    Route { path: Path::Exact("/v1/models"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Models, errors: &Messages, cors: Cors::Preflight },
-    Route { path: Path::Matching(is_model), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Models, errors: &Messages, cors: Cors::Preflight },
+    Route { path: Path::Exact("/v1/messages"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Messages), errors: &Messages, cors: Cors::Preflight(&SDK_HEADERS) },
+    Route { path: Path::Exact("/v1/messages/count_tokens"), methods: &["POST"], auth: Auth::Callers, resource: Resource::TokenCount, errors: &Messages, cors: Cors::Preflight(&SDK_HEADERS) },
+    Route { path: Path::Exact("/v1/models"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Models, errors: &Messages, cors: Cors::Preflight(&SDK_HEADERS) },
+    Route { path: Path::Matching(is_model), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Models, errors: &Messages, cors: Cors::Preflight(&SDK_HEADERS) },
     Route { path: Path::Exact("/ws"), methods: &["GET"], auth: Auth::Callers, resource: Resource::WebSocket, errors: &Article, cors: Cors::None },
-    Route { path: Path::Exact("/usage"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Usage, errors: &Article, cors: Cors::Preflight },
-    Route { path: Path::Exact("/healthz"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Health, errors: &Article, cors: Cors::Preflight },
-    Route { path: Path::Matching(invoke::is_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::Invocation, errors: &invoke::Invoke, cors: Cors::Preflight },
-    Route { path: Path::Matching(invoke::is_streaming_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::StreamingInvocation, errors: &invoke::Invoke, cors: Cors::Preflight },
+    Route { path: Path::Exact("/usage"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Usage, errors: &Article, cors: Cors::Preflight(&[]) },
+    Route { path: Path::Exact("/healthz"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Health, errors: &Article, cors: Cors::Preflight(&[]) },
+    Route { path: Path::Matching(invoke::is_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::Invocation, errors: &invoke::Invoke, cors: Cors::Preflight(&[]) },
+    Route { path: Path::Matching(invoke::is_streaming_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::StreamingInvocation, errors: &invoke::Invoke, cors: Cors::Preflight(&[]) },
 ];
 
 /// The path above the models of the Models API.

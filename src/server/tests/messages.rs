@@ -730,3 +730,24 @@ async fn a_thread_is_refused_in_the_form_that_the_sdks_know() {
         json!({ "error_code": "thread_unsupported_request", "unsupported": ["thread"] })
     );
 }
+
+#[tokio::test]
+async fn a_page_may_send_the_headers_of_the_sdk() {
+    let token = format!("ci:{}", "a".repeat(64));
+    let vars =
+        [("AUTH", ""), ("API_TOKENS", &*token), ("ALLOWED_ORIGINS", "https://app.example.com")];
+    let headers = [
+        ("origin", "https://app.example.com"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "anthropic-version,x-stainless-os"),
+    ];
+    let request = request_in_the_worker("OPTIONS", "/v1/messages", &headers, Bytes::new());
+    let (envelope, _) = whole(request, &vars, &Scripted::new()).await;
+    assert_eq!(envelope.status_code, 204);
+    let allowed = header(&envelope, "access-control-allow-headers").unwrap();
+    for name in
+        ["content-type", "authorization", "x-api-key", "anthropic-version", "x-stainless-os"]
+    {
+        assert!(allowed.split(", ").filter(|it| *it == name).count() == 1, "{name}: {allowed}");
+    }
+}
