@@ -20,7 +20,7 @@
 //! - `headers`: the tables of headers.
 //! - `single_flight`: one fetch for concurrent requests.
 //! - `error`: [`Error`] and the table of its [`Code`]s.
-//! - `aws`: Signature Version 4, temporary credentials, event streams, the table of AWS's errors.
+//! - `aws`: Signature Version 4, temporary credentials, event streams, the tables of AWS's errors and regions.
 //! - `claude`: the inner [`Request`] and [`Reply`], stream events, the table of [`Model`]s.
 //! - `config`: the settings, [`Config`], which never change after the start.
 //! - `auth`: API tokens, JWTs, SigV4 signatures, CORS.
