@@ -1,7 +1,6 @@
 //! The isolates of the core in one instance of wasm: one for each configuration.
 //!
-//! JavaScript keeps the number of an isolate, because reading the configuration for each request would take longer than
-//! the rest of it.
+//! JavaScript keeps the number of an isolate, so that a request need not read the configuration.
 
 use std::cell::RefCell;
 
