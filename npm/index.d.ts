@@ -4,7 +4,7 @@ import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 
 /** The options of an instance. Each wins over the variables in `env` that say the same. */
 export interface Options {
-  /** The region of Bedrock, as `BEDROCK_REGION`. */
+  /** The region of Bedrock, as `BEDROCK_REGION`. The model must exist there. */
   region?: string;
   /** The model, as `BEDROCK_MODEL_ID`. */
   model?: string;

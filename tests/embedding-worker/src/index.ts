@@ -18,7 +18,7 @@ const served: Record<string, () => Options> = {
   first: () => ({ auth: "open", model }),
   second: () => ({ auth: "open", model, log }),
   third: () => ({ auth: "open", model, region: "ap-northeast-1" }),
-  elsewhere: () => ({ auth: "open", region: "us-east-1" }),
+  elsewhere: () => ({ auth: "open", region: "us-east-1", model: "us.anthropic.claude-sonnet-4-20250514-v1:0" }),
   prefixed: () => ({ envPrefix: "AI_", log }),
   misconfigured: () => ({ envPrefix: "BAD_", log }),
   login: () => ({ auth: login, log }),
