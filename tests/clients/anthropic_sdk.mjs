@@ -249,7 +249,7 @@ const cases = {
       "an image by URL": create(ask([image])),
       "web search": create(ask("Hello", { tools: [search] })),
       mcp_servers: () => client.beta.messages.create(ask("Hello", { mcp_servers: [server] })),
-      "a large body": create(ask("x".repeat(400_000))),
+      "a large body": create(ask("x".repeat(60_000))),
     };
     for (const fault of FAULTS) rows[fault] = create(ask(`fault:${fault}`));
     return mapValues(rows, errorOf);

@@ -259,7 +259,7 @@ def errors():
         "an image by URL": lambda: client.messages.create(**ask([image])),
         "web search": lambda: client.messages.create(**ask("Hello", tools=[search])),
         "mcp_servers": lambda: client.beta.messages.create(**ask("Hello", mcp_servers=[server])),
-        "a large body": lambda: client.messages.create(**ask("x" * 400_000)),
+        "a large body": lambda: client.messages.create(**ask("x" * 60_000)),
     }
     for fault in FAULTS:
         rows[fault] = lambda fault=fault: client.messages.create(**ask(f"fault:{fault}"))

@@ -167,7 +167,7 @@ async fn the_sdks_raise_a_typed_error_for_each_kind_of_failure() {
         ("an image by URL", "BadRequestError", 400, "invalid_request_error", "messages.0.content.0.source.type: Bedrock takes base64 only: send the data itself"),
         ("web search", "BadRequestError", 400, "invalid_request_error", "tools.0.type: Bedrock does not have the tool web_search_20250305: remove it from the request"),
         ("mcp_servers", "BadRequestError", 400, "invalid_request_error", "mcp_servers: Bedrock does not have it: remove it from the request"),
-        ("a large body", "ContentTooLargeError", 413, "request_too_large", "the body must have 300000 bytes at most"),
+        ("a large body", "ContentTooLargeError", 413, "request_too_large", "the body must have 50000 bytes at most"),
         ("throttled", "RateLimitError", 429, "rate_limit_error", FAILED),
         ("unavailable", "OverloadedError", 529, "overloaded_error", FAILED),
         ("server_error", "OverloadedError", 529, "overloaded_error", FAILED),
@@ -191,7 +191,7 @@ async fn the_sdks_raise_a_typed_error_for_each_kind_of_failure() {
     });
     let expected = json!({ "errors": Map::from_iter(rows) });
     assert_outcomes(
-        &json!({ "MAX_MESSAGES_BODY_BYTES": "300000", "BEDROCK_MAX_ATTEMPTS": "1" }),
+        &json!({ "MAX_MESSAGES_BODY_BYTES": "50000", "BEDROCK_MAX_ATTEMPTS": "1" }),
         &expected,
     )
     .await;

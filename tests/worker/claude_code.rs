@@ -14,7 +14,9 @@ use std::process::Stdio;
 use bedrock_stub::Received;
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio::time::timeout;
 
+use crate::support::client::TIMEOUT;
 use crate::support::fixture::{Fixture, json_body};
 use crate::support::messages::{TOKEN, installed, messages_fixture, stdout_of};
 use crate::support::workerd::TempDir;
@@ -133,14 +135,23 @@ async fn claude_code_uses_an_api_key_helper_and_a_base_path() {
 #[tokio::test]
 #[ignore = "installs Claude Code"]
 async fn claude_code_gives_up_at_once_where_a_retry_is_useless() {
-    let fixture = messages_fixture(&json!({ "MONTHLY_TOKENS": "10" })).await;
-    let home = empty_home();
-    let mut command = claude(&fixture, "", Some(TOKEN), &home).await;
-    let output = command.args(["-p", "Hello"]).stdin(Stdio::null()).output().await.unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!output.status.success() && text.contains("429"), "{text}");
-    let lines = fixture.worker.log_lines();
-    let refused = lines.iter().filter(|line| line["status"] == 429);
-    assert_eq!(refused.count(), 1, "{}", fixture.worker.output());
-    assert!(fixture.stub.requests().is_empty());
+    let spent = json!({ "MONTHLY_TOKENS": "10" });
+    for (case, bindings, token, model, status, calls) in [
+        ("a spent budget", spent, TOKEN, "claude-opus-5-5", 429, 1),
+        ("a wrong token", json!({}), "wrong", "claude-opus-5-5", 401, 1),
+        // It asks once more without a stream.
+        ("an unknown model", json!({}), TOKEN, "claude-opus-3", 404, 2),
+    ] {
+        let fixture = messages_fixture(&bindings).await;
+        let home = empty_home();
+        let mut command = claude(&fixture, "", Some(token), &home).await;
+        let command = command.args(["-p", "Hello", "--model", model]).stdin(Stdio::null());
+        let output = timeout(TIMEOUT, command.kill_on_drop(true).output()).await;
+        let output = output.unwrap_or_else(|_| panic!("{case}: {}", fixture.worker.output()));
+        assert!(!output.unwrap().status.success(), "{case}");
+        let lines = fixture.worker.log_lines();
+        let refused = lines.iter().filter(|line| line["status"] == status).count();
+        assert_eq!(refused, calls, "{case}: {lines:#?}");
+        assert!(fixture.stub.requests().is_empty(), "{case}");
+    }
 }

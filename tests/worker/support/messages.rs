@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::client::Connection;
 use super::fixture::Fixture;
 use super::signer::sha256_hex;
+use super::sse::SseResponse;
 
 /// The token that the Workers of [`messages_fixture`] accept.
 pub const TOKEN: &str = "messages-token-of-the-tests";
@@ -28,6 +30,34 @@ pub async fn messages_fixture(bindings: &Value) -> Fixture {
     });
     all.as_object_mut().unwrap().extend(bindings.as_object().unwrap().clone());
     Fixture::with_bindings(all).await
+}
+
+/// Returns a body with one message.
+pub fn ask(prompt: &str, stream: bool) -> Value {
+    json!({
+        "model": "claude-opus-5-5",
+        "max_tokens": 4096,
+        "stream": stream,
+        "messages": [{ "role": "user", "content": prompt }],
+    })
+}
+
+/// Writes a request to the Messages API, and returns its connection.
+pub async fn send<'a>(fixture: &'a Fixture, body: &Value) -> Connection<'a> {
+    let mut connection = fixture.worker.connect().await;
+    let body = body.to_string();
+    let head = format!(
+        "POST /v1/messages?beta=true HTTP/1.1\r\nhost: worker\r\ncontent-type: application/json\r\n\
+         authorization: Bearer {TOKEN}\r\nanthropic-version: 2023-06-01\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write(head + &body).await;
+    connection
+}
+
+/// Requests a streamed reply, and waits for the head of the response.
+pub async fn stream<'a>(fixture: &'a Fixture, prompt: &str) -> SseResponse<'a> {
+    SseResponse::from_connection(send(fixture, &ask(prompt, true)).await).await
 }
 
 /// Runs a program to its end. Panics if it takes too long or fails.
