@@ -87,7 +87,7 @@ impl RenderError for Messages {
         let message = error.upstream.as_ref().map_or(&*error.message, Redacted::as_str);
         let mut envelope = Envelope::json(status, body(error.code, message, record));
         error_headers(error, &mut envelope);
-        if is_repeated(status) && !may_help(error.code) {
+        if is_repeated(status) && (!may_help(error.code) || is_long(error)) {
             envelope.set_header("x-should-retry", false);
         }
         envelope
@@ -102,6 +102,13 @@ impl RenderError for Messages {
 /// Reports whether the SDKs repeat a request that got this status.
 fn is_repeated(status: u16) -> bool {
     [401, 408, 409, 429].contains(&status) || status >= 500
+}
+
+/// Reports whether the caller is to wait longer than a client does: the SDKs ignore a `retry-after` of more than a minute, and
+/// repeat the request at once.
+fn is_long(error: &Error) -> bool {
+    let wait = error.headers.iter().find(|(name, _)| *name == "retry-after");
+    wait.and_then(|(_, seconds)| seconds.parse::<u64>().ok()).is_some_and(|seconds| seconds > 60)
 }
 
 /// Reports whether to repeat a request within minutes may help.

@@ -231,6 +231,24 @@ async fn errors_have_anthropics_form_and_say_whether_to_retry() {
             None,
         ),
         (
+            "a prompt that is too long",
+            &ok,
+            refused(
+                400,
+                "ValidationException",
+                r#"{"message": "The model returned the following errors: prompt is too long: 5 tokens > 4 maximum"}"#,
+            ),
+            (400, "invalid_request_error"),
+            None,
+        ),
+        (
+            "throttled for the day",
+            &ok,
+            refused(429, "ThrottlingException", r#"{"message": "Too many tokens per day"}"#),
+            (429, "rate_limit_error"),
+            Some("false"),
+        ),
+        (
             "unavailable",
             &ok,
             refused(503, "ServiceUnavailableException", "{}"),
@@ -268,6 +286,9 @@ async fn errors_have_anthropics_form_and_say_whether_to_retry() {
         assert_eq!((actual, &*actual_kind), (status, kind), "{name}: {message}");
         assert_eq!(header(&envelope, "x-should-retry"), retry, "{name}");
         assert_eq!(record.status, status, "{name}");
+        if name == "a prompt that is too long" {
+            assert!(message.contains("prompt is too long: 5 tokens > 4 maximum"), "{message}");
+        }
         if name == "Bedrock's 400" {
             assert_eq!(message, "messages.0.content: text content blocks must be non-empty");
         }
