@@ -192,6 +192,7 @@ export type ErrorCode =
   | "guardrail"
   | "invalid_response"
   | "truncated"
+  | "overloaded"
   | "limits_unavailable";
 
 /** The error of a call that got no reply. */

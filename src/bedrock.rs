@@ -16,6 +16,7 @@ mod state;
 
 pub(crate) use call::count_tokens;
 pub use call::{Bedrock, invoke_bedrock, invoke_bedrock_with_response_stream};
+pub(crate) use decoder::MAX_REPLY_BYTES;
 pub use decoder::{Decoder, Generated, Step};
 pub use error::InvokeError;
 pub(crate) use state::State;

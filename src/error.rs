@@ -146,6 +146,8 @@ codes! {
     InvalidResponse "invalid_response" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 500 "api_error";
     /// Bedrock's response ended early.
     Truncated "truncated" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException" 500 "api_error";
+    /// The requests in flight hold the memory that the request needs.
+    Overloaded "overloaded" SERVICE_UNAVAILABLE TRANSIENT "ServiceException" 529 "overloaded_error";
     /// The caller's limits could not be looked up.
     LimitsUnavailable "limits_unavailable" SERVICE_UNAVAILABLE TRANSIENT "ServiceException" 503 "api_error";
 }
@@ -180,6 +182,12 @@ impl Error {
                 Self::new(Code::PayloadTooLarge, message)
             }
             ReadError::Malformed(message) => Self::invalid(message),
+            ReadError::Overloaded => {
+                let message = "too many requests are in flight here: send the request again";
+                let error =
+                    Self::new(Code::Overloaded, message).because(ReadError::Overloaded.to_string());
+                error.retry_after(Duration::from_secs(1))
+            }
             ReadError::Transport(TransportError::TimedOut) => {
                 Self::new(Code::RequestTimeout, "the body did not arrive in time")
             }

@@ -25,7 +25,7 @@
 //! - `config`: the settings, [`Config`], which never change after the start.
 //! - `auth`: API tokens, JWTs, SigV4 signatures, CORS.
 //! - `log`: the [`Record`] of a request.
-//! - [`limits`]: requests, requests in flight, tokens.
+//! - [`limits`]: requests, requests in flight, tokens, memory.
 //! - [`bedrock`]: one call, with retries and fallback regions.
 //! - `api`: the interfaces: the Lambda's, its events, Lambda's Invoke API, WebSockets, RPC, Anthropic's Messages API.
 //! - `server`: the table of routes, the pipeline, and [`Isolate`], which outlives a request.

@@ -1,4 +1,4 @@
-//! Limits: requests, requests in flight, tokens.
+//! Limits: requests, requests in flight, tokens, and the memory of an isolate.
 //!
 //! The platform counts requests before the body is read. Tokens are counted in the caller's [`Ledger`]: what a call may
 //! use at most is reserved before it, and settled afterwards on what Bedrock reports. What Bedrock may bill and does
@@ -12,13 +12,15 @@
 mod account;
 mod failure;
 mod ledger;
+mod memory;
 mod rate;
 mod reservation;
 
 pub(crate) use account::{account, standing};
 pub use ledger::{Ledger, Message, Period, Reply, Standing, Verdict};
+pub(crate) use memory::{Admitted, HeldByStream, Memory, weight};
 pub use rate::Address;
-pub(crate) use rate::admit;
+pub(crate) use rate::{admit, admit_socket};
 pub use reservation::{Reservation, Settlement};
 pub(crate) use reservation::{reserve, reserve_again, settle};
 

@@ -21,6 +21,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(10);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_millis(160);
 
+/// The most requests that wait for a fetch. Each of them takes memory and looks again and again, and none needs to be
+/// authenticated.
+pub(crate) const MOST_WAITING: usize = 100;
+
 /// A value that is fetched once for all requests, with its state `S`.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<S> {
@@ -38,6 +42,7 @@ struct Inner<S> {
     flight: Option<(u64, SystemTime)>,
     flights: u64,
     paused_until: Option<SystemTime>,
+    waiting: usize,
 }
 
 /// The content of the state, as a request needs it.
@@ -67,7 +72,7 @@ impl Arrival {
 
 impl<S> SingleFlight<S> {
     pub(crate) fn new(state: S, takeover_pause: Duration) -> Self {
-        let inner = Inner { state, flight: None, flights: 0, paused_until: None };
+        let inner = Inner { state, flight: None, flights: 0, paused_until: None, waiting: 0 };
         Self { takeover_pause, inner: Mutex::new(inner) }
     }
 
@@ -84,7 +89,7 @@ impl<S> SingleFlight<S> {
     /// # Errors
     ///
     /// [`TransportError::TimedOut`] when the deadline passes, [`TransportError::Cancelled`] when the client
-    /// disconnects.
+    /// disconnects, [`TransportError::Failed`] if too many requests wait already.
     pub(crate) async fn run<T, R, H: Runtime>(
         &self,
         host: &H,
@@ -99,6 +104,7 @@ impl<S> SingleFlight<S> {
             Arrival { flights: inner.flights - u64::from(inner.flight.is_some()) }
         };
         let mut wait = FIRST_WAIT;
+        let mut place = None;
         loop {
             let looked = now();
             let turn = lock(&self.inner).turn(arrival, looked, &next);
@@ -109,6 +115,9 @@ impl<S> SingleFlight<S> {
                     let left = deadline.left(host.now());
                     if left.is_zero() {
                         return Err(TransportError::TimedOut);
+                    }
+                    if place.is_none() {
+                        place = Some(self.queue()?);
                     }
                     host.sleep(wait.min(left)).await?;
                     wait = (wait * 2).min(LONGEST_WAIT);
@@ -130,6 +139,27 @@ impl<S> SingleFlight<S> {
                 return Ok(own);
             }
         }
+    }
+}
+
+impl<S> SingleFlight<S> {
+    /// Takes a place among the requests that wait.
+    fn queue(&self) -> Result<Place<'_, S>, TransportError> {
+        let mut inner = lock(&self.inner);
+        if inner.waiting >= MOST_WAITING {
+            return Err(TransportError::Failed("too many requests wait for it".to_owned()));
+        }
+        inner.waiting += 1;
+        Ok(Place(self))
+    }
+}
+
+/// A place among the requests that wait. It is free again when it is dropped, also when the request is.
+struct Place<'a, S>(&'a SingleFlight<S>);
+
+impl<S> Drop for Place<'_, S> {
+    fn drop(&mut self) {
+        lock(&self.0.inner).waiting -= 1;
     }
 }
 

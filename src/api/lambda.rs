@@ -34,6 +34,10 @@ impl Body for LambdaBody {
             Err(message) => Err(ReadError::Malformed(message)),
         })
     }
+
+    fn length(&self) -> Option<usize> {
+        self.0.as_ref().ok().map(Bytes::len)
+    }
 }
 
 impl IncomingRequest<LambdaBody> {

@@ -93,6 +93,7 @@ impl Jwks {
         let result = self.0.run(host, deadline, || host.now(), next, fetch, State::settle).await;
         result.unwrap_or_else(|error| match error {
             TransportError::TimedOut => Err("the issuer's keys did not come in time".into()),
+            TransportError::Failed(_) => Err("too many requests wait for the issuer's keys".into()),
             _ => Err(DISCONNECTED.into()),
         })
     }

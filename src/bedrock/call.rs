@@ -24,7 +24,7 @@ use crate::config::{Authentication, Config, Endpoint};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::host::Host;
-use crate::limits::{Reservation, reserve_again};
+use crate::limits::{Memory, Reservation, reserve_again};
 use crate::lock::lock;
 use crate::log::Record;
 use crate::outlined::outlined;
@@ -36,6 +36,7 @@ use crate::secret::Secret;
 pub struct Bedrock<'a, H> {
     pub(super) config: &'a Config,
     pub(super) state: &'a State,
+    memory: &'a Arc<Memory>,
     pub(super) deadline: Deadline,
     pub(super) host: &'a H,
     /// The tokens that are reserved for the call, if tokens are counted.
@@ -46,10 +47,11 @@ impl<'a, H> Bedrock<'a, H> {
     pub(crate) fn new(
         config: &'a Config,
         state: &'a State,
+        memory: &'a Arc<Memory>,
         deadline: Deadline,
         host: &'a H,
     ) -> Self {
-        Self { config, state, deadline, host, reservation: Mutex::default() }
+        Self { config, state, memory, deadline, host, reservation: Mutex::default() }
     }
 
     /// Adds the tokens that are reserved for the first attempt. A further one reserves again.
@@ -154,6 +156,7 @@ struct Call<'a, H> {
     request: &'a Request<'a>,
     config: &'a Config,
     state: &'a State,
+    memory: &'a Arc<Memory>,
     deadline: Deadline,
     host: &'a H,
     reservation: &'a Mutex<Option<Reservation>>,
@@ -205,8 +208,8 @@ enum Identity<'a> {
 
 impl<'a, H: Host> Call<'a, H> {
     fn new(operation: Operation, request: &'a Request<'a>, bedrock: &'a Bedrock<'a, H>) -> Self {
-        let Bedrock { config, state, deadline, host, ref reservation } = *bedrock;
-        Self { operation, request, config, state, deadline, host, reservation }
+        let Bedrock { config, state, memory, deadline, host, ref reservation } = *bedrock;
+        Self { operation, request, config, state, memory, deadline, host, reservation }
     }
 
     /// Calls until a valid reply is read, or until a retry is pointless.

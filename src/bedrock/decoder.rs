@@ -19,6 +19,10 @@ use crate::claude::{
 };
 use crate::identifier::Identifier;
 
+/// The longest reply in bytes, whole, or the longest text of a stream: far longer than any, and short enough for the 128 MB of
+/// an isolate.
+pub(crate) const MAX_REPLY_BYTES: usize = 8 << 20;
+
 /// A decoder of one streamed reply: bytes go in, [`Step`]s come out. The same bytes give the same text and the same
 /// end in whatever chunks they come.
 ///
@@ -140,6 +144,18 @@ impl Decoder {
     /// Ends the bytes because of an error.
     pub(crate) fn fail(&mut self, error: InvokeError) {
         self.end.get_or_insert(error);
+    }
+
+    /// Ends the reply at once, whatever has arrived.
+    pub(crate) fn abort(&mut self, error: InvokeError) {
+        self.ended = true;
+        self.steps.clear();
+        self.steps.push_back(Step::Failed(error));
+    }
+
+    /// Reports whether the last step is there, taken or not.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Reports whether there will be no further step.

@@ -273,6 +273,7 @@ impl InvokeError {
             Self::Send(TransportError::TimedOut)
             | Self::Read(ReadError::Transport(TransportError::TimedOut)) => Code::Timeout,
             Self::Send(_) | Self::Read(ReadError::Transport(_)) => Code::Unavailable,
+            Self::Read(ReadError::Overloaded) => Code::Overloaded,
             Self::InvalidReply(InvalidReply::MaxTokens) => Code::NoText,
             Self::InvalidReply(InvalidReply::Refusal) => Code::Refusal,
             Self::InvalidReply(InvalidReply::Guardrail) => Code::Guardrail,
@@ -319,6 +320,7 @@ impl InvokeError {
             self.make_loggable();
         }
         let cause = Redacted::new(&self.to_string(), secrets);
-        Error { upstream: wording, ..Error::new(code, message).because(cause) }
+        let error = Error { upstream: wording, ..Error::new(code, message).because(cause) };
+        if code == Code::Overloaded { error.retry_after(Duration::from_secs(1)) } else { error }
     }
 }

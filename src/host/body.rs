@@ -12,6 +12,11 @@ pub trait Body {
     /// Reads the whole body. Reads no more of a body that is longer than `limit` bytes than it takes to notice.
     fn read(self, limit: usize, within: Duration)
     -> impl Future<Output = Result<Bytes, ReadError>>;
+
+    /// Returns the length in bytes if it is known before the body is read.
+    fn length(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A body that can be read as it arrives.
@@ -26,6 +31,10 @@ pub trait BodyStream: Body {
 impl Body for Bytes {
     fn read(self, limit: usize, _: Duration) -> impl Future<Output = Result<Bytes, ReadError>> {
         ready(if self.len() > limit { Err(ReadError::TooLong) } else { Ok(self) })
+    }
+
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
     }
 }
 

@@ -24,6 +24,9 @@ pub enum ReadError {
     /// The envelope that contains the body is malformed. The text is for the caller.
     #[error("{0}")]
     Malformed(String),
+    /// There is no memory for the body, because other requests hold it.
+    #[error("other requests hold the memory that it needs")]
+    Overloaded,
     /// The body ended early or did not arrive in time.
     #[error(transparent)]
     Transport(#[from] TransportError),

@@ -1,6 +1,7 @@
 //! The limit of requests.
 
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use http::HeaderMap;
 
@@ -9,7 +10,7 @@ use crate::auth::Caller;
 use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::headers::{CF_CONNECTING_IP, request};
-use crate::host::{Host, RateLimiter};
+use crate::host::{Host, LimitError, RateLimiter};
 
 /// The address of a client, by the header that Cloudflare sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,30 @@ pub(crate) async fn admit<H: Host>(
         Some(caller) => limiter.admit(caller.as_str()).await,
         None => limiter.admit(&address().0).await,
     };
+    verdict(admitted, period)
+}
+
+/// Counts the opening of a WebSocket like a request, but apart from requests: its messages are those.
+///
+/// # Errors
+///
+/// As [`admit`].
+pub(crate) async fn admit_socket<H: Host>(
+    caller: Option<&Caller>,
+    address: impl FnOnce() -> Address,
+    config: &Config,
+    host: &H,
+) -> Result<(), Error> {
+    let Some(period) = config.limits.requests else { return Ok(()) };
+    let Some(limiter) = host.rate_limiter() else {
+        return Err(unenforced("RATE_LIMITER", None));
+    };
+    // No caller and no address has this prefix.
+    let key = format!("socket:{}", caller.map_or_else(|| address().0, |it| it.as_str().to_owned()));
+    verdict(limiter.admit(&key).await, period)
+}
+
+fn verdict(admitted: Result<bool, LimitError>, period: Duration) -> Result<(), Error> {
     match admitted {
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::new(Code::RateLimited, "too many requests").retry_after(period)),

@@ -34,13 +34,18 @@ pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
 
 /// Refuses a body that is announced to be too long.
 pub(super) fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), Error> {
+    match announced_length(headers) {
+        Some(length) if length > limit => Err(Error::unreadable(ReadError::TooLong, limit)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the length that a body is announced to have.
+pub(super) fn announced_length(headers: &HeaderMap) -> Option<usize> {
     let text = header(headers, &CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let length = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     // A number that does not fit is too long all the same.
-    match length.map(|text| text.parse().unwrap_or(u64::MAX)) {
-        Some(length) if length > limit as u64 => Err(Error::unreadable(ReadError::TooLong, limit)),
-        _ => Ok(()),
-    }
+    length.map(|text| text.parse().unwrap_or(usize::MAX))
 }
 
 /// Returns the value of a header in lower case. Equal lines, which some platforms join with commas, are one.

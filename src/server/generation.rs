@@ -4,12 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::Stream;
 
+use super::isolate::Isolate;
 use crate::api::{Interface, StreamEvent, invoke};
-use crate::bedrock::{self, Decoder, Generated, Step};
+use crate::bedrock::{self, Decoder, Generated, MAX_REPLY_BYTES, Step};
 use crate::claude::{INTERVENED, Request};
 use crate::config::{Config, Level};
 use crate::host::{BodyStream, ReadError, TransportError};
-use crate::limits::{Reservation, Settlement};
+use crate::limits::{HeldByStream, Reservation, Settlement};
 use crate::log::Record;
 
 /// A streamed reply whose first frame has arrived: bytes go in, events come out. It keeps the record of the request and
@@ -26,6 +27,7 @@ pub struct Generation<'a> {
     is_announced: bool,
     /// Whether the client has called InvokeWithResponseStream.
     is_invoked: bool,
+    held: Option<HeldByStream>,
 }
 
 impl<'a> Generation<'a> {
@@ -34,24 +36,27 @@ impl<'a> Generation<'a> {
         decoder: Decoder,
         request: Request<'static>,
         interface: &'static dyn Interface,
-        (config, state): (&'a Config, &'a bedrock::State),
+        (config, isolate): (&'a Config, &'a Isolate),
         mut record: Record,
         reservation: Option<Reservation>,
         started: SystemTime,
     ) -> Self {
         // Until the last event says otherwise.
         record.outcome = "cancelled";
+        let kept = request.texts().map(str::len).sum();
+        let held = HeldByStream::new(&isolate.memory, kept, request.prompt().len());
         Self {
             decoder,
             request,
             interface,
             config,
-            state,
+            state: isolate.bedrock_state(),
             record,
             reservation,
             started,
             is_announced: false,
             is_invoked: false,
+            held: Some(held),
         }
     }
 
@@ -78,6 +83,7 @@ impl<'a> Generation<'a> {
                 model: self.record.model.clone().unwrap_or_default(),
             });
         }
+        self.limit();
         Some(match self.decoder.step()? {
             // The first step, which is announced already.
             Step::Start => return self.event(),
@@ -106,6 +112,21 @@ impl<'a> Generation<'a> {
     /// Encodes the events from now on as InvokeWithResponseStream returns them.
     pub(super) fn invoke(&mut self) {
         self.is_invoked = true;
+    }
+
+    /// Ends a stream whose text is too long, or for which there is no memory.
+    fn limit(&mut self) {
+        let text = self.decoder.so_far().text.len();
+        let problem = if text > MAX_REPLY_BYTES {
+            ReadError::TooLong
+        } else if self.held.as_mut().is_some_and(|held| !held.grow(text)) {
+            ReadError::Overloaded
+        } else {
+            return;
+        };
+        if !self.decoder.has_ended() {
+            self.decoder.abort(problem.into());
+        }
     }
 
     /// Appends an event in the format of the request's interface.
@@ -148,6 +169,13 @@ impl<'a> Generation<'a> {
     /// Reports whether there will be no further event.
     pub fn is_over(&self) -> bool {
         self.is_announced && self.decoder.is_over()
+    }
+
+    /// Takes the memory that the stream holds. Otherwise it is given back when the stream has ended, whether or not the client
+    /// has received what was encoded.
+    #[cfg(feature = "workerd")]
+    pub(crate) fn take_memory(&mut self) -> Option<HeldByStream> {
+        self.held.take()
     }
 
     /// Returns the record, and the settlement that is to be sent if tokens are counted. Before the last event the record

@@ -56,8 +56,8 @@ pub enum Handled<'a, B> {
     Whole(Envelope, Record),
     /// The head of a response whose body is a stream of events. The record comes at its end.
     Stream(Envelope, Streaming<'a, B>),
-    /// The request may open a WebSocket.
-    WebSocket(WebSocket<'a>),
+    /// The request may open a WebSocket. The record is of its opening.
+    WebSocket(WebSocket<'a>, Record),
     /// The response to an asynchronous invocation, and what is to be run after it.
     Accepted(Envelope, Accepted<'a>),
 }
@@ -100,7 +100,7 @@ impl<'a, B> From<Replied<'a, B>> for Handled<'a, B> {
 ///         }
 ///         // A server would respond first.
 ///         Handled::Accepted(_, accepted) => accepted.run(host).await.1,
-///         Handled::WebSocket(_) => return println!("this platform has no WebSockets"),
+///         Handled::WebSocket(..) => return println!("this platform has no WebSockets"),
 ///     };
 ///     eprintln!("{}", record.line(isolate.config().ok()).unwrap_or_default());
 /// }
@@ -140,13 +140,13 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
         Ok(Entered::Invocation { headers, payload, is_streaming }) => {
             outlined(invocation(exchange, &headers, payload, is_streaming, isolate, host)).await
         }
-        Ok(Entered::WebSocket { config, session, headers }) => Handled::WebSocket(WebSocket {
-            isolate,
-            config,
-            session,
-            address: Address::from_headers(&headers),
-            protocol: websocket_protocol(&headers),
-        }),
+        Ok(Entered::WebSocket { config, session, headers }) => {
+            let (_, record) = exchange.finish(Envelope::empty(101));
+            let (address, protocol) =
+                (Address::from_headers(&headers), websocket_protocol(&headers));
+            let socket = WebSocket { isolate, config, session, address, protocol };
+            Handled::WebSocket(socket, record)
+        }
         Err(envelope) => {
             let (envelope, record) = exchange.finish(envelope);
             Handled::Whole(envelope, record)
@@ -367,23 +367,50 @@ pub async fn socket_handler<'a, H: Host>(
     socket: &WebSocket<'a>,
     host: &H,
 ) -> Result<Streaming<'a, H::Body>, (String, Record)> {
+    socket_admit(socket, host).await?;
+    socket_reply(message, socket, host).await
+}
+
+/// Counts a message of a WebSocket. A platform whose messages wait calls it when one arrives.
+pub(crate) async fn socket_admit<H: Host>(
+    socket: &WebSocket<'_>,
+    host: &H,
+) -> Result<(), (String, Record)> {
     let WebSocket { isolate, config, session, address, .. } = socket;
-    let mut exchange = Exchange::new_message(&Socket, session, config, isolate, host);
-    let entered = async {
-        session.check(host.now())?;
-        let caller = session.caller.as_ref();
-        limits::admit(caller, || address.clone(), config, host).await?;
-        exchange.read(message, config, None).await
+    let exchange = Exchange::new_message(&Socket, session, config, isolate, host);
+    let caller = session.caller.as_ref();
+    let admitted = match session.check(host.now()) {
+        Ok(()) => limits::admit(caller, || address.clone(), config, host).await,
+        Err(error) => Err(error),
     };
-    let envelope = match entered.await {
-        Ok(body) => {
-            match exchange.reply(config, &Socket, &HeaderMap::new(), body, Streams::Always).await {
-                Replied::Stream(_, streaming) => return Ok(streaming),
-                Replied::Whole(envelope, record) => return Err((envelope.body, record)),
-            }
-        }
-        Err(error) => exchange.fail("", error),
+    admitted.map_err(|error| refusal(exchange, error))
+}
+
+/// Handles a message of a WebSocket that was counted.
+pub(crate) async fn socket_reply<'a, H: Host>(
+    message: Bytes,
+    socket: &WebSocket<'a>,
+    host: &H,
+) -> Result<Streaming<'a, H::Body>, (String, Record)> {
+    let WebSocket { isolate, config, session, .. } = socket;
+    let exchange = Exchange::new_message(&Socket, session, config, isolate, host);
+    let body = match session.check(host.now()) {
+        Ok(()) => exchange.read_message(message, config).await,
+        Err(error) => Err(error),
     };
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return Err(refusal(exchange, error)),
+    };
+    match exchange.reply(config, &Socket, &HeaderMap::new(), body, Streams::Always).await {
+        Replied::Stream(_, streaming) => Ok(streaming),
+        Replied::Whole(envelope, record) => Err((envelope.body, record)),
+    }
+}
+
+/// Returns the only message in reply to one that is refused, and its record.
+fn refusal<H: Host>(mut exchange: Exchange<'_, '_, H>, error: Error) -> (String, Record) {
+    let envelope = exchange.fail("", error);
     let (envelope, record) = exchange.finish(envelope);
-    Err((envelope.body, record))
+    (envelope.body, record)
 }

@@ -1,11 +1,14 @@
 //! The state that outlives a request: the configuration, and what has been learnt since the start.
 
+use std::sync::Arc;
+
 use crate::auth;
 use crate::bedrock::{self, Bedrock};
 use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::host::Http;
+use crate::limits::Memory;
 
 /// A configuration, and what one isolate has learnt with it: the offset of AWS's clock, the retry quota, circuit
 /// breakers, temporary credentials, signing keys, the issuer's keys, and fields that a model refused.
@@ -16,12 +19,15 @@ pub struct Isolate {
     config: Result<Config, ConfigError>,
     pub(super) auth: auth::State,
     bedrock: bedrock::State,
+    /// The memory that the requests hold.
+    pub(super) memory: Arc<Memory>,
 }
 
 impl Isolate {
     /// Starts with a configuration, which may be invalid: every response is then 500, and the log says why.
     pub fn new(config: Result<Config, ConfigError>) -> Self {
-        Self { config, auth: auth::State::default(), bedrock: bedrock::State::default() }
+        let (auth, bedrock, memory) = Default::default();
+        Self { config, auth, bedrock, memory }
     }
 
     /// Reads the configuration from variables, which a closure looks up.
@@ -48,6 +54,12 @@ impl Isolate {
             .collect()
     }
 
+    /// Counts the memory of the requests together with that of another isolate in the same process.
+    #[cfg(feature = "workerd")]
+    pub(crate) fn share_memory(&mut self, other: &Self) {
+        self.memory = other.memory.clone();
+    }
+
     /// Prepares a call to Bedrock, whose deadline is `BEDROCK_TIMEOUT_MS` from now.
     ///
     /// # Errors
@@ -64,7 +76,7 @@ impl Isolate {
         config: &'a Config,
         host: &'a H,
     ) -> Bedrock<'a, H> {
-        Bedrock::new(config, &self.bedrock, deadline, host)
+        Bedrock::new(config, &self.bedrock, &self.memory, deadline, host)
     }
 
     /// Returns the configuration, or the error of every response.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use super::content::{check_length, check_media_type};
+use super::content::{announced_length, check_length, check_media_type};
 use super::generation::{Generation, Streaming};
 use super::isolate::Isolate;
 use super::response::{describe, event_stream};
@@ -22,7 +22,7 @@ use crate::error::{Code, Error};
 use crate::headers::is_upgrade;
 use crate::host::{Body, Host, IncomingRequest, RequestBody, ResponseForm};
 use crate::identifier::Identifier;
-use crate::limits::{self, Address};
+use crate::limits::{self, Address, Admitted};
 use crate::log::Record;
 
 /// A request on its way through the pipeline.
@@ -157,6 +157,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             envelope.headers.extend(headers);
             return Err(envelope);
         }
+        let body = self.admitted(body, announced_length(&request.headers));
         let request = request.with_body(RequestBody::Pending(body));
         let authenticated = match admission {
             _ if route.is_some_and(|it| it.auth == Auth::Everybody) => Ok((Session::OPEN, request)),
@@ -196,12 +197,11 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         }
         match route.resource {
             Resource::Health | Resource::Probe => return Err(build_response("", "ok", 200)),
-            Resource::WebSocket if is_upgrade(&request.headers) => {
-                let headers = request.take_body().0.headers;
-                return Ok(Entered::WebSocket { config, session, headers });
+            Resource::WebSocket if !is_upgrade(&request.headers) => {
+                return Err(self.fail("", upgrade_required()));
             }
-            Resource::WebSocket => return Err(self.fail("", upgrade_required())),
-            Resource::Reply(_)
+            Resource::WebSocket
+            | Resource::Reply(_)
             | Resource::TokenCount
             | Resource::Invocation
             | Resource::StreamingInvocation
@@ -212,10 +212,19 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         let caller = session.caller.as_ref();
         if !is_counted {
             let address = || Address::from_headers(&request.headers);
-            let admitted = limits::admit(caller, address, config, self.host).await;
+            let admitted = match route.resource {
+                Resource::WebSocket => {
+                    limits::admit_socket(caller, address, config, self.host).await
+                }
+                _ => limits::admit(caller, address, config, self.host).await,
+            };
             admitted.map_err(|error| self.fail("", error))?;
         }
         let interface = match route.resource {
+            Resource::WebSocket => {
+                let headers = request.take_body().0.headers;
+                return Ok(Entered::WebSocket { config, session, headers });
+            }
             Resource::Usage => {
                 let account = limits::account(caller);
                 return Err(match config.limits.budget {
@@ -264,8 +273,23 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         })
     }
 
+    /// Makes a body wait until the isolate has memory for it.
+    fn admitted<B: Body>(&self, body: B, announced: Option<usize>) -> Admitted<'h, B, H> {
+        let announced = body.length().or(announced);
+        Admitted::new(body, announced, &self.isolate.memory, self.host)
+    }
+
+    /// Reads a message.
+    pub(super) async fn read_message(
+        &self,
+        message: Bytes,
+        config: &Config,
+    ) -> Result<Bytes, Error> {
+        self.read(self.admitted(message, None), config, None).await
+    }
+
     /// Reads a body before the deadline.
-    pub(super) async fn read(
+    async fn read(
         &self,
         body: impl Body,
         config: &Config,
@@ -321,7 +345,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                         decoder,
                         request,
                         interface,
-                        (config, isolate.bedrock_state()),
+                        (config, isolate),
                         record,
                         reservation,
                         started,

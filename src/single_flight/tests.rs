@@ -357,3 +357,17 @@ fn a_waiting_request_ends_when_its_client_disconnects() {
     // The fetch goes on.
     assert_eq!(first.end(End::Value("value")), Some(Ok(Ok("value"))));
 }
+
+#[test]
+fn the_number_of_requests_that_wait_is_bounded() {
+    let fixture = Fixture::new(Duration::ZERO);
+    let _fetching = fixture.request();
+    let mut waiting: Vec<_> = (0..MOST_WAITING).map(|_| fixture.request()).collect();
+    assert!(waiting.iter_mut().all(|it| it.step().is_none()));
+    let mut refused = fixture.request();
+    let error = TransportError::Failed("too many requests wait for it".to_owned());
+    assert_eq!(refused.step(), Some(Err(error)));
+    // One that disconnects makes room.
+    waiting.pop();
+    assert!(fixture.request().step().is_none());
+}

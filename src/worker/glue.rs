@@ -109,6 +109,7 @@ extern "C" {
     #[wasm_bindgen(catch)]
     pub fn socket(
         open: JsValue,
+        admit: JsValue,
         protocol: &str,
         limit: u32,
         stall_ms: f64,

@@ -34,7 +34,10 @@ impl Isolates {
     }
 
     /// Adds an isolate and returns its number, or none for one too many.
-    fn add(&mut self, hash: [u8; 32], first: u32, isolate: Isolate) -> Option<u32> {
+    fn add(&mut self, hash: [u8; 32], first: u32, mut isolate: Isolate) -> Option<u32> {
+        if let Some((_, first)) = self.known.first() {
+            isolate.share_memory(first);
+        }
         if self.known.is_empty() {
             self.base = first;
         }

@@ -102,7 +102,8 @@ pub(super) async fn respond(
         Handled::Stream(envelope, streaming) => {
             Ok(streams::events(&lines(&envelope), streaming, &worker.platform)?.into())
         }
-        Handled::WebSocket(socket) => {
+        Handled::WebSocket(socket, record) => {
+            log_for(worker, record, isolate);
             let platform = worker.platform.clone();
             outlined(async { Ok(streams::socket(socket, platform)?.into()) }).await
         }

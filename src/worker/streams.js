@@ -1,14 +1,14 @@
 // The JavaScript side of streams.rs: reads Bedrock's response and writes the reply to the client, as Server-Sent Events or
 // over a WebSocket.
 
-import { cancel, record, utf8 } from "./glue.js";
+import { cancel, free, record, utf8 } from "./glue.js";
 
 // The inputs of step(). Its output is a byte of flags, and what the client gets.
 const CHUNK = 0;
 const END = 1;
 const FAILED = 2;
 const STALLED = 3;
-const DISCONNECTED = 4; // the client
+const DISCONNECTED = 4; // the client. After the last output: it has received that, or never will
 const NOTHING = new Uint8Array();
 
 // The flags.
@@ -140,8 +140,9 @@ export function events(headers, reader, step, stallMs, keepAlive) {
         }
         if (size > 0) controller.enqueue(joined(waiting));
         [waiting, size, sent, hasBegun] = [[], 0, hasBegun ? Date.now() : 0, true];
-        if (over) controller.close();
-        else pulled();
+        if (!over) return pulled();
+        controller.close();
+        step(DISCONNECTED, NOTHING);
       },
       cancel() {
         step(DISCONNECTED, NOTHING);
@@ -167,22 +168,29 @@ function joined(chunks) {
 // More than an honest client sends at once, and few enough to keep in memory.
 const MAX_WAITING = 16;
 const MAX_WAITING_BYTES = 4 << 20;
+// Of all sockets.
+const MAX_WAITING_BYTES_OF_ALL = 8 << 20;
+let waitingBytesOfAll = 0;
+
+/** A socket is idle if no message comes in so many times the longest silence of a stream: five minutes. */
+const STALLS_OF_IDLE = 10;
 
 // https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+const GOING_AWAY = 1001;
 const POLICY_VIOLATION = 1008;
 const INTERNAL_ERROR = 1011;
+const TRY_AGAIN_LATER = 1013;
 
-/** Returns the bytes of a message. Of one that is longer than limit bytes it keeps enough to tell that. */
-function bytesOf(data, limit) {
-  const length = data.length ?? data.byteLength;
-  const kept = length > limit ? data.slice(0, limit + 1) : data;
-  return typeof kept === "string" ? utf8.encode(kept) : new Uint8Array(kept);
+/** Returns the bytes of a message. */
+function bytesOf(data) {
+  return typeof data === "string" ? utf8.encode(data) : new Uint8Array(data);
 }
 
 /**
  * Opens a WebSocket that takes requests of up to limit bytes, a message each, and replies to them one after the other.
+ * admit() counts a message when it arrives, if requests are counted: it resolves with the reply to one that is one too many.
  */
-export function socket(open, protocol, limit, stallMs) {
+export function socket(open, admit, protocol, limit, stallMs) {
   const [client, server] = Object.values(new WebSocketPair());
   server.binaryType = "arraybuffer";
   server.accept();
@@ -193,11 +201,16 @@ export function socket(open, protocol, limit, stallMs) {
   let waitingBytes = 0;
   let last = Promise.resolve();
 
-  async function reply(bytes) {
+  async function reply(data, client, admitted) {
     if (gone) return;
-    const client = new AbortController();
     leave = () => client.abort();
-    const opened = await open(bytes, client);
+    let opened = await admitted;
+    if (opened === undefined) {
+      const bytes = bytesOf(data);
+      const opening = open(bytes, client);
+      free(bytes);
+      opened = await opening;
+    }
     if (typeof opened === "string") {
       if (!gone) server.send(opened);
       return;
@@ -228,37 +241,63 @@ export function socket(open, protocol, limit, stallMs) {
     for (let out = step(CHUNK, NOTHING); ; out = await next(reader, step)) {
       if (over) return;
       send(out);
-      if (out[0] & IS_OVER) return end();
+      if (out[0] & IS_OVER) {
+        step(DISCONNECTED, NOTHING);
+        return end();
+      }
       if (out[0] & HAS_FRAME) stall.wait();
     }
   }
 
   function close(code, reason) {
-    gone = true;
-    leave();
+    left();
     server.close(code, reason);
   }
+  function left() {
+    gone = true;
+    clearTimeout(timer);
+    leave();
+  }
+
+  const idleMs = STALLS_OF_IDLE * stallMs;
+  let heard = Date.now();
+  function check() {
+    const left = heard + idleMs - Date.now();
+    if (waiting === 0 && left <= 0) close(GOING_AWAY, "idle");
+    else timer = setTimeout(check, left > 0 ? left : idleMs);
+  }
+  let timer = setTimeout(check, idleMs);
 
   server.addEventListener("message", ({ data }) => {
     if (gone) return;
-    const bytes = bytesOf(data, limit);
-    const isTooMuch = waiting > 0 && waitingBytes + bytes.length > MAX_WAITING_BYTES;
+    let length = data.length ?? data.byteLength;
+    if (length > limit) {
+      // Enough to tell that it is too long.
+      length = limit + 1;
+      data = data.slice(0, length);
+    }
+    const isTooMuch = waiting > 0 && waitingBytes + length > MAX_WAITING_BYTES;
     if (waiting === MAX_WAITING || isTooMuch) return close(POLICY_VIOLATION, "too many prompts at once");
+    const areTooMany = waitingBytesOfAll > 0 && waitingBytesOfAll + length > MAX_WAITING_BYTES_OF_ALL;
+    if (areTooMany) return close(TRY_AGAIN_LATER, "too many prompts at once");
+    heard = Date.now();
     waiting += 1;
-    waitingBytes += bytes.length;
+    waitingBytes += length;
+    waitingBytesOfAll += length;
+    const client = new AbortController();
+    const admitted = admit?.(client);
     last = last
-      .then(() => reply(bytes))
+      .then(() => reply(data, client, admitted))
       .catch(() => gone || close(INTERNAL_ERROR, "internal error"))
       .finally(() => {
+        heard = Date.now();
         waiting -= 1;
-        waitingBytes -= bytes.length;
+        waitingBytes -= length;
+        waitingBytesOfAll -= length;
       });
   });
   for (const end of ["close", "error"]) {
-    server.addEventListener(end, () => {
-      gone = true;
-      leave();
-    });
+    server.addEventListener(end, left);
   }
   const headers = protocol ? { "sec-websocket-protocol": protocol } : {};
   return new Response(null, { status: 101, webSocket: client, headers });

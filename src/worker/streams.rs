@@ -20,7 +20,7 @@ use crate::error::{Code, Error};
 use crate::host::TransportError;
 use crate::identifier::Identifier;
 use crate::log::Record;
-use crate::server::{Generation, Streaming, WebSocket, socket_handler};
+use crate::server::{Generation, Streaming, WebSocket, socket_admit, socket_reply};
 
 /// Makes a response in Server-Sent Events.
 pub(super) fn events(
@@ -41,13 +41,33 @@ pub(super) fn socket(
 ) -> Result<web_sys::Response, JsValue> {
     let (config, protocol) = (socket.config(), socket.protocol);
     let socket = Rc::new(socket);
+    let (admitted, its_platform) = (socket.clone(), platform.clone());
+    // Counts a message, before it waits for its turn. Returns the only message in reply if it is one too many.
+    let admit = move |client: JsValue| -> Promise {
+        let worker = Worker { client: client.clone(), platform: its_platform.clone() };
+        let socket = admitted.clone();
+        let admitted = async move {
+            match socket_admit(&socket, &worker).await {
+                Ok(()) => Ok(JsValue::UNDEFINED),
+                Err((message, record)) => {
+                    log_for(&worker, record, socket.isolate());
+                    Ok(message.into())
+                }
+            }
+        };
+        task::promise(&client, admitted, internal_error)
+    };
+    let admit = config
+        .limits
+        .requests
+        .map(|_| Closure::<dyn FnMut(JsValue) -> Promise>::new(admit).into_js_value());
     // Takes a message and the client that waits for the reply. Returns the reader of Bedrock's response and its step, or
     // the only message.
     let open = move |message: Vec<u8>, client: JsValue| -> Promise {
         let worker = Worker { client: client.clone(), platform: platform.clone() };
         let socket = socket.clone();
         let opened = async move {
-            match socket_handler(message.into(), &socket, &worker).await {
+            match socket_reply(message.into(), &socket, &worker).await {
                 Ok(Streaming { mut body, generation }) => {
                     let step = step(generation, worker.platform.clone());
                     Ok(Array::of2(&body.take_reader()?, &step).into())
@@ -62,7 +82,8 @@ pub(super) fn socket(
     };
     let open = Closure::<dyn FnMut(Vec<u8>, JsValue) -> Promise>::new(open).into_js_value();
     let limit = u32::try_from(config.max_body_bytes).unwrap_or(u32::MAX);
-    glue::socket(open, protocol.unwrap_or_default(), limit, milliseconds(config.stall))
+    let admit = admit.unwrap_or(JsValue::UNDEFINED);
+    glue::socket(open, admit, protocol.unwrap_or_default(), limit, milliseconds(config.stall))
 }
 
 /// Returns the message for a request whose task can never end.
@@ -72,7 +93,7 @@ fn internal_error() -> Result<JsValue, JsValue> {
 }
 
 /// Makes the `step` of `streams.js`: takes a chunk of Bedrock's response and returns what the client gets, behind a byte of
-/// flags: whether that was the last, and whether a frame has come.
+/// flags: whether that was the last, and whether a frame has come. After the last, another call gives back the memory.
 fn step(generation: Generation<'static>, platform: Platform) -> JsValue {
     const CHUNK: u32 = 0;
     const END: u32 = 1;
@@ -83,8 +104,13 @@ fn step(generation: Generation<'static>, platform: Platform) -> JsValue {
     const HAS_FRAME: u8 = 2;
 
     let mut generation = Some(generation);
+    // What the client has not received yet is in memory, too.
+    let mut held = None;
     let step = move |what: u32, bytes: Vec<u8>| -> Vec<u8> {
-        let Some(mut it) = generation.take() else { return vec![IS_OVER] };
+        let Some(mut it) = generation.take() else {
+            drop(held.take());
+            return vec![IS_OVER];
+        };
         let frames = it.frames();
         match what {
             CHUNK => it.push(&bytes),
@@ -107,6 +133,7 @@ fn step(generation: Generation<'static>, platform: Platform) -> JsValue {
         let is_over = if it.is_over() { IS_OVER } else { 0 };
         out.splice(..1, [has_frame | is_over]);
         if it.is_over() {
+            held = it.take_memory();
             finish(it, &platform);
         } else {
             generation = Some(it);

@@ -26,6 +26,7 @@ mod keep_alive;
 mod ledger;
 mod limits;
 mod load;
+mod memory;
 mod messages;
 mod models;
 mod network_faults;

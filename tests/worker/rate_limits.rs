@@ -1,7 +1,10 @@
 //! The rate limit, with a simulated binding. Cloudflare's own is in tests/dev.rs.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::support::fixture::Fixture;
 use crate::support::usage::assert_limited;
@@ -57,4 +60,33 @@ async fn requests_above_the_rate_limit_are_rejected() {
     assert_eq!(names, ["done", "done", "done", "error"]);
     assert_eq!(ends[3].data["code"], "rate_limited");
     assert_eq!(ends[3].data["retryable"], true);
+}
+
+/// A flood that waits for its turn is counted at once.
+#[tokio::test]
+async fn prompts_that_wait_on_a_websocket_and_openings_are_counted_when_they_arrive() {
+    let bindings = json!({ "RATE_LIMITER": 3 });
+    let fixture = Fixture::with_bindings(bindings).await;
+    let mut socket = fixture.worker.open_websocket().await;
+    socket.prompt("fault:stream_stall").await;
+    for name in ["start", "delta"] {
+        assert_eq!(socket.next_event().await.name, name);
+    }
+    for _ in 0..2 {
+        socket.prompt("waits").await;
+    }
+    // None of them has been answered, and another request is one too many.
+    let refused = async || fixture.worker.prompt("hi").await.status == 429;
+    let begun = Instant::now();
+    while !refused().await {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+    assert_eq!(fixture.stub.streams().open(), 1);
+
+    // Openings are counted apart.
+    for _ in 1..3 {
+        assert!(fixture.worker.handshake().await.is_ok());
+    }
+    let Err(response) = fixture.worker.handshake().await else { panic!("it is opened") };
+    assert_limited("one socket too many", &response, "rate_limited");
 }

@@ -2,8 +2,11 @@
 //!
 //! Out of scope: clients that disconnect (cancellation.rs).
 
+use std::time::Duration;
+
 use bedrock_stub::reply::tokens;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::support::fixture::{Fixture, json_body};
 use crate::support::websocket::{BINARY, ServerMessage, TEXT};
@@ -247,4 +250,62 @@ async fn a_misconfigured_worker_rejects_the_handshake_with_an_envelope() {
     response.assert_envelope("misconfigured", 500, "", "Error: Internal server error");
     assert_eq!(response.header("x-error-code"), Some("misconfigured"), "{response}");
     assert_eq!(worker.log_line(response.request_id()).await["outcome"], "misconfigured");
+}
+
+#[tokio::test]
+async fn the_opening_of_a_websocket_is_logged() {
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(json!({})).await;
+    worker.open_websocket().await;
+    let line = worker.opening_line().await;
+    assert_eq!((&line["outcome"], &line["level"]), (&json!("ok"), &json!("info")), "{line}");
+    assert!(line["request_id"].is_string(), "{line}");
+}
+
+/// Idle for ten times BEDROCK_STALL_MS.
+#[tokio::test]
+async fn an_idle_websocket_is_closed() {
+    let bindings = json!({ "BEDROCK_STALL_MS": 300 });
+    let Fixture { worker, stub: _stub } = Fixture::with_bindings(bindings).await;
+    let mut socket = worker.open_websocket().await;
+    let opened = Instant::now();
+    sleep(Duration::from_secs(2)).await;
+    // A message starts the time again, when its reply has ended.
+    socket.prompt("not idle").await;
+    socket.reply("not idle").await;
+    match socket.next_message().await {
+        ServerMessage::Close(1001, reason) => assert_eq!(reason, "idle"),
+        other => panic!("{other:?}"),
+    }
+    assert!(opened.elapsed() >= Duration::from_secs(5), "{:?}", opened.elapsed());
+}
+
+/// Of all sockets, so that many of them do not take the memory that one may not.
+#[tokio::test]
+async fn more_than_eight_mebibytes_of_unanswered_prompts_on_all_connections_close_the_next() {
+    let fixture = Fixture::with_bindings(json!({ "MAX_BODY_BYTES": 4 << 20 })).await;
+    let long = r#"{"prompt": "much ado"}"#.to_owned() + &" ".repeat(3 << 20);
+    let mut sockets = Vec::new();
+    for number in 0..3 {
+        let mut socket = fixture.worker.open_websocket().await;
+        socket.prompt("fault:stream_stall").await;
+        for name in ["start", "delta"] {
+            assert_eq!(socket.next_event().await.name, name);
+        }
+        socket.send(TEXT, long.as_bytes()).await;
+        if number == 2 {
+            match socket.next_message().await {
+                ServerMessage::Close(1013, reason) => {
+                    assert_eq!(reason, "too many prompts at once")
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        sockets.push(socket);
+    }
+    // When they have gone, the next one is welcome.
+    sockets.into_iter().for_each(|socket| socket.connection.reset());
+    fixture.wait_for_streams("the streams to be cancelled", |it| it.cancelled == 3).await;
+    let mut socket = fixture.worker.open_websocket().await;
+    socket.send(TEXT, long.as_bytes()).await;
+    assert_eq!(socket.reply("afterwards").await.last.name, "done");
 }

@@ -77,7 +77,7 @@ async fn streaming_response(
             (envelope, chunks.boxed())
         }
         // Only HTTP requests have these routes, and this is an event.
-        Handled::WebSocket(_) | Handled::Accepted(..) => {
+        Handled::WebSocket(..) | Handled::Accepted(..) => {
             return Err("an event has one reply".into());
         }
     };

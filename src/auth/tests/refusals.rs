@@ -133,7 +133,7 @@ async fn a_web_socket_is_of_no_use_after_its_credential_has_expired() {
     let headers = [("upgrade", "websocket"), ("sec-websocket-protocol", &protocols)];
     let host = Scripted::new();
     let upgrade = request("GET", "/ws", &headers, Bytes::new());
-    let Handled::WebSocket(mut socket) = handle(upgrade, &isolate, &host).await else {
+    let Handled::WebSocket(mut socket, _) = handle(upgrade, &isolate, &host).await else {
         panic!("no WebSocket");
     };
     assert_eq!(socket.session.caller.as_ref().unwrap().as_str(), "token:ci");

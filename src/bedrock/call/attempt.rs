@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, response};
 
 use super::{Attempt, Call, Identity, Operation, Outcome, Payload};
 use crate::aws::{Scope, sign_post};
-use crate::bedrock::decoder::{Decoder, Step};
+use crate::bedrock::decoder::{Decoder, MAX_REPLY_BYTES, Step};
 use crate::bedrock::error::InvokeError;
 use crate::claude::{InvalidReply, Reply};
 use crate::config::Guardrail;
@@ -16,11 +16,15 @@ use crate::headers::{
 };
 use crate::host::{Body, BodyStream, Host, ReadError};
 use crate::identifier::Identifier;
+use crate::limits::weight;
 use crate::log::Record;
 use crate::outlined::outlined;
 
-/// Far longer than any reply, and short enough for the 128 MB of an isolate.
-pub(super) const MAX_REPLY_BYTES: usize = 8 << 20;
+/// Most tokens have fewer bytes, as JSON too.
+const BYTES_OF_A_TOKEN: usize = 8;
+
+/// The bytes of a reply beside its text.
+const BYTES_AROUND_TEXT: usize = 4 << 10;
 
 /// Far longer than any error of AWS. A longer body is not read, and the status decides.
 pub(super) const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -59,6 +63,10 @@ impl<H: Host> Call<'_, H> {
 
     /// Reads a whole reply, and records what is known of one that cannot be read: it is billed all the same.
     async fn read_reply(&self, body: H::Body, record: &mut Record) -> Result<Reply, InvokeError> {
+        let length = (self.request.max_tokens as usize).saturating_mul(BYTES_OF_A_TOKEN);
+        let length = length.saturating_add(BYTES_AROUND_TEXT).min(MAX_REPLY_BYTES);
+        // It is paid for, so it waits as long as there is time. Until then it stays in the platform's buffers.
+        let _held = self.memory.hold(weight(length), self.left(), self.host).await?;
         let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
         let reply = match &self.request.translated {
             None => Reply::parse(&body),

@@ -2,9 +2,10 @@ use serde_json::json;
 
 use http::header::AUTHORIZATION;
 
-use super::attempt::{MAX_ERROR_BYTES, MAX_REPLY_BYTES};
+use super::attempt::MAX_ERROR_BYTES;
 use super::*;
 use crate::api::parse_request;
+use crate::bedrock::decoder::MAX_REPLY_BYTES;
 use crate::error::Code;
 use crate::identifier::Identifier;
 use crate::testing::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Scripted, Watched, header_of, isolate};

@@ -47,20 +47,21 @@ async fn a_request_is_counted_by_its_address_before_the_body_is_read() {
 }
 
 #[tokio::test]
-async fn each_message_of_a_websocket_is_counted_by_the_address_that_opened_it() {
+async fn the_openings_of_websockets_are_counted_apart_from_their_messages() {
     let mut host = Scripted::new().with_limits();
-    host.allowed = Some(0);
+    host.allowed = Some(1);
     let isolate = isolate(&[("RATE_LIMITER", "on"), ("RATE_LIMIT_PERIOD", "10")]);
     let headers = [("upgrade", "websocket"), ("cf-connecting-ip", "192.0.2.1")];
-    let Handled::WebSocket(socket) =
-        handle(request("GET", "/ws", &headers, ""), &isolate, &host).await
-    else {
-        panic!("not a WebSocket");
-    };
-    assert_eq!(*host.counted.borrow(), [""; 0]);
+    let open = || handle(request("GET", "/ws", &headers, ""), &isolate, &host);
+    let Handled::WebSocket(socket, record) = open().await else { panic!("not a WebSocket") };
+    assert_eq!((record.outcome, record.status, record.level), ("ok", 101, Level::Info));
+    // A message counts as a request of the address that opened it.
     let (_, record) = socket_handler(BODY.into(), &socket, &host).await.unwrap_err();
     assert_eq!((record.outcome, record.status), ("rate_limited", 429));
-    assert_eq!(*host.counted.borrow(), ["192.0.2.1"]);
+    let Handled::Whole(envelope, record) = open().await else { panic!("it is refused") };
+    assert_eq!((record.outcome, envelope.status_code), ("rate_limited", 429));
+    let keys = ["socket:192.0.2.1", "192.0.2.1", "socket:192.0.2.1"];
+    assert_eq!(*host.counted.borrow(), keys);
     assert_eq!(socket.config().limits.requests, Some(Duration::from_secs(10)));
 }
 

@@ -131,11 +131,18 @@ impl Workerd {
         .await
     }
 
-    /// All log lines so far.
+    /// All log lines so far, except those of openings of WebSockets.
     pub fn log_lines(&self) -> Vec<Value> {
         let lines = self.output.lines();
         let parsed = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
-        parsed.filter(|line: &Value| line.get("request_id").is_some()).collect()
+        let is_of_request = |line: &Value| line.get("request_id").is_some() && !is_opening(line);
+        parsed.filter(is_of_request).collect()
+    }
+
+    /// Waits for the log line of the opening of a WebSocket.
+    pub async fn opening_line(&self) -> Value {
+        let what = "the log line of an opening";
+        self.wait_for(what, |line| is_opening(line).then(|| line.clone())).await
     }
 
     /// The process ID of workerd.
@@ -366,6 +373,10 @@ fn compatibility() -> (String, Vec<String>) {
 fn quoted(text: &str) -> String {
     let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
     format!("\"{escaped}\"")
+}
+
+fn is_opening(line: &Value) -> bool {
+    line["status"] == 101
 }
 
 /// The resident memory of a process in bytes. `None` on systems without Linux's `/proc`.
