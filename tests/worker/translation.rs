@@ -145,6 +145,74 @@ async fn what_bedrock_refuses_is_removed_and_all_other_bytes_arrive() {
     }
 }
 
+/// Requests each of which some models refuse.
+#[rustfmt::skip]
+const PARTS: [(&str, &str); 21] = [
+    ("nothing", ""),
+    ("temperature", r#""temperature":0.5,"#),
+    ("temperature and top_p", r#""temperature":0.5,"top_p":0.5,"#),
+    ("top_k", r#""top_k":5,"#),
+    ("a prefill", r#""messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]"#),
+    ("a forced tool", r#""tools":[{"name":"a","input_schema":{"type":"object"}}],"tool_choice":{"type":"tool","name":"a"},"#),
+    ("a forced tool while thinking", r#""tools":[{"name":"a","input_schema":{"type":"object"}}],"tool_choice":{"type":"any"},"thinking":{"type":"enabled","budget_tokens":1024},"#),
+    ("a strict tool", r#""tools":[{"name":"a","strict":true,"input_schema":{"type":"object"}}],"#),
+    ("a budget", r#""thinking":{"type":"enabled","budget_tokens":1024},"#),
+    ("a budget with sampling", r#""thinking":{"type":"enabled","budget_tokens":1024},"temperature":0.5,"top_k":5,"#),
+    ("no thinking", r#""thinking":{"type":"disabled"},"#),
+    ("adaptive thinking", r#""thinking":{"type":"adaptive"},"#),
+    ("structured output", r#""output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}},"#),
+    ("effort low", r#""output_config":{"effort":"low"},"#),
+    ("effort xhigh", r#""output_config":{"effort":"xhigh"},"#),
+    ("effort max", r#""output_config":{"effort":"max"},"#),
+    ("a system message", r#""messages":[{"role":"user","content":"a"},{"role":"system","content":"b"}]"#),
+    ("the effort of a turn", r#""messages":[{"role":"user","content":"a"},{"role":"system","content":"b","output_config":{"effort":"xhigh"}}]"#),
+    ("cleared thinking", r#""context_management":{"edits":[{"type":"clear_thinking_20251015"}]},"#),
+    ("a long cache mark", r#""cache_control":{"type":"ephemeral","ttl":"1h"},"#),
+    ("many tokens", r#""max_tokens":1000000,"#),
+];
+
+/// The product's table of models and the stand-in's are written apart. Where they disagree, Bedrock
+/// is called in vain.
+#[tokio::test]
+async fn no_model_is_sent_what_it_refuses() {
+    const MODELS: [&str; 14] = [
+        FABLE,
+        "claude-fable-5",
+        OPUS,
+        "claude-sonnet-5-5",
+        HAIKU,
+        "claude-opus-5",
+        "claude-sonnet-5",
+        OPUS_4_8,
+        OPUS_4_7,
+        "claude-opus-4-6",
+        SONNET_4_6,
+        OPUS_4_5,
+        "claude-sonnet-4-5",
+        HAIKU_4_5,
+    ];
+    let fixture = messages_fixture(&json!({})).await;
+    let mut refused_by_bedrock = Vec::new();
+    for model in MODELS {
+        for (part, members) in PARTS {
+            let calls = fixture.stub.requests().len();
+            let sent = body(&format!("\"model\":\"{model}\","), members);
+            let sent = match part {
+                "many tokens" => sent.replacen(" \"max_tokens\":2048 ,", "", 1),
+                _ => sent,
+            };
+            let betas = "per-turn-control-2026-07-01,context-management-2025-06-27";
+            let response = post(&fixture, betas, sent).await;
+            let calls = fixture.stub.requests().len() - calls;
+            if (response.status, calls) != (200, 1) && (response.status, calls) != (400, 0) {
+                refused_by_bedrock
+                    .push(format!("{model}, {part}: {calls} calls, {}", response.body));
+            }
+        }
+    }
+    assert!(refused_by_bedrock.is_empty(), "{refused_by_bedrock:#?}");
+}
+
 #[tokio::test]
 async fn a_user_id_is_hashed_for_the_native_endpoint_which_refuses_claude_codes() {
     let members = r#""metadata":{"user_id":"{\"device_id\":\"1\"}"},"#;

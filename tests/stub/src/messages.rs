@@ -52,6 +52,9 @@ const BODY_KEYS: &[&str] = &[
 const INVOKE_KEYS: &[&str] = &["anthropic_beta", "anthropic_version"];
 const NATIVE_KEYS: &[&str] = &["model", "stream"];
 
+/// How the text blocks begin that an agent adds to those of the user.
+const REMINDER: &str = "<system-reminder>";
+
 /// A valid request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Messages {
@@ -153,6 +156,13 @@ impl Messages {
     pub(crate) fn last_user_blocks(&self) -> &[Value] {
         let last = conversation::last_user(&self.body).map(|index| &self.body["messages"][index]);
         last.and_then(|it| it["content"].as_array()).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Returns the text of the last user message without the reminders that agents put before it.
+    pub(crate) fn text_of_user(&self) -> String {
+        let texts = self.last_user_blocks().iter().filter_map(|block| block["text"].as_str());
+        let own: String = texts.filter(|text| !text.starts_with(REMINDER)).collect();
+        if own.is_empty() { self.prompt.clone() } else { own }
     }
 
     /// Returns `thinking.type`.

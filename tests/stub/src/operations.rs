@@ -179,21 +179,11 @@ impl<'a> Call<'a> {
         }
         let mut reply = Reply::new(&target.model_id, &messages, &received.body)?;
         reply.input = shared.cache.account(&target.model_id, &messages);
-        let mut prompt = fault_prompt(&messages);
+        let mut prompt = messages.text_of_user();
         if !shared.is_fault_due(&prompt, &target.region) {
             prompt = String::new();
         }
         Ok(Self { received, prompt, reply })
-    }
-}
-
-/// Returns the last text block of the last user message if it demands a fault, since agents put
-/// reminders before the text of the user, else the whole text.
-fn fault_prompt(messages: &Messages) -> String {
-    let mut texts = messages.last_user_blocks().iter().filter_map(|block| block["text"].as_str());
-    match texts.next_back() {
-        Some(text) if text.starts_with("fault:") => text.to_owned(),
-        _ => messages.prompt.clone(),
     }
 }
 

@@ -134,14 +134,6 @@ fn a_field_that_bedrock_does_not_have_is_refused_by_its_path() {
                 "context_management: Extra",
             ),
             (
-                "clear_thinking without thinking",
-                json!({
-                    "anthropic_beta": ["context-management-2025-06-27"],
-                    "context_management": { "edits": [{ "type": "clear_thinking_20251015" }] },
-                }),
-                "requires `thinking` to be enabled or adaptive",
-            ),
-            (
                 "an unknown edit",
                 json!({
                     "anthropic_beta": ["context-management-2025-06-27"],
@@ -171,6 +163,14 @@ fn a_field_that_bedrock_does_not_have_is_refused_by_its_path() {
             ),
         ],
     );
+    // A model that always thinks needs not be asked to.
+    let cleared = json!({
+        "anthropic_beta": ["context-management-2025-06-27"],
+        "context_management": { "edits": [{ "type": "clear_thinking_20251015" }] },
+    });
+    assert_rows(OPUS_5_5, &[("cleared thinking", cleared.clone(), "")]);
+    let message = "requires `thinking` to be enabled or adaptive";
+    assert_rows(OPUS_5, &[("cleared thinking without any", cleared, message)]);
 }
 
 #[test]

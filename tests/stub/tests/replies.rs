@@ -132,6 +132,19 @@ async fn a_call_of_an_unknown_tool_is_refused_and_text_in_brackets_is_text() {
 }
 
 #[tokio::test]
+async fn a_reply_quotes_the_user_and_not_the_reminders_of_an_agent() {
+    let stub = start().await;
+    let blocks = json!([
+        { "type": "text", "text": "<system-reminder>Be careful.</system-reminder>" },
+        { "type": "text", "text": "Say hello" },
+    ]);
+    let messages = json!([{ "role": "user", "content": blocks }]);
+    let reply = reply(&stub, OPUS_5_5, &messages, &json!({})).await;
+    let text = reply["content"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("You said: \"Say hello\" (9 characters)."), "{text}");
+}
+
+#[tokio::test]
 async fn a_forced_tool_and_a_schema_get_an_instance() {
     let stub = start().await;
     let mut forced =

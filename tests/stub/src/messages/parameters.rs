@@ -118,14 +118,6 @@ fn check_context_management(body: &Map<String, Value>) -> Result<(), AwsError> {
             let path = format!("context_management.edits.{index}");
             return Err(unexpected_tag(&path, kind, EDITS.iter().copied()));
         }
-        let thinks = body
-            .get("thinking")
-            .is_some_and(|it| it["type"] == "enabled" || it["type"] == "adaptive");
-        if kind == "clear_thinking_20251015" && !thinks {
-            return Err(AwsError::validation(
-                "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive",
-            ));
-        }
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub fn check_parameters(model_id: &str, messages: &Messages) -> Result<(), AwsEr
 
 /// The checks, each of which returns the message of its error.
 const CHECKS: &[fn(&Model, &Messages) -> Option<String>] =
-    &[sampling, conversation, thinking, tools, output_config, caching, limits];
+    &[sampling, conversation, thinking, edits, tools, output_config, caching, limits];
 
 fn sampling(model: &Model, messages: &Messages) -> Option<String> {
     let has = |name: &str| messages.body.contains_key(name);
@@ -85,6 +85,20 @@ fn thinking(model: &Model, messages: &Messages) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Checks that an edit of thinking is for a model that thinks. Some do without being asked.
+fn edits(model: &Model, messages: &Messages) -> Option<String> {
+    let edits = messages.body.get("context_management")?["edits"].as_array()?;
+    let thinks = match messages.thinking_type() {
+        None => model.refuses(ThinkingDisabled),
+        Some(kind) => kind != "disabled",
+    };
+    let clears = edits.iter().any(|edit| edit["type"] == "clear_thinking_20251015");
+    (clears && !thinks).then(|| {
+        "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"
+            .to_owned()
+    })
 }
 
 fn tools(model: &Model, messages: &Messages) -> Option<String> {

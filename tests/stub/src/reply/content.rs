@@ -139,7 +139,7 @@ fn text(messages: &Messages, script: &Script, has_calls: bool) -> Option<String>
     }
     let results = results(messages);
     if results.is_empty() {
-        return Some(quoting(&messages.prompt, messages.system.as_deref()));
+        return Some(quoting(&messages.text_of_user(), messages.system.as_deref()));
     }
     let quotes: Vec<String> =
         results.iter().map(|text| format!("\"{}\"", excerpt(text, QUOTED_OF_RESULT))).collect();
