@@ -61,6 +61,10 @@ fn rows() -> Vec<Row> {
         betas("a beta that the model does not have", HAIKU, "per-turn-control-2026-07-01,effort-2025-11-24", r#"["effort-2025-11-24"]"#, "betas.per-turn-control-2026-07-01"),
 ("context management without its beta", OPUS, "", r#""thinking":{"type":"adaptive"},"context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]},"#.to_owned(), r#"["context-management-2025-06-27"]"#, r#""thinking":{"type":"adaptive"},"context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]},"#.to_owned(), ""),
         ("safeguards without their beta", OPUS, "", r#""safeguards":{"dangerous_tool_use":"strict"},"#.to_owned(), r#"["dangerous-tool-use-2026-09-03"]"#, r#""safeguards":{"dangerous_tool_use":"strict"},"#.to_owned(), ""),
+        ("a compaction without its beta", OPUS, "", r#""compaction":{"trigger":{"type":"input_tokens"}},"#.to_owned(), r#"["compact-2026-09-04"]"#, r#""compaction":{"trigger":{"type":"input_tokens"}},"#.to_owned(), ""),
+        ("cleared thinking for a model that does not think", OPUS_4_8, "", r#""context_management":{"edits":[{"type":"clear_thinking_20251015"},{"type":"clear_tool_uses_20250919"}]},"#.to_owned(), r#"["context-management-2025-06-27"]"#, r#""context_management":{"edits":[{"type":"clear_tool_uses_20250919"}]},"#.to_owned(), "context_management.edits.0"),
+        ("a deferred tool without its beta", OPUS, "", DEFERRED.to_owned(), r#"["tool-search-tool-2025-10-19"]"#, DEFERRED.to_owned(), ""),
+        row("updates of thinking without their beta", OPUS, r#""thinking":{"type":"adaptive","display":"updates"},"#, r#""thinking":{"type":"adaptive"},"#, "thinking.display"),
         row("fields that clients send by habit", OPUS, r#""speed":"fast","fallbacks":[],"#, "", "speed, fallbacks"),
         row("fields that are null", OPUS, r#""system":null,"container":null,"mcp_servers":null,"speed":null,"thread":null,"#, "", ""),
         row("fields with their harmless value", OPUS, r#""mcp_servers":[],"inference_geo":"global","#, "", ""),
@@ -87,6 +91,9 @@ fn rows() -> Vec<Row> {
         row("an id of a tool call with a colon", OPUS, r#""tools":[{"name":"a","input_schema":{"type":"object"}}],"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"functions.a:0","name":"a","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"functions.a:0"}]}]"#, r#""tools":[{"name":"a","input_schema":{"type":"object"}}],"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"functions_a_0","name":"a","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"functions_a_0"}]}]"#, "messages.1.content.0.id, messages.2.content.0.tool_use_id"),
     ]
 }
+
+/// A deferred tool beside another.
+const DEFERRED: &str = r#""tools":[{"name":"a","input_schema":{"type":"object"},"defer_loading":true},{"name":"b","input_schema":{"type":"object"}}],"#;
 
 /// A block with a cache mark.
 const MARKED: &str = r#"{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}"#;
@@ -267,6 +274,7 @@ async fn what_cannot_be_removed_without_changing_the_meaning_is_refused_before_a
         ("a member twice", OPUS, r#""system":"a","system":"b","#.to_owned(), "system: the member is there twice"),
         ("max_tokens of another type", OPUS, r#""stream":false,"tools":{},"#.to_owned(), "tools: "),
         ("an unknown tier", OPUS, r#""service_tier":"express","#.to_owned(), "service_tier: "),
+        ("a thread", OPUS, r#""thread":{"type":"create"},"#.to_owned(), "thread: "),
         ("no messages", OPUS, r#""messages":[]"#.to_owned(), "messages: at least one message is required"),
     ];
     let fixture = messages_fixture(&json!({})).await;
@@ -321,6 +329,31 @@ async fn a_beta_that_bedrock_turns_out_to_refuse_is_left_out_from_then_on() {
         assert_eq!(response.status, 400, "{response}");
         assert!(response.body.contains("must contain non-whitespace"), "{response}");
         assert_eq!(fixture.stub.requests().len(), 5, "{beta}");
+    }
+}
+
+#[tokio::test]
+async fn max_tokens_is_lowered_to_the_operators_limit_or_the_models_and_a_budget_with_it() {
+    let limited = json!({ "MAX_OUTPUT_TOKENS": "3000" });
+    // The bindings, the model, the members that are sent and that arrive, and what is removed.
+    #[rustfmt::skip]
+    let rows = [
+        (json!({}), HAIKU_4_5, r#""max_tokens":128000"#, r#""max_tokens":64000"#, "max_tokens"),
+        (json!({}), OPUS, r#""max_tokens":128000"#, r#""max_tokens":128000"#, ""),
+        (limited.clone(), OPUS, r#""max_tokens":128000"#, r#""max_tokens":3000"#, "max_tokens"),
+        (limited.clone(), OPUS, r#""max_tokens":2000"#, r#""max_tokens":2000"#, ""),
+        (limited, HAIKU_4_5, r#""max_tokens":32000,"thinking":{"type":"enabled","budget_tokens":31999}"#, r#""max_tokens":3000,"thinking":{"type":"enabled","budget_tokens":2999}"#, "max_tokens, thinking.budget_tokens"),
+    ];
+    for (bindings, model, sent, arriving, removed) in rows {
+        let fixture = messages_fixture(&bindings).await;
+        let sent = format!("{{\"model\":\"{model}\",{sent},{MESSAGES}}}");
+        let response = post(&fixture, "", sent).await;
+        assert_eq!(response.status, 200, "{arriving}: {response}");
+        assert_eq!(response.header("x-bedrock-removed").unwrap_or_default(), removed, "{arriving}");
+        let arrived = fixture.stub.requests().pop().unwrap();
+        let arrived = String::from_utf8(arrived.body).unwrap();
+        let version = "\"anthropic_version\":\"bedrock-2023-05-31\"";
+        assert_eq!(arrived, format!("{{{version},{arriving},{MESSAGES}}}"));
     }
 }
 
