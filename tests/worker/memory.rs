@@ -141,7 +141,7 @@ async fn endless_bodies(Fixture { worker, .. }: &Fixture) {
         let body = prompt_of(MEBIBYTE, "endless", false).to_string();
         let (sent, _) = body.split_at(body.len() - 2);
         let chunked = format!("{:x}\r\n{sent}\r\n", sent.len());
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             connection.write(head(&format!("content-length: {}", body.len())) + sent).await;
         } else {
             connection.write(head("transfer-encoding: chunked") + &chunked).await;
@@ -167,7 +167,7 @@ async fn stalled_readers(Fixture { worker, .. }: &Fixture) {
 async fn long_messages(Fixture { worker, .. }: &Fixture) {
     let one = async |number: usize| {
         let mut socket = worker.open_websocket().await;
-        let length = if number % 2 == 0 { 15 << 20 } else { 30 << 20 };
+        let length = if number.is_multiple_of(2) { 15 << 20 } else { 30 << 20 };
         socket.send(TEXT, &vec![b'a'; length]).await;
         // An error, or the end of the connection.
         let _ = socket.connection.read_more().await;
