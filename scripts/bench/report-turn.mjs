@@ -32,9 +32,9 @@ many Server-Sent Events, each in a write of its own.
   them, and logs the usage.
 - **pass-through** forwards the request and the response: it is the cost of workerd itself.
 
-Before the measurements, the benchmark sends the first two ${cases} valid and invalid requests in each way, and compares
-what arrives at Bedrock, the response and the log line; and the stand-in, which refuses what Bedrock refuses, accepts the turn
-of both. The JavaScript does slightly less: see the heads of its files. It sends the events of each chunk at once, and
+Before the measurements, the benchmark sends ${cases} valid and invalid requests to the first two, for each of Bedrock's
+operations, and compares what arrives at Bedrock, the response and the log line. The stand-in, which refuses what Bedrock
+refuses, must accept the turn of both. The JavaScript does slightly less: see the head of \`workers/messages/worker.js\`. It sends the events of each chunk at once, and
 bedrock-edge combines those of 16 ms.
 
 The Workers run in one workerd process for each way and take turns in ${plan.rounds} round${plan.rounds === 1 ? "" : "s"} of ${plan.seconds} s, after ${plan.warmUp} s of warm-up each. A figure is the

@@ -81,7 +81,8 @@ impl PassedEvent {
         }
         let json = if edits.is_empty() { text.to_owned() } else { edits.apply() };
         // A line break between two values would end the event's line.
-        let json = if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ") } else { json };
+        let has_break = memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some();
+        let json = if has_break { json.replace(['\n', '\r'], " ") } else { json };
         Ok(Self { name, json })
     }
 }

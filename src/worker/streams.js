@@ -59,9 +59,10 @@ class Stall {
 
 const IDLE_MS = 15_000;
 
-// Events that come within so many milliseconds after something was sent are sent together: a screen with 60 Hz shows no
+// What comes within so many milliseconds after something was sent is decoded and sent together: a screen with 60 Hz shows no
 // difference. Sending a chunk takes as long as reading one, so 64 quick streams are 1.4 times as fast as with 4 ms, and 1.5
-// times as with 0 (`npm run bench`, 2026-11).
+// times as with 0 (`npm run bench`, 2026-11). Decoding it together takes 3 % less of a turn of Claude Code than decoding each
+// chunk.
 const GATHER_MS = 16;
 
 /** How many bytes of a reply may wait for its client. */
@@ -73,6 +74,9 @@ export function events(headers, reader, step, stallMs, keepAlive) {
   let heard = Date.now();
   let timer;
   let stall;
+  let fail; // ends the response
+  let received = []; // from Bedrock, and not decoded
+  let receivedSize = 0;
   let waiting = []; // for the client
   let size = 0;
   let hasBegun = false; // with the event "start", after which the first text does not wait
@@ -92,24 +96,52 @@ export function events(headers, reader, step, stallMs, keepAlive) {
   }
   function add(out) {
     heard = Date.now();
+    if (out[0] & HAS_FRAME) stall.wait();
     if (out.length > 1) {
       waiting.push(out.subarray(1));
       size += out.length - 1;
-    }
-    if (out[0] & IS_OVER) return end();
-    const early = GATHER_MS - (heard - sent);
-    if (early <= 0 || size >= MAX_AHEAD) return arrived();
-    gathering ??= setTimeout(() => {
-      gathering = undefined;
       arrived();
+    }
+    if (out[0] & IS_OVER) end();
+  }
+  /** Decodes what was received, and takes another step. */
+  function take(input, bytes) {
+    clearTimeout(gathering);
+    gathering = undefined;
+    const chunks = received;
+    [received, receivedSize] = [[], 0];
+    if (chunks.length > 0) add(step(CHUNK, joined(chunks)));
+    if (input !== undefined && !over) add(step(input, bytes));
+  }
+  function gather(chunk) {
+    received.push(chunk);
+    receivedSize += chunk.length;
+    const early = GATHER_MS - (Date.now() - sent);
+    if (early <= 0 || receivedSize >= MAX_AHEAD) return take();
+    // It may have a frame, and something was sent just now.
+    stall.wait();
+    gathering ??= setTimeout(() => {
+      try {
+        take();
+      } catch (error) {
+        fail(error);
+      }
     }, early);
   }
   async function read() {
     stall.wait();
-    // The first step returns what the first chunk had after the first frame.
-    for (let out = step(CHUNK, NOTHING); !over; out = await next(reader, step)) {
-      if (out[0] & HAS_FRAME) stall.wait();
-      add(out);
+    // What the first chunk had after the first frame.
+    take(CHUNK, NOTHING);
+    while (!over) {
+      let result;
+      try {
+        result = await reader.read();
+      } catch (error) {
+        return take(FAILED, utf8.encode(error.message));
+      }
+      if (over) return;
+      if (result.done) return take(END, NOTHING);
+      gather(result.value);
       if (size < MAX_AHEAD) continue;
       stall.rest();
       while (size >= MAX_AHEAD && !over) await new Promise((resolve) => (pulled = resolve));
@@ -127,17 +159,16 @@ export function events(headers, reader, step, stallMs, keepAlive) {
           timer = setTimeout(check, idle < IDLE_MS ? IDLE_MS - idle : IDLE_MS);
         };
         timer = setTimeout(check, IDLE_MS);
-        stall = new Stall(stallMs, () => add(step(STALLED, NOTHING)));
-        read().catch((error) => {
-          // A fault of this program: the client must not wait forever.
+        // A fault of this program: the client must not wait forever.
+        fail = (error) => {
           controller.error(error);
           end();
-        });
+        };
+        stall = new Stall(stallMs, () => take(STALLED, NOTHING));
+        read().catch(fail);
       },
       async pull(controller) {
-        while (!over && (size === 0 || (gathering && size < MAX_AHEAD))) {
-          await new Promise((resolve) => (arrived = resolve));
-        }
+        while (!over && size === 0) await new Promise((resolve) => (arrived = resolve));
         if (size > 0) controller.enqueue(joined(waiting));
         [waiting, size, sent, hasBegun] = [[], 0, hasBegun ? Date.now() : 0, true];
         if (!over) return pulled();
@@ -145,8 +176,7 @@ export function events(headers, reader, step, stallMs, keepAlive) {
         step(DISCONNECTED, NOTHING);
       },
       cancel() {
-        step(DISCONNECTED, NOTHING);
-        end();
+        take(DISCONNECTED, NOTHING);
       },
     },
     { highWaterMark: 0 },
