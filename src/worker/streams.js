@@ -176,7 +176,9 @@ export function events(headers, reader, step, stallMs, keepAlive) {
         step(DISCONNECTED, NOTHING);
       },
       cancel() {
-        take(DISCONNECTED, NOTHING);
+        take();
+        step(DISCONNECTED, NOTHING);
+        end();
       },
     },
     { highWaterMark: 0 },
