@@ -73,6 +73,24 @@ async fn a_disconnect_in_the_middle_of_a_reply_over_a_websocket_cancels_it() {
     assert_still_responds(&fixture).await;
 }
 
+#[tokio::test]
+async fn clients_that_disconnect_in_the_middle_of_streams_give_their_memory_back() {
+    let fixture = Fixture::with_bindings(json!({})).await;
+    // Together they would hold more than an isolate may.
+    let prompt = format!("{ENDLESS} {}", "x".repeat(400_000));
+    for _ in 0..25 {
+        let mut response = fixture.worker.stream(&prompt).await;
+        assert_eq!(response.head.status, 200);
+        for _ in 0..2 {
+            response.next().await.unwrap();
+        }
+        let id = response.head.request_id().to_owned();
+        drop(response);
+        assert_eq!(fixture.worker.log_line(&id).await["outcome"], "cancelled");
+    }
+    assert_still_responds(&fixture).await;
+}
+
 /// There is no response yet, so the client does not know the request ID.
 #[tokio::test]
 async fn a_disconnect_before_the_first_frame_of_a_stream_cancels_it() {
