@@ -305,8 +305,35 @@ async function count(limiter, key) {
 
 // --- Bodies in chunks ---------------------------------------------------------------------------
 
+/** How many bytes one read returns at most. */
+export const READ_BYTES = 16 << 10;
+
+/**
+ * Reads a stream into one buffer, again and again: workerd would make one of 4 KiB for each chunk, however small, and V8
+ * collects them late. 100 streams of 5 MB took 120 MB of them (2026-11). A value is valid until the next read.
+ */
+class Reader {
+  #reader;
+  #buffer = new ArrayBuffer(READ_BYTES);
+
+  constructor(stream) {
+    this.#reader = byteReader(stream);
+  }
+
+  async read() {
+    const { done, value } = await this.#reader.read(new Uint8Array(this.#buffer));
+    // A read takes the buffer away, and returns it.
+    if (value) this.#buffer = value.buffer;
+    return { done, value };
+  }
+
+  cancel() {
+    return this.#reader.cancel();
+  }
+}
+
 export function reader(message) {
-  return (message.body ?? new Blob().stream()).getReader();
+  return new Reader(message.body ?? new Blob().stream());
 }
 
 /** Reads the next chunk. Resolves with null at the end. */

@@ -1,7 +1,7 @@
 // The JavaScript side of streams.rs: reads Bedrock's response and writes the reply to the client, as Server-Sent Events or
 // over a WebSocket.
 
-import { cancel, free, record, utf8 } from "./glue.js";
+import { READ_BYTES, cancel, free, record, utf8 } from "./glue.js";
 
 // The inputs of step(). Its output is a byte of flags, and what the client gets.
 const CHUNK = 0;
@@ -75,7 +75,7 @@ export function events(headers, reader, step, stallMs, keepAlive) {
   let timer;
   let stall;
   let fail; // ends the response
-  let received = []; // from Bedrock, and not decoded
+  const received = new Uint8Array(MAX_AHEAD + READ_BYTES); // from Bedrock, and not decoded
   let receivedSize = 0;
   let waiting = []; // for the client
   let size = 0;
@@ -108,13 +108,14 @@ export function events(headers, reader, step, stallMs, keepAlive) {
   function take(input, bytes) {
     clearTimeout(gathering);
     gathering = undefined;
-    const chunks = received;
-    [received, receivedSize] = [[], 0];
-    if (chunks.length > 0) add(step(CHUNK, joined(chunks)));
+    const length = receivedSize;
+    receivedSize = 0;
+    if (length > 0) add(step(CHUNK, received.subarray(0, length)));
     if (input !== undefined && !over) add(step(input, bytes));
   }
   function gather(chunk) {
-    received.push(chunk);
+    // A copy, because the next read overwrites the chunk.
+    received.set(chunk, receivedSize);
     receivedSize += chunk.length;
     const early = GATHER_MS - (Date.now() - sent);
     if (early <= 0 || receivedSize >= MAX_AHEAD) return take();
