@@ -55,7 +55,7 @@ impl Isolate {
     }
 
     /// Counts the memory of the requests together with that of another isolate in the same process.
-    #[cfg(feature = "workerd")]
+    #[cfg(feature = "entry")]
     pub(crate) fn share_memory(&mut self, other: &Self) {
         self.memory = other.memory.clone();
     }
