@@ -126,10 +126,10 @@ const TEMPLATES: &[&str] = &[
     "Overloaded",
 ];
 
-/// What Bedrock puts in front of a message of the model's.
+/// The prefix that Bedrock puts before a message of the model's.
 const OF_THE_MODEL: &str = "The model returned the following errors: ";
 
-/// What follows the message about a wrong signature: AWS's canonical request.
+/// The beginning of AWS's canonical request, which follows the message about a wrong signature.
 const CANONICAL_REQUEST: &str = "\n\nThe Canonical String for this request should have been";
 
 /// The names of Claude's fields. A field with another name can be the caller's.

@@ -3,7 +3,7 @@
 //! It was checked in 2026-11 against LiteLLM 1.110 and third parties' measurements. A beta that is not in the table is
 //! sent; if Bedrock refuses it, it is left out from then on ([`bedrock`](crate::bedrock)).
 
-/// What becomes of a beta.
+/// The treatment of a beta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beta {
     /// It is sent.

@@ -49,15 +49,8 @@ pub(crate) async fn admit<H: Host>(
     config: &Config,
     host: &H,
 ) -> Result<(), Error> {
-    let Some(period) = config.limits.requests else { return Ok(()) };
-    let Some(limiter) = host.rate_limiter() else {
-        return Err(unenforced("RATE_LIMITER", None));
-    };
-    let admitted = match caller {
-        Some(caller) => limiter.admit(caller.as_str()).await,
-        None => limiter.admit(&address().0).await,
-    };
-    verdict(admitted, period)
+    let of = || caller.map_or_else(|| address().0, |it| it.as_str().to_owned());
+    count(of, config, host).await
 }
 
 /// Counts the opening of a WebSocket like a request, but apart from requests: its messages are those.
@@ -71,13 +64,22 @@ pub(crate) async fn admit_socket<H: Host>(
     config: &Config,
     host: &H,
 ) -> Result<(), Error> {
+    let of = || caller.map_or_else(|| address().0, |it| it.as_str().to_owned());
+    // No caller and no address has this prefix.
+    count(|| format!("socket:{}", of()), config, host).await
+}
+
+/// Counts something under a key, if requests are counted.
+async fn count<H: Host>(
+    key: impl FnOnce() -> String,
+    config: &Config,
+    host: &H,
+) -> Result<(), Error> {
     let Some(period) = config.limits.requests else { return Ok(()) };
     let Some(limiter) = host.rate_limiter() else {
         return Err(unenforced("RATE_LIMITER", None));
     };
-    // No caller and no address has this prefix.
-    let key = format!("socket:{}", caller.map_or_else(|| address().0, |it| it.as_str().to_owned()));
-    verdict(limiter.admit(&key).await, period)
+    verdict(limiter.admit(&key()).await, period)
 }
 
 fn verdict(admitted: Result<bool, LimitError>, period: Duration) -> Result<(), Error> {

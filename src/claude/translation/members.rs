@@ -7,7 +7,7 @@ use crate::claude::betas::{Beta, PAIRS, PER_TURN_CONTROL, stem};
 use crate::claude::models::Feature;
 use crate::error::{Code, Error};
 
-/// What becomes of a member of a body.
+/// The treatment of a member of a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// InvokeModel takes it.
