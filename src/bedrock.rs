@@ -7,6 +7,7 @@ mod call;
 mod clock;
 mod decoder;
 mod error;
+mod means;
 mod quota;
 mod retry;
 #[cfg(any(feature = "entry", test))]
@@ -15,8 +16,9 @@ mod sse;
 mod state;
 
 pub(crate) use call::count_tokens;
-pub use call::{Bedrock, invoke_bedrock, invoke_bedrock_with_response_stream};
+pub use call::{invoke_bedrock, invoke_bedrock_with_response_stream};
 pub(crate) use decoder::MAX_REPLY_BYTES;
 pub use decoder::{Decoder, Generated, Step};
 pub use error::InvokeError;
+pub use means::Bedrock;
 pub(crate) use state::State;

@@ -8,7 +8,6 @@
 mod attempt;
 mod payload;
 
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -16,59 +15,14 @@ use serde::Deserialize;
 
 use super::decoder::Decoder;
 use super::error::InvokeError;
-use super::retry::{Attempts, Failure, Next};
+use super::means::{Bedrock, Identity};
+use super::retry::Attempts;
 use super::state::State;
-use crate::aws::{AssumeRoleError, Credentials, TemporaryCredentials};
 use crate::claude::{InvalidReply, Reply, Request, Translated};
-use crate::config::{Authentication, Config, Endpoint};
-use crate::deadline::Deadline;
+use crate::config::{Config, Endpoint};
 use crate::error::Error;
 use crate::host::Host;
-use crate::limits::{Memory, Reservation, reserve_again};
-use crate::lock::lock;
 use crate::log::Record;
-use crate::outlined::outlined;
-use crate::secret::Secret;
-
-/// The means of a call: the configuration, what the isolate has learnt, a deadline, and the platform.
-/// [`Isolate::bedrock`](crate::Isolate::bedrock) makes it.
-#[derive(Debug)]
-pub struct Bedrock<'a, H> {
-    pub(super) config: &'a Config,
-    pub(super) state: &'a State,
-    memory: &'a Arc<Memory>,
-    pub(super) deadline: Deadline,
-    pub(super) host: &'a H,
-    /// The tokens that are reserved for the call, if tokens are counted.
-    reservation: Mutex<Option<Reservation>>,
-}
-
-impl<'a, H> Bedrock<'a, H> {
-    pub(crate) fn new(
-        config: &'a Config,
-        state: &'a State,
-        memory: &'a Arc<Memory>,
-        deadline: Deadline,
-        host: &'a H,
-    ) -> Self {
-        Self { config, state, memory, deadline, host, reservation: Mutex::default() }
-    }
-
-    /// Adds the tokens that are reserved for the first attempt. A further one reserves again.
-    pub(crate) fn with_reservation(self, reservation: Option<Reservation>) -> Self {
-        Self { reservation: Mutex::new(reservation), ..self }
-    }
-
-    /// Takes the reservation of the last attempt, to settle it.
-    pub(crate) fn take_reservation(&self) -> Option<Reservation> {
-        lock(&self.reservation).take()
-    }
-
-    /// Returns the configuration.
-    pub fn config(&self) -> &'a Config {
-        self.config
-    }
-}
 
 /// Calls the model that the request names, or the configured one.
 ///
@@ -156,10 +110,8 @@ struct Call<'a, H> {
     request: &'a Request<'a>,
     config: &'a Config,
     state: &'a State,
-    memory: &'a Arc<Memory>,
-    deadline: Deadline,
+    bedrock: &'a Bedrock<'a, H>,
     host: &'a H,
-    reservation: &'a Mutex<Option<Reservation>>,
 }
 
 /// The result of a successful call.
@@ -199,17 +151,10 @@ struct Attempt<'a> {
     signed_at: SystemTime,
 }
 
-/// The credentials of an attempt.
-enum Identity<'a> {
-    Stored(&'a Credentials),
-    Temporary(Arc<TemporaryCredentials>),
-    ApiKey(&'a Secret),
-}
-
 impl<'a, H: Host> Call<'a, H> {
     fn new(operation: Operation, request: &'a Request<'a>, bedrock: &'a Bedrock<'a, H>) -> Self {
-        let Bedrock { config, state, memory, deadline, host, ref reservation } = *bedrock;
-        Self { operation, request, config, state, memory, deadline, host, reservation }
+        let Bedrock { config, state, host, .. } = *bedrock;
+        Self { operation, request, config, state, bedrock, host }
     }
 
     /// Calls until a valid reply is read, or until a retry is pointless.
@@ -221,8 +166,9 @@ impl<'a, H: Host> Call<'a, H> {
     }
 
     async fn attempts(&self, record: &mut Record) -> Result<Outcome<H::Body>, Error> {
-        let Self { config, state, deadline, host, .. } = *self;
+        let Self { config, state, bedrock, host, .. } = *self;
         let (endpoint, fallbacks) = self.endpoints();
+        let deadline = bedrock.deadline;
         let mut attempts = Attempts::new(endpoint, fallbacks, config, state, deadline, host.now());
         // The endpoint whose model has just refused parts of the payload, and these parts.
         let mut refused: Option<(&Endpoint, Vec<String>)> = None;
@@ -235,7 +181,7 @@ impl<'a, H: Host> Call<'a, H> {
             if payload.variant != variant {
                 payload = self.payload(variant).await?;
             }
-            let identity = self.identity(record).await;
+            let identity = bedrock.identity(record).await;
             let signed_at = state.clock.correct(host.now());
             let result = match &identity {
                 Ok(identity) => {
@@ -263,44 +209,9 @@ impl<'a, H: Host> Call<'a, H> {
                     continue;
                 }
             }
-            if let Ok(Identity::Temporary(temporary)) = &identity
-                && Failure::classify(&error) == Some(Failure::Expired)
-            {
-                state.role.forget(temporary);
-            }
-            match attempts.failed(&error, signed_at, host.now(), host.random()) {
-                Next::Again(wait) => {
-                    if !wait.is_zero() {
-                        host.sleep(wait)
-                            .await
-                            .map_err(|cancelled| self.public(cancelled.into()))?;
-                    }
-                    if record.is_billed {
-                        outlined(self.reserve_again(error, record)).await?;
-                    }
-                }
-                Next::GiveUp(retry_after) => {
-                    let error = self.public(error);
-                    return Err(match retry_after {
-                        Some(time) => error.retry_after(time),
-                        None => error,
-                    });
-                }
-            }
+            let next = self.bedrock.next(&mut attempts, error, &identity, signed_at, record);
+            next.await.map_err(|given_up| given_up.into_error(|error| self.public(error)))?;
         }
-    }
-
-    /// Settles the last attempt, which failed and may be billed, and reserves for the next.
-    async fn reserve_again(&self, error: InvokeError, record: &Record) -> Result<(), Error> {
-        let Some(reservation) = lock(self.reservation).take() else { return Ok(()) };
-        let next = reserve_again(reservation, record.usage(), self.config, self.host).await;
-        let next = next.map_err(|refusal| match (&refusal.cause, self.public(error).cause) {
-            // The caller learns why there is no further attempt, and the log what the last one failed with.
-            (None, Some(cause)) => refusal.because(cause),
-            _ => refusal,
-        });
-        lock(self.reservation).replace(next?);
-        Ok(())
     }
 
     /// Returns the endpoint to call, and those to fall back to. The fallback regions have a model of their own, which stands for the
@@ -320,27 +231,11 @@ impl<'a, H: Host> Call<'a, H> {
     }
 
     fn public(&self, error: InvokeError) -> Error {
-        error.into_public(self.request, self.config, self.state)
-    }
-
-    /// Returns the credentials of the next attempt.
-    async fn identity(&self, record: &mut Record) -> Result<Identity<'a>, AssumeRoleError> {
-        let Self { config, state, host, deadline, .. } = *self;
-        let role = match &config.authentication {
-            Authentication::SigV4(credentials) => return Ok(Identity::Stored(credentials)),
-            Authentication::ApiKey(key) => return Ok(Identity::ApiKey(key)),
-            Authentication::AssumeRole(role) => role,
-        };
-        let now = || state.clock.correct(host.now());
-        let (temporary, problem) = outlined(state.role.get(role, host, deadline, now)).await?;
-        if let Some(problem) = problem {
-            record.credentials_error = self.public(problem.into()).cause;
-        }
-        Ok(Identity::Temporary(temporary))
+        self.bedrock.public(error, self.request.max_tokens)
     }
 
     fn left(&self) -> Duration {
-        self.deadline.left(self.host.now())
+        self.bedrock.left()
     }
 }
 

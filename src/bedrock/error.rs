@@ -15,7 +15,7 @@ use crate::aws::sigv4::explain;
 use crate::aws::{
     AssumeRoleError, AwsError, FrameError, SignError, error_type, loggable, too_long,
 };
-use crate::claude::{InvalidReply, Request};
+use crate::claude::InvalidReply;
 use crate::config::Config;
 use crate::date;
 use crate::error::{Code, Error};
@@ -287,20 +287,14 @@ impl InvokeError {
         }
     }
 
-    /// Describes the failure for the caller, and for the log without secrets, and without AWS's message unless it is known
+    /// Describes the failure for the caller of a request with so many `max_tokens`, and for the log without secrets, and without AWS's message unless it is known
     /// or `LOG_UPSTREAM_MESSAGES` asks for it.
-    pub(crate) fn into_public(
-        mut self,
-        request: &Request<'_>,
-        config: &Config,
-        state: &State,
-    ) -> Error {
+    pub(crate) fn into_public(mut self, max_tokens: u32, config: &Config, state: &State) -> Error {
         let code = self.code();
         let message = match code {
-            Code::NoText => format!(
-                "the reply ended at max_tokens ({}) before it had any text",
-                request.max_tokens
-            ),
+            Code::NoText => {
+                format!("the reply ended at max_tokens ({max_tokens}) before it had any text")
+            }
             Code::Refusal => "the model refused to reply".to_owned(),
             Code::Guardrail => "a guardrail intervened before the reply had any text".to_owned(),
             // The only error of Bedrock's that is the caller's fault.

@@ -1,10 +1,9 @@
 //! Signing of requests of the embedding program, with the credentials that calls to Bedrock have.
 
-use super::call::Bedrock;
 use super::error::InvokeError;
+use super::means::Bedrock;
 use crate::aws::Scope;
 use crate::aws::sigv4::Unsigned;
-use crate::claude::Request;
 use crate::config::Authentication;
 use crate::error::Error;
 use crate::host::Http;
@@ -29,9 +28,8 @@ impl<H: Http> Bedrock<'_, H> {
             Authentication::SigV4(credentials) => credentials,
             Authentication::AssumeRole(role) => {
                 let assumed = outlined(state.role.get(role, host, self.deadline, now)).await;
-                (temporary, _) = assumed.map_err(|error| {
-                    InvokeError::from(error).into_public(&Request::new("", 1), config, state)
-                })?;
+                (temporary, _) = assumed
+                    .map_err(|error| InvokeError::from(error).into_public(0, config, state))?;
                 &temporary.credentials
             }
             Authentication::ApiKey(_) => {

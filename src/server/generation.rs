@@ -100,7 +100,7 @@ impl<'a> Generation<'a> {
                 }
             }
             Step::Failed(error) => {
-                let error = error.into_public(&self.request, self.config, self.state);
+                let error = error.into_public(self.request.max_tokens, self.config, self.state);
                 let event = StreamEvent::from(&error);
                 self.record.fail(error.code, error.cause);
                 self.record.level = Level::Error;

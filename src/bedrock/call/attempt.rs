@@ -1,11 +1,10 @@
 //! One attempt of a call: sign, send, and read the response, or the first frame of a stream.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode, response};
 
-use super::{Attempt, Call, Identity, Operation, Outcome, Payload};
-use crate::aws::{Scope, sign_post};
+use super::{Attempt, Call, Operation, Outcome, Payload};
 use crate::bedrock::decoder::{Decoder, MAX_REPLY_BYTES, Step};
 use crate::bedrock::error::InvokeError;
 use crate::claude::{InvalidReply, Reply};
@@ -66,7 +65,7 @@ impl<H: Host> Call<'_, H> {
         let length = (self.request.max_tokens as usize).saturating_mul(BYTES_OF_A_TOKEN);
         let length = length.saturating_add(BYTES_AROUND_TEXT).min(MAX_REPLY_BYTES);
         // It is paid for, so it waits as long as there is time. Until then it stays in the platform's buffers.
-        let _held = self.memory.hold(weight(length), self.left(), self.host).await?;
+        let _held = self.bedrock.memory.hold(weight(length), self.left(), self.host).await?;
         let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
         let reply = match &self.request.translated {
             None => Reply::parse(&body),
@@ -150,21 +149,8 @@ impl<H: Host> Call<'_, H> {
         }
 
         // 2. Sign.
-        let credentials = match identity {
-            Identity::Stored(credentials) => credentials,
-            Identity::Temporary(temporary) => &temporary.credentials,
-            Identity::ApiKey(key) => {
-                let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
-                    .map_err(http::Error::from)?;
-                value.set_sensitive(true);
-                request.headers_mut().insert(AUTHORIZATION, value);
-                self.add_version(&mut request, payload)?;
-                return Ok(request);
-            }
-        };
-        let scope = Scope { region: &endpoint.region, service: "bedrock" };
-        let cache = &self.state.signing;
-        sign_post(&mut request, &payload.hash, credentials, scope, signed_at, cache)?;
+        let region = &endpoint.region;
+        self.bedrock.authorize(&mut request, &payload.hash, identity, region, signed_at)?;
         self.add_version(&mut request, payload)?;
         Ok(request)
     }
