@@ -8,13 +8,19 @@ mod body;
 mod capabilities;
 mod errors;
 mod request;
+mod sessions;
 
 pub(crate) use body::RequestBody;
 pub use body::{Body, BodyStream};
 pub(crate) use capabilities::Algorithm;
 pub use capabilities::{
-    Host, Http, LedgerStore, RateLimiter, Runtime, SignatureVerifier, Unsupported, VerifyingKey,
+    Cipher, Host, Http, LedgerStore, RateLimiter, Runtime, SignatureVerifier, Unsupported,
+    VerifyingKey,
 };
-pub use errors::{LimitError, ReadError, TransportError, VerifyError};
+pub use errors::{CipherError, LimitError, ReadError, TransportError, VerifyError};
 pub use request::IncomingRequest;
 pub(crate) use request::ResponseForm;
+pub use sessions::{
+    Begun, Lease, NewTurn, SessionError, SessionInfo, SessionMark, SessionPage, SessionPlace,
+    SessionStore, StoredTurn,
+};

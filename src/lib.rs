@@ -26,6 +26,7 @@
 //! - `auth`: API tokens, JWTs, SigV4 signatures, CORS.
 //! - `log`: the [`Record`] of a request.
 //! - [`limits`]: requests, requests in flight, tokens, memory.
+//! - `sessions`: conversations that are remembered, with a time to live.
 //! - [`bedrock`]: one call, with retries and fallback regions.
 //! - `api`: the interfaces: the Lambda's, its events, Lambda's Invoke API, WebSockets, RPC, Anthropic's Messages API.
 //! - `server`: the table of routes, the pipeline, and [`Isolate`], which outlives a request.
@@ -98,6 +99,9 @@
 //! - `worker`: the Cloudflare host, [`worker::handle`](crate::worker).
 //! - `entry`: the Worker itself, which exports `fetch`. A Worker with its own `fetch` uses `worker` only.
 
+#[cfg(test)]
+extern crate self as bedrock_edge;
+
 mod api;
 mod auth;
 mod aws;
@@ -122,6 +126,7 @@ mod percent;
 mod redact;
 mod secret;
 mod server;
+mod sessions;
 mod single_flight;
 #[cfg(test)]
 mod testing;

@@ -1,5 +1,17 @@
 //! The test platform: scripted responses, recorded requests, virtual time, and every optional capability.
 
+/// The store of sessions in memory, and the rules of every store.
+#[path = "."]
+pub(crate) mod sessions {
+    #[path = "../tests/conformance/memory.rs"]
+    mod memory;
+    #[path = "../tests/conformance/sessions.rs"]
+    mod rules;
+
+    pub(crate) use memory::MemorySessions;
+    pub(crate) use rules::check;
+}
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;

@@ -8,14 +8,19 @@ use http::{Request, Response};
 use sha2::{Digest, Sha256};
 
 use super::body::BodyStream;
-use super::errors::{LimitError, TransportError, VerifyError};
+use super::errors::{CipherError, LimitError, TransportError, VerifyError};
+use super::sessions::{
+    Begun, Lease, NewTurn, SessionError, SessionInfo, SessionMark, SessionPage, SessionPlace,
+    SessionStore,
+};
 
 /// The clock and the random numbers of a platform.
 pub trait Runtime {
     /// Returns the time of day. On Cloudflare the clock stands still between two I/O operations.
     fn now(&self) -> SystemTime;
 
-    /// Returns 128 random bits, good enough to tell requests apart.
+    /// Returns 128 random bits, good enough to tell requests apart. Where the platform has sessions or a cipher nobody can
+    /// guess them: they are ids and nonces.
     fn random(&self) -> u128;
 
     /// Waits.
@@ -86,6 +91,16 @@ pub trait Host: Http {
     fn ledgers(&self) -> Option<impl LedgerStore> {
         None::<Unsupported>
     }
+
+    /// Returns what keeps sessions. Without it a request for a session is refused.
+    fn sessions(&self) -> Option<impl SessionStore> {
+        None::<Unsupported>
+    }
+
+    /// Returns what encrypts. `SESSION_KEY` needs it.
+    fn cipher(&self) -> Option<impl Cipher> {
+        None::<Unsupported>
+    }
 }
 
 /// Verifies signatures of public keys.
@@ -143,6 +158,35 @@ pub trait LedgerStore {
     }
 }
 
+/// Encrypts and decrypts with AES-256-GCM, whose tag of 16 bytes is behind the ciphertext.
+pub trait Cipher {
+    /// Encrypts a text. A nonce is never used twice with one key.
+    ///
+    /// # Errors
+    ///
+    /// If the platform fails.
+    fn encrypt(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        text: &[u8],
+        associated: &[u8],
+    ) -> impl Future<Output = Result<Vec<u8>, CipherError>>;
+
+    /// Decrypts a text.
+    ///
+    /// # Errors
+    ///
+    /// If the text was not encrypted with this key, this nonce and this associated data.
+    fn decrypt(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        text: &[u8],
+        associated: &[u8],
+    ) -> impl Future<Output = Result<Vec<u8>, CipherError>>;
+}
+
 /// The implementation of every optional capability that a platform does not have. It has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum Unsupported {}
@@ -161,6 +205,77 @@ impl RateLimiter for Unsupported {
 
 impl LedgerStore for Unsupported {
     async fn exchange(&self, _: &str, _: String) -> Result<String, LimitError> {
+        match *self {}
+    }
+}
+
+impl Cipher for Unsupported {
+    async fn encrypt(
+        &self,
+        _: &[u8; 32],
+        _: &[u8; 12],
+        _: &[u8],
+        _: &[u8],
+    ) -> Result<Vec<u8>, CipherError> {
+        match *self {}
+    }
+
+    async fn decrypt(
+        &self,
+        _: &[u8; 32],
+        _: &[u8; 12],
+        _: &[u8],
+        _: &[u8],
+    ) -> Result<Vec<u8>, CipherError> {
+        match *self {}
+    }
+}
+
+impl SessionStore for Unsupported {
+    async fn begin(
+        &self,
+        _: &SessionPlace,
+        _: &Lease,
+        _: bool,
+        _: SystemTime,
+    ) -> Result<Begun, SessionError> {
+        match *self {}
+    }
+
+    async fn commit(
+        &self,
+        _: &SessionPlace,
+        _: &NewTurn,
+        _: SystemTime,
+    ) -> Result<bool, SessionError> {
+        match *self {}
+    }
+
+    async fn abort(&self, _: &SessionPlace, _: &str) -> Result<(), SessionError> {
+        match *self {}
+    }
+
+    async fn read(
+        &self,
+        _: &SessionPlace,
+        _: u64,
+        _: u32,
+        _: SystemTime,
+    ) -> Result<Option<SessionPage>, SessionError> {
+        match *self {}
+    }
+
+    async fn delete(&self, _: &SessionPlace, _: SystemTime) -> Result<bool, SessionError> {
+        match *self {}
+    }
+
+    async fn list(
+        &self,
+        _: &str,
+        _: Option<&SessionMark>,
+        _: u32,
+        _: SystemTime,
+    ) -> Result<Vec<SessionInfo>, SessionError> {
         match *self {}
     }
 }
@@ -197,6 +312,28 @@ impl<T: LedgerStore> LedgerStore for &T {
         message: String,
     ) -> impl Future<Output = Result<(), LimitError>> {
         (**self).settle(account, message)
+    }
+}
+
+impl<T: Cipher> Cipher for &T {
+    fn encrypt(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        text: &[u8],
+        associated: &[u8],
+    ) -> impl Future<Output = Result<Vec<u8>, CipherError>> {
+        (**self).encrypt(key, nonce, text, associated)
+    }
+
+    fn decrypt(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        text: &[u8],
+        associated: &[u8],
+    ) -> impl Future<Output = Result<Vec<u8>, CipherError>> {
+        (**self).decrypt(key, nonce, text, associated)
     }
 }
 

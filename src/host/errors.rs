@@ -41,3 +41,8 @@ pub struct VerifyError(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LimitError(pub String);
+
+/// A text could not be encrypted or decrypted. The text is for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CipherError(pub String);
