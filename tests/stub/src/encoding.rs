@@ -1,8 +1,9 @@
-//! The two encodings of a stream: frames of `application/vnd.amazon.eventstream`, and the
-//! server-sent events of the native endpoint.
+//! The encodings of a stream: frames of `application/vnd.amazon.eventstream`, with Claude's events or
+//! with those of `ConverseStream`, and the server-sent events of the native endpoint.
 
 use serde_json::{Value, json};
 
+use crate::converse;
 use crate::error::anthropic_type;
 use crate::events::METRICS;
 use crate::frames::{chunk, chunk_of, encode, exception};
@@ -13,6 +14,8 @@ use crate::stream::{EVENT_STREAM, Step};
 pub enum Encoding {
     /// The frames of `InvokeModelWithResponseStream`.
     Frames,
+    /// The frames of `ConverseStream`.
+    Converse,
     /// The server-sent events of the native endpoint. They have nothing of Bedrock's own.
     Sse,
 }
@@ -21,15 +24,24 @@ impl Encoding {
     /// Returns the content type of a response.
     pub fn content_type(self) -> &'static str {
         match self {
-            Self::Frames => EVENT_STREAM,
+            Self::Frames | Self::Converse => EVENT_STREAM,
             Self::Sse => "text/event-stream; charset=utf-8",
         }
     }
 
-    /// Encodes what a step sends.
+    /// Tells whether a stream consists of frames.
+    pub(crate) fn has_frames(self) -> bool {
+        self != Self::Sse
+    }
+
+    /// Encodes what a step sends. Some of Claude's events have no frame in `ConverseStream`.
     pub fn encode(self, step: &Step) -> Vec<u8> {
         match (step, self) {
             (Step::Event(event), Self::Frames) => encode(&chunk(event)),
+            (Step::Event(event), Self::Converse) => converse_frame(event),
+            (Step::Json(json), Self::Converse) => {
+                converse_frame(&serde_json::from_str(json).unwrap_or_default())
+            }
             (Step::Event(event), Self::Sse) => {
                 let mut event = event.clone();
                 if let Some(event) = event.as_object_mut() {
@@ -42,7 +54,9 @@ impl Encoding {
                 let event: Value = serde_json::from_str(json).unwrap_or_default();
                 sse(&event["type"], json)
             }
-            (Step::Exception(kind, message), Self::Frames) => encode(&exception(kind, message)),
+            (Step::Exception(kind, message), Self::Frames | Self::Converse) => {
+                encode(&exception(kind, message))
+            }
             (Step::Exception(kind, message), Self::Sse) => {
                 // In a stream the names begin with a small letter.
                 let mut name = kind.to_string();
@@ -55,6 +69,10 @@ impl Encoding {
             (Step::Stall | Step::HangUp, _) => Vec::new(),
         }
     }
+}
+
+fn converse_frame(event: &Value) -> Vec<u8> {
+    converse::frame(event).map(|frame| encode(&frame)).unwrap_or_default()
 }
 
 fn sse(event_type: &Value, json: &str) -> Vec<u8> {

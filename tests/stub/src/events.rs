@@ -9,11 +9,18 @@ use std::iter;
 
 use serde_json::{Value, json};
 
+use crate::converse;
 use crate::reply::{Reply, tokens};
 
 /// The key of the last event under which Bedrock reports the token counts and latencies of a
 /// stream.
 pub const METRICS: &str = "amazon-bedrock-invocationMetrics";
+
+/// The key of the last event under which a stream of `ConverseStream` finds the whole usage.
+pub(crate) const USAGE: &str = "amazon-bedrock-usage";
+
+/// The prefix of the keys that Bedrock adds to a reply.
+const OF_BEDROCK: &str = "amazon-bedrock-";
 
 /// The words of a [`long`] text, which repeats them.
 const WORDS: &[&str] = &[
@@ -179,5 +186,15 @@ fn message_end(message: &Value) -> [Value; 2] {
             metrics[metric] = count.clone();
         }
     }
-    [delta, json!({ "type": "message_stop", METRICS: metrics })]
+    let mut stop = json!({ "type": "message_stop", METRICS: metrics });
+    for (key, value) in message.as_object().into_iter().flatten() {
+        if key.starts_with(OF_BEDROCK) {
+            stop[key] = value.clone();
+        }
+    }
+    if let Some(extra) = message.get(converse::EXTRA) {
+        delta[converse::EXTRA] = extra.clone();
+        stop[USAGE] = usage.clone();
+    }
+    [delta, stop]
 }

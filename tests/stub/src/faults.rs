@@ -109,7 +109,7 @@ pub const FAULTS: &[Fault] = &[
     }),
     // The connection closes in the middle of the body.
     invoke_only("hang_up", |context| {
-        let body = context.reply.json().to_string().into_bytes();
+        let body = context.reply.body();
         let half = body[..body.len() / 2].to_vec();
         Respond(truncated_response(context.reply, body.len(), half))
     }),
@@ -117,7 +117,7 @@ pub const FAULTS: &[Fault] = &[
     fault("hang_up_before", |context| Respond(truncated_response(context.reply, 1, Vec::new()))),
     // The first half of the body arrives, and then nothing.
     invoke_only("stall", |context| {
-        let body = context.reply.json().to_string().into_bytes();
+        let body = context.reply.body();
         let half = body[..body.len() / 2].to_vec();
         let items = futures_util::stream::iter([Ok::<_, io::Error>(half)]);
         Respond(endless_response(context.reply, items.chain(futures_util::stream::pending())))
@@ -132,7 +132,7 @@ pub const FAULTS: &[Fault] = &[
         match argument(context.prompt).map_or(Ok(9_000_000), str::parse) {
             Ok(bytes) => {
                 let mut body = vec![b' '; bytes];
-                body.extend(context.reply.json().to_string().into_bytes());
+                body.extend(context.reply.body());
                 Respond(context.reply.response(body))
             }
             Err(_) => bad_argument("huge", "a number of bytes", context.prompt),
@@ -142,7 +142,7 @@ pub const FAULTS: &[Fault] = &[
     invoke_only("empty", |context| Respond(context.reply.response(""))),
     // The HTTP body is complete, and the JSON in it is truncated.
     invoke_only("cut_off", |context| {
-        let body = context.reply.json().to_string().into_bytes();
+        let body = context.reply.body();
         Respond(context.reply.response(body[..body.len() / 2].to_vec()))
     }),
     fault("no_text", |context| content(context, json!([]), "end_turn")),

@@ -20,7 +20,7 @@ const CHECKSUM: usize = 4;
 
 /// The padding `p` is a prefix of this text. Bedrock's padding hides the length of a token from an
 /// observer of the encrypted connection.
-const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+pub(crate) const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /// A frame: one message of the stream.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -145,7 +145,7 @@ fn padded(bytes: &[u8], padding: &str) -> Vec<u8> {
     format!(r#"{{"bytes":"{}","p":"{padding}"}}"#, BASE64_STANDARD.encode(bytes)).into_bytes()
 }
 
-/// Creates an event of any type. Bedrock sends only `chunk`.
+/// Creates an event of any type. `InvokeModelWithResponseStream` has only `chunk`.
 pub fn event(event_type: &str, payload: Vec<u8>) -> Frame {
     let headers = [
         (":event-type", event_type),

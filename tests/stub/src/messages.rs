@@ -20,6 +20,7 @@ pub(crate) use blocks::{Block, canonical};
 use content::Sender;
 
 use crate::error::AwsError;
+use crate::makers::OtherModel;
 
 /// The only `anthropic_version` that Bedrock accepts.
 pub const ANTHROPIC_VERSION: &str = "bedrock-2023-05-31";
@@ -88,11 +89,14 @@ pub struct NativeMessages {
 ///
 /// # Errors
 ///
-/// 400 `ValidationException`, if it is not the ID of a model of Anthropic or an ARN.
+/// 400 `ValidationException`, if it is not the ID of a model that the stand-in knows, or an ARN.
 pub fn check_model_id(model_id: &str) -> Result<(), AwsError> {
     let well_formed = !model_id.is_empty()
         && model_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte));
-    if well_formed && (model_id.starts_with("arn:") || model_id.contains("anthropic")) {
+    let is_known = model_id.starts_with("arn:")
+        || model_id.contains("anthropic")
+        || OtherModel::find(model_id).is_some();
+    if well_formed && is_known {
         Ok(())
     } else {
         Err(AwsError::validation("The provided model identifier is invalid."))
@@ -111,6 +115,60 @@ impl Messages {
         check_version(required(&body, "anthropic_version")?)?;
         let betas = betas::of_body(&body)?;
         Self::validate(body, betas, false)
+    }
+
+    /// Creates the request that a valid request of `Converse` means. For Claude it is validated,
+    /// and an error has the wording of that operation.
+    pub(crate) fn from_converse(
+        body: Map<String, Value>,
+        is_claude: bool,
+    ) -> Result<Self, AwsError> {
+        if !is_claude {
+            return Ok(Self::of_another_maker(body));
+        }
+        let validate = || {
+            check_keys(&body, INVOKE_KEYS)?;
+            let betas = betas::of_body(&body)?;
+            Self::validate(body, betas, true)
+        };
+        validate().map_err(|error| AwsError {
+            message: format!("The model returned the following errors: {}", error.message),
+            ..error
+        })
+    }
+
+    /// Creates a request to a model of another maker, in Claude's form. It is not validated.
+    pub(crate) fn of_another_maker(body: Map<String, Value>) -> Self {
+        let texts = |content: &Value| -> String {
+            let blocks = content.as_array().into_iter().flatten();
+            blocks.filter_map(|block| block["text"].as_str()).collect()
+        };
+        let prompt = conversation::last_user(&body)
+            .map(|index| texts(&body["messages"][index]["content"]))
+            .unwrap_or_default();
+        let stop_sequences = body.get("stop_sequences").and_then(Value::as_array);
+        Self {
+            prompt,
+            system: body.get("system").map(texts),
+            max_tokens: body.get("max_tokens").and_then(Value::as_u64).unwrap_or(1),
+            stop_sequences: stop_sequences
+                .into_iter()
+                .flatten()
+                .filter_map(|sequence| sequence.as_str().map(str::to_owned))
+                .collect(),
+            betas: Vec::new(),
+            body,
+        }
+    }
+
+    /// Returns the text that a guardrail judges: the system prompt, and every text of the user.
+    pub(crate) fn text_for_guardrail(&self) -> String {
+        let users = self.messages().filter(|message| message["role"] == "user");
+        let blocks = users.flat_map(|message| match &message["content"] {
+            Value::Array(blocks) => blocks.iter().filter_map(|it| it["text"].as_str()).collect(),
+            content => Vec::from_iter(content.as_str()),
+        });
+        self.system.as_deref().into_iter().chain(blocks).collect::<Vec<_>>().join("\n")
     }
 
     fn validate(

@@ -244,13 +244,17 @@ pub fn check_profile(model_id: &str) -> Result<(), AwsError> {
         return Ok(());
     }
     if prefix.is_empty() {
-        return Err(AwsError::validation(format!(
-            "Invocation of model ID {model_id} with on-demand throughput isn\u{2019}t supported. \
-             Retry your request with the ID or ARN of an inference profile that contains this \
-             model."
-        )));
+        return Err(on_demand_unsupported(model_id));
     }
     Err(AwsError::validation("The provided model identifier is invalid."))
+}
+
+/// Creates the error for a base id of a model that is called by profiles only.
+pub(crate) fn on_demand_unsupported(model_id: &str) -> AwsError {
+    AwsError::validation(format!(
+        "Invocation of model ID {model_id} with on-demand throughput isn\u{2019}t supported. Retry \
+         your request with the ID or ARN of an inference profile that contains this model."
+    ))
 }
 
 #[cfg(test)]

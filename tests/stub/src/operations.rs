@@ -1,6 +1,7 @@
 //! The operations of Bedrock. As in Bedrock, authentication comes first, so that an unauthenticated
 //! caller is not told what is wrong with the body.
 
+mod converse;
 mod native;
 
 use std::collections::HashMap;
@@ -8,23 +9,26 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
+pub(crate) use converse::{converse, converse_stream};
 pub(crate) use native::native;
 
 use crate::auth;
 use crate::cache::InputTokens;
-use crate::converse as converse_operation;
+use crate::converse::parse as converse_request;
 use crate::encoding::Encoding;
 use crate::error::AwsError;
 use crate::faults::{self, Fault, FaultContext, Outcome, RequestedFault, StreamOutcome};
+use crate::guardrails::{self, GuardrailConfig, Judgement, Source};
+use crate::makers::OtherModel;
 use crate::messages::{Messages, check_model_id};
 use crate::models::{Model, check_parameters, check_profile};
-use crate::reply::Reply;
+use crate::reply::{Form, Reply};
 use crate::server::{LogFields, Settings, Shared};
 use crate::signatures;
 use crate::sigv4::Received;
@@ -62,6 +66,7 @@ struct Call<'a> {
     received: &'a Received,
     /// The prompt that may demand a fault. It is empty if the fault is not due.
     prompt: String,
+    text_for_guardrail: String,
     reply: Reply,
 }
 
@@ -98,22 +103,28 @@ pub(crate) async fn invoke_model_with_stream(
     fields.attach_to(result)
 }
 
-/// Handles `Converse`.
-pub(crate) async fn converse(
+/// Handles `ApplyGuardrail`.
+pub(crate) async fn apply_guardrail(
     State(shared): State<Arc<Shared>>,
-    Path(model_id): Path<String>,
+    Path(mut path): Path<HashMap<String, String>>,
     Extension(received): Extension<Arc<Received>>,
 ) -> Response {
-    let respond = || {
-        auth::verify(&received, SERVICE, &shared.settings, SystemTime::now())?;
-        check_model_id(&model_id)?;
-        converse_operation::respond(&model_id, received.header("content-type"), &received.body)
+    let [region, id, version] = ["region", "id", "version"].map(|name| path.remove(name));
+    let region = region.unwrap_or_else(|| shared.settings.region.clone());
+    let apply = || {
+        authenticate(&shared, &region, &received)?;
+        guardrails::apply(
+            &id.clone().unwrap_or_default(),
+            &version.unwrap_or_default(),
+            &received.body,
+        )
     };
-    let result = respond();
-    LogFields { model_id, fault: None }.attach_to(result)
+    let result = apply();
+    LogFields { model_id: format!("guardrail/{}", id.unwrap_or_default()), fault: None }
+        .attach_to(result)
 }
 
-/// Handles `CountTokens`, for bodies of `InvokeModel`.
+/// Handles `CountTokens`, for bodies of `InvokeModel` and of `Converse`.
 ///
 /// Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html>
 pub(crate) async fn count_tokens(
@@ -133,15 +144,36 @@ pub(crate) async fn count_tokens(
             ));
         }
         let request: Value = serde_json::from_slice(&received.body).unwrap_or_default();
-        let body = request["input"]["invokeModel"]["body"].as_str().unwrap_or_default();
-        let body = BASE64_STANDARD.decode(body).unwrap_or_default();
-        let messages = Messages::parse(received.header("content-type"), &body)?;
+        let messages = match &request["input"]["converse"] {
+            input @ Value::Object(_) => {
+                let body = input.to_string().into_bytes();
+                converse_request(&target.model_id, &body, false)?.messages
+            }
+            _ => {
+                let body = request["input"]["invokeModel"]["body"].as_str().unwrap_or_default();
+                let body = BASE64_STANDARD.decode(body).unwrap_or_default();
+                Messages::parse(received.header("content-type"), &body)?
+            }
+        };
         check_parameters(&target.model_id, &messages)?;
         let count = json!({ "inputTokens": InputTokens::count(&messages).uncached });
         Ok(([(header::CONTENT_TYPE, "application/json")], count.to_string()).into_response())
     };
     let result = count();
     LogFields { model_id: target.model_id, fault: None }.attach_to(result)
+}
+
+/// Checks the content type of an operation whose body is JSON.
+fn check_content_type(received: &Received) -> Result<(), AwsError> {
+    let content_type = received.header("content-type").unwrap_or_default();
+    if content_type.split(';').next().is_some_and(|it| it.trim() == "application/json") {
+        return Ok(());
+    }
+    Err(AwsError::bedrock(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "UnsupportedMediaTypeException",
+        "The content type of the request must be application/json.",
+    ))
 }
 
 fn authenticate(shared: &Shared, region: &str, received: &Received) -> Result<(), AwsError> {
@@ -159,7 +191,26 @@ fn validate<'a>(
     authenticate(shared, &target.region, received)?;
     check_model_id(&target.model_id)?;
     let messages = Messages::parse(received.header("content-type"), &received.body)?;
-    Call::new(shared, target, messages, received)
+    let guardrail = GuardrailConfig::from_headers(received)?;
+    let mut call = Call::new(shared, target, messages, received)?;
+    if let Some(guardrail) = guardrail {
+        let Judgements { input, output } = call.apply_guardrail();
+        let intervened = input.replacement.is_some()
+            || output.as_ref().is_some_and(|it| it.replacement.is_some());
+        let action = if intervened { "INTERVENED" } else { "NONE" };
+        call.reply.extra.insert("amazon-bedrock-guardrailAction".to_owned(), json!(action));
+        if guardrail.has_trace {
+            let trace = guardrail.trace_of_invoke(&input, output.as_ref());
+            call.reply.extra.insert("amazon-bedrock-trace".to_owned(), trace);
+        }
+    }
+    Ok(call)
+}
+
+/// What a guardrail found in a request, and in its reply unless the request was blocked.
+struct Judgements {
+    input: Judgement,
+    output: Option<Judgement>,
 }
 
 impl<'a> Call<'a> {
@@ -170,9 +221,14 @@ impl<'a> Call<'a> {
         messages: Messages,
         received: &'a Received,
     ) -> Result<Self, AwsError> {
-        check_profile(&target.model_id)?;
-        check_parameters(&target.model_id, &messages)?;
-        signatures::check(&target.model_id, &messages)?;
+        match OtherModel::find(&target.model_id) {
+            Some(model) => model.check_profile(&target.model_id)?,
+            None => {
+                check_profile(&target.model_id)?;
+                check_parameters(&target.model_id, &messages)?;
+                signatures::check(&target.model_id, &messages)?;
+            }
+        }
         let tier = received.header(SERVICE_TIER.as_str());
         if tier.is_some_and(|tier| !SERVICE_TIERS.contains(&tier)) {
             return Err(AwsError::validation("The provided service tier is invalid."));
@@ -183,7 +239,33 @@ impl<'a> Call<'a> {
         if !shared.is_fault_due(&prompt, &target.region) {
             prompt = String::new();
         }
-        Ok(Self { received, prompt, reply })
+        let text_for_guardrail = messages.text_for_guardrail();
+        Ok(Self { received, prompt, text_for_guardrail, reply })
+    }
+
+    /// Lets a guardrail judge the request and the reply, which it may replace.
+    fn apply_guardrail(&mut self) -> Judgements {
+        let input = guardrails::judge(&self.text_for_guardrail, Source::Input);
+        if let Some(message) = &input.replacement {
+            self.replace_reply(message);
+            // The model was not called.
+            (self.reply.input, self.reply.output_tokens) = (InputTokens::default(), 0);
+            return Judgements { input, output: None };
+        }
+        let output = guardrails::judge(&self.reply.text(), Source::Output);
+        if let Some(text) = &output.replacement {
+            self.replace_reply(text);
+        }
+        Judgements { input, output: Some(output) }
+    }
+
+    fn replace_reply(&mut self, text: &str) {
+        self.reply.content = vec![json!({ "type": "text", "text": text })];
+        self.reply.stop_reason = match self.reply.form {
+            Form::Claude => "end_turn",
+            Form::Converse => "guardrail_intervened",
+        };
+        self.reply.stop_sequence = None;
     }
 }
 
@@ -191,7 +273,7 @@ async fn respond(
     call: Call<'_>,
     fault_name: &mut Option<&'static str>,
 ) -> Result<Response, AwsError> {
-    let Call { received, prompt, reply } = call;
+    let Call { received, prompt, reply, .. } = call;
     let mut content = reply.json();
     let mut headers = HeaderMap::new();
     if let Some(fault) = Fault::from_prompt(&prompt)? {
@@ -202,7 +284,7 @@ async fn respond(
             Outcome::Delay(delay) => tokio::time::sleep(delay).await,
         }
     }
-    let mut response = reply.response(content.to_string());
+    let mut response = reply.response(reply.render(&content));
     response.headers_mut().extend(headers);
     echo_service_tier(received, &mut response);
     Ok(response)
@@ -215,7 +297,7 @@ async fn respond_with_stream(
     started: Instant,
     fault_name: &mut Option<&'static str>,
 ) -> Result<Response, AwsError> {
-    let Call { received, prompt, reply } = call;
+    let Call { received, prompt, reply, .. } = call;
     let fault = RequestedFault::from_prompt(&prompt, encoding)?;
     *fault_name = fault.as_ref().map(RequestedFault::name);
     let mut headers = HeaderMap::new();

@@ -10,10 +10,11 @@ mod text;
 use axum::body::Body;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::cache::{self, InputTokens};
+use crate::converse;
 use crate::error::AwsError;
 use crate::messages::Messages;
 
@@ -52,6 +53,20 @@ pub struct Reply {
     pub output_tokens: usize,
     /// Whether the request has `context_management`, whose outcome the reply reports.
     pub manages_context: bool,
+    /// The form of the operation's response.
+    pub form: Form,
+    /// The members that Bedrock adds to the model's own.
+    pub extra: Map<String, Value>,
+}
+
+/// The form in which an operation responds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Claude's JSON, with the counts of tokens in headers too.
+    #[default]
+    Claude,
+    /// That of `Converse`, which has no such headers.
+    Converse,
 }
 
 impl Reply {
@@ -74,6 +89,8 @@ impl Reply {
             stop_reason: content.stop_reason,
             stop_sequence: content.stop_sequence,
             manages_context: messages.body.contains_key("context_management"),
+            form: Form::default(),
+            extra: Map::new(),
         })
     }
 
@@ -97,12 +114,32 @@ impl Reply {
         if self.manages_context {
             json["context_management"] = json!({ "applied_edits": [] });
         }
+        for (key, value) in &self.extra {
+            json[key] = value.clone();
+        }
         json
+    }
+
+    /// Returns the body of a response.
+    pub fn body(&self) -> Vec<u8> {
+        self.render(&self.json())
+    }
+
+    /// Converts a reply in Claude's JSON to the body of a response.
+    pub(crate) fn render(&self, json: &Value) -> Vec<u8> {
+        match self.form {
+            Form::Claude => json.to_string(),
+            Form::Converse => converse::body(json, 0).to_string(),
+        }
+        .into_bytes()
     }
 
     /// Creates a response of status 200 with the headers of this reply. `body` is its JSON, or what
     /// a fault sends in its place.
     pub fn response(&self, body: impl Into<Body>) -> Response {
+        if self.form == Form::Converse {
+            return ([(header::CONTENT_TYPE, "application/json")], body.into()).into_response();
+        }
         let mut response = (
             [
                 (header::CONTENT_TYPE, "application/json".to_owned()),

@@ -26,7 +26,10 @@ use crate::cache::PromptCache;
 use crate::error::AwsError;
 use crate::faults;
 use crate::messages::MAX_BODY;
-use crate::operations::{converse, count_tokens, invoke_model, invoke_model_with_stream, native};
+use crate::operations::{
+    apply_guardrail, converse, converse_stream, count_tokens, invoke_model,
+    invoke_model_with_stream, native,
+};
 use crate::reply::OUTPUT_TOKEN_COUNT;
 use crate::sigv4::Received;
 use crate::stream::{Counters, StreamCounts};
@@ -160,19 +163,9 @@ impl Stub {
         });
         let app = Router::new()
             .route("/sts/", post(assume_role))
-            .route("/model/{model_id}/invoke", post(invoke_model))
-            .route("/model/{model_id}/invoke-with-response-stream", post(invoke_model_with_stream))
-            .route("/model/{model_id}/converse", post(converse))
-            .route("/model/{model_id}/count-tokens", post(count_tokens))
-            .route("/anthropic/v1/messages", post(native))
+            .merge(operations())
             // Calls of another region than that of the settings.
-            .route("/{region}/model/{model_id}/invoke", post(invoke_model))
-            .route(
-                "/{region}/model/{model_id}/invoke-with-response-stream",
-                post(invoke_model_with_stream),
-            )
-            .route("/{region}/model/{model_id}/count-tokens", post(count_tokens))
-            .route("/{region}/anthropic/v1/messages", post(native))
+            .nest("/{region}", operations())
             .fallback(async || unknown_operation())
             .method_not_allowed_fallback(async || unknown_operation())
             .layer(middleware::from_fn_with_state(shared.clone(), receive))
@@ -342,6 +335,18 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
 
 fn text_header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("digits and dashes are a header value")
+}
+
+/// Routes the operations of one region.
+fn operations() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/model/{model_id}/invoke", post(invoke_model))
+        .route("/model/{model_id}/invoke-with-response-stream", post(invoke_model_with_stream))
+        .route("/model/{model_id}/converse", post(converse))
+        .route("/model/{model_id}/converse-stream", post(converse_stream))
+        .route("/model/{model_id}/count-tokens", post(count_tokens))
+        .route("/guardrail/{id}/version/{version}/apply", post(apply_guardrail))
+        .route("/anthropic/v1/messages", post(native))
 }
 
 async fn assume_role(

@@ -129,7 +129,7 @@ pub(crate) fn response(
         Encoding::Frames => {
             (content_type, [(CHUNK_CONTENT_TYPE, "application/json")], body).into_response()
         }
-        Encoding::Sse => (content_type, body).into_response(),
+        Encoding::Converse | Encoding::Sse => (content_type, body).into_response(),
     }
 }
 
@@ -153,7 +153,9 @@ impl OpenStream {
         let (bytes, frames) = match step {
             Step::Event(event) => {
                 wait(self.frame_delay).await;
-                (self.encoding.encode(&Step::Event(self.with_latencies(event))), 1)
+                let bytes = self.encoding.encode(&Step::Event(self.with_latencies(event)));
+                let frames = u64::from(!bytes.is_empty());
+                (bytes, frames)
             }
             step @ (Step::Json(_) | Step::Exception(..)) => {
                 wait(self.frame_delay).await;

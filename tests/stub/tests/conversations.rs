@@ -295,6 +295,7 @@ async fn converse_refuses_what_the_model_refuses() {
         let mut call = Call::new(body.to_string());
         call.host = stub.url().replace("http://", "");
         call.target = "/model/global.anthropic.claude-opus-5-5/converse".to_owned();
-        assert_is_refused(case, &exchange(&stub.url(), &call.signed()).await, message);
+        let message = format!("The model returned the following errors: {message}");
+        assert_is_refused(case, &exchange(&stub.url(), &call.signed()).await, &message);
     }
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{FAULTS, Fault, directive, html, json_response};
+use super::{FAULTS, Fault, directive, html};
 use crate::encoding::Encoding;
 use crate::error::AwsError;
 use crate::events::{block_delta, events, long, text_delta};
@@ -150,7 +150,7 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
     // or `mislabelled` (HTML with the content type of a stream).
     fault("stream_not_frames", |context| match context.arguments.first() {
         None | Some(&"html") => Ok(Respond(html(StatusCode::OK, "Welcome"))),
-        Some(&"json") => Ok(Respond(json_response(StatusCode::OK, &context.reply.json()))),
+        Some(&"json") => Ok(Respond(context.reply.response(context.reply.body()))),
         Some(&"mislabelled") => {
             let mut response = html(StatusCode::OK, "Welcome");
             let content_type = HeaderValue::from_static(context.encoding.content_type());
@@ -174,7 +174,7 @@ pub const STREAM_FAULTS: &[StreamFault] = &[
         let encoding = context.encoding;
         let steps = context.complete_stream().into_iter().flat_map(move |step| {
             let bytes = encoding.encode(&step);
-            let last = bytes.len() - 1;
+            let last = bytes.len().saturating_sub(1);
             bytes
                 .into_iter()
                 .enumerate()
@@ -221,7 +221,7 @@ impl RequestedFault {
             return Ok(Some(Self::Shared(fault)));
         }
         let stream_only =
-            || STREAM_FAULTS.iter().filter(|it| encoding == Encoding::Frames || !it.frames_only);
+            || STREAM_FAULTS.iter().filter(|it| encoding.has_frames() || !it.frames_only);
         if let Some(fault) = stream_only().find(|fault| fault.name == name) {
             return Ok(Some(Self::StreamOnly(fault)));
         }
@@ -274,8 +274,11 @@ impl StreamContext<'_> {
         Ok(usize::try_from(frames).unwrap_or(usize::MAX))
     }
 
+    /// Returns the steps of the reply, each of which sends a frame.
     fn complete_stream(&self) -> Vec<Step> {
-        complete_stream(&self.reply.json())
+        let mut steps = complete_stream(&self.reply.json());
+        steps.retain(|step| !self.encoding.encode(step).is_empty());
+        steps
     }
 
     /// Returns the steps before the fault.
@@ -357,7 +360,7 @@ fn thinking(reply: &Reply, encoding: Encoding) -> Vec<Step> {
     let payload = chunk(&text_delta(unknown_block, "not text: a frame")).payload;
     let mut unknown =
         vec![Step::Event(block_delta(unknown_block, unknown_delta)), Step::Event(unknown_event)];
-    if encoding == Encoding::Frames {
+    if encoding.has_frames() {
         unknown.push(frame(&frames::event("aside", payload)));
     }
     steps.splice(at..at, unknown);

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use super::text::{excerpt, quoting, truncate};
 use super::tokens;
 use crate::error::AwsError;
+use crate::makers::{Feature, OtherModel};
 use crate::messages::Messages;
 use crate::schema::instance;
 use crate::script::{Script, ToolCall};
@@ -40,14 +41,16 @@ pub(super) fn compose(
     let max_tokens = usize::try_from(messages.max_tokens).unwrap_or(usize::MAX);
     let calls = calls(messages, &script);
 
+    let other = OtherModel::find(model_id);
     let seal = Seal::new(model_id, &messages.body, usize::MAX);
-    if let Some(text) = thinking(messages, &script) {
+    if let Some(text) = thinking(messages, &script, other) {
         let tokens = tokens(&text);
         let kept = tokens.get(..max_tokens).unwrap_or(&tokens).concat();
         content.tokens = tokens.len().min(max_tokens);
         let is_omitted = messages.body.get("thinking").is_some_and(|it| it["display"] == "omitted");
         let shown = if is_omitted { String::new() } else { kept };
-        let signature = seal.sign(&shown);
+        // Only Claude signs its thinking.
+        let signature = other.is_none().then(|| seal.sign(&shown));
         content
             .blocks
             .push(json!({ "type": "thinking", "thinking": shown, "signature": signature }));
@@ -97,9 +100,11 @@ pub(super) fn compose(
     Ok(content)
 }
 
-/// Returns the thinking of a request that asks for it, or whose prompt scripts it.
-fn thinking(messages: &Messages, script: &Script) -> Option<String> {
-    let is_asked = matches!(messages.thinking_type(), Some("enabled" | "adaptive"));
+/// Returns the thinking of a request that asks for it, whose prompt scripts it, or whose model always
+/// thinks.
+fn thinking(messages: &Messages, script: &Script, other: Option<&OtherModel>) -> Option<String> {
+    let is_asked = matches!(messages.thinking_type(), Some("enabled" | "adaptive"))
+        || other.is_some_and(|model| model.has(Feature::Reasoning));
     let text = || "The user wants a reply from the stand-in.".to_owned();
     script.thinking.clone().or_else(|| is_asked.then(text))
 }
