@@ -18,15 +18,15 @@ mod tools;
 
 use serde_json::{Map, Value};
 
-pub(crate) use reply::body;
+pub(crate) use reply::{body, usage};
 pub(crate) use request::parse;
-pub(crate) use stream::frame;
+pub(crate) use stream::{event, frame};
 
 use crate::guardrails::GuardrailConfig;
 use crate::messages::Messages;
 
 /// The key of a reply under which it carries what only `Converse` reports, until it takes the form
-/// of that operation.
+/// of that operation. A reply in another form than Claude's has it too.
 pub(crate) const EXTRA: &str = "amazon-bedrock-converse";
 
 /// A valid request.

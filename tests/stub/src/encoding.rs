@@ -8,6 +8,7 @@ use crate::error::anthropic_type;
 use crate::events::METRICS;
 use crate::frames::{chunk, chunk_of, encode, exception};
 use crate::stream::{EVENT_STREAM, Step};
+use crate::{invoke, makers};
 
 /// An encoding of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Encoding {
     Frames,
     /// The frames of `ConverseStream`.
     Converse,
+    /// The frames of a model of another maker.
+    Other(makers::Body),
     /// The server-sent events of the native endpoint. They have nothing of Bedrock's own.
     Sse,
 }
@@ -24,7 +27,7 @@ impl Encoding {
     /// Returns the content type of a response.
     pub fn content_type(self) -> &'static str {
         match self {
-            Self::Frames | Self::Converse => EVENT_STREAM,
+            Self::Frames | Self::Converse | Self::Other(_) => EVENT_STREAM,
             Self::Sse => "text/event-stream; charset=utf-8",
         }
     }
@@ -39,6 +42,10 @@ impl Encoding {
         match (step, self) {
             (Step::Event(event), Self::Frames) => encode(&chunk(event)),
             (Step::Event(event), Self::Converse) => converse_frame(event),
+            (Step::Event(event), Self::Other(body)) => other_chunk(body, event),
+            (Step::Json(json), Self::Other(body)) => {
+                other_chunk(body, &serde_json::from_str(json).unwrap_or_default())
+            }
             (Step::Json(json), Self::Converse) => {
                 converse_frame(&serde_json::from_str(json).unwrap_or_default())
             }
@@ -54,7 +61,7 @@ impl Encoding {
                 let event: Value = serde_json::from_str(json).unwrap_or_default();
                 sse(&event["type"], json)
             }
-            (Step::Exception(kind, message), Self::Frames | Self::Converse) => {
+            (Step::Exception(kind, message), Self::Frames | Self::Converse | Self::Other(_)) => {
                 encode(&exception(kind, message))
             }
             (Step::Exception(kind, message), Self::Sse) => {
@@ -73,6 +80,10 @@ impl Encoding {
 
 fn converse_frame(event: &Value) -> Vec<u8> {
     converse::frame(event).map(|frame| encode(&frame)).unwrap_or_default()
+}
+
+fn other_chunk(body: makers::Body, event: &Value) -> Vec<u8> {
+    invoke::chunk(body, event).map(|json| encode(&chunk(&json))).unwrap_or_default()
 }
 
 fn sse(event_type: &Value, json: &str) -> Vec<u8> {

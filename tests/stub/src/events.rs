@@ -16,7 +16,8 @@ use crate::reply::{Reply, tokens};
 /// stream.
 pub const METRICS: &str = "amazon-bedrock-invocationMetrics";
 
-/// The key of the last event under which a stream of `ConverseStream` finds the whole usage.
+/// The key of the last event under which a stream in another form than Claude's finds the usage,
+/// with the reason of the end.
 pub(crate) const USAGE: &str = "amazon-bedrock-usage";
 
 /// The prefix of the keys that Bedrock adds to a reply.
@@ -195,6 +196,7 @@ fn message_end(message: &Value) -> [Value; 2] {
     if let Some(extra) = message.get(converse::EXTRA) {
         delta[converse::EXTRA] = extra.clone();
         stop[USAGE] = usage.clone();
+        stop[USAGE]["stop_reason"] = message["stop_reason"].clone();
     }
     [delta, stop]
 }

@@ -11,8 +11,8 @@
 //!    `/anthropic/v1/messages`;
 //! 4. [`messages`] validates the body as Bedrock does for Claude, [`models`] rejects the parameters
 //!    that the model does not support, and [`signatures`] the thinking blocks that were altered.
-//!    [`converse`] validates that of `Converse`, and [`makers`] knows what the models of other
-//!    makers refuse;
+//!    [`converse`] validates that of `Converse`, `invoke` those of other makers, and [`makers`]
+//!    knows what their models refuse;
 //! 5. [`faults`] fails on purpose if the prompt demands it (`fault:throttled`);
 //! 6. [`reply`] generates a deterministic reply in Claude's JSON. It quotes the prompt, or follows
 //!    its directives (`[[tool Bash {"command":"date"}]]`). [`cache`] counts its tokens.
@@ -36,6 +36,7 @@ pub mod events;
 pub mod faults;
 pub mod frames;
 pub mod guardrails;
+mod invoke;
 pub mod makers;
 pub mod messages;
 pub mod models;

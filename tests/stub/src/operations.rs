@@ -1,6 +1,7 @@
 //! The operations of Bedrock. As in Bedrock, authentication comes first, so that an unauthenticated
 //! caller is not told what is wrong with the body.
 
+mod catalog;
 mod converse;
 mod native;
 
@@ -15,20 +16,24 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
+pub(crate) use catalog::{
+    foundation_model, foundation_models, inference_profile, inference_profiles,
+};
 pub(crate) use converse::{converse, converse_stream};
 pub(crate) use native::native;
 
 use crate::auth;
 use crate::cache::InputTokens;
-use crate::converse::parse as converse_request;
+use crate::converse::{EXTRA, parse as converse_request};
 use crate::encoding::Encoding;
 use crate::error::AwsError;
 use crate::faults::{self, Fault, FaultContext, Outcome, RequestedFault, StreamOutcome};
 use crate::guardrails::{self, GuardrailConfig, Judgement, Source};
-use crate::makers::OtherModel;
+use crate::invoke;
+use crate::makers::{Body, OtherModel};
 use crate::messages::{Messages, check_model_id};
 use crate::models::{Model, check_parameters, check_profile};
-use crate::reply::{Form, Reply};
+use crate::reply::{Form, INPUT_TOKEN_COUNT, Reply};
 use crate::server::{LogFields, Settings, Shared};
 use crate::signatures;
 use crate::sigv4::Received;
@@ -78,7 +83,10 @@ pub(crate) async fn invoke_model(
 ) -> Response {
     let target = Target::from_path(path, &shared.settings);
     let mut fields = LogFields { model_id: target.model_id.clone(), fault: None };
-    let result = match validate(&shared, &target, &received) {
+    if OtherModel::find(&target.model_id).is_some_and(|model| model.body == Body::Embedding) {
+        return fields.attach_to(embed(&shared, &target, &received));
+    }
+    let result = match validate(&shared, &target, &received, false) {
         Ok(call) => respond(call, &mut fields.fault).await,
         Err(error) => Err(error),
     };
@@ -94,13 +102,27 @@ pub(crate) async fn invoke_model_with_stream(
     let started = Instant::now();
     let target = Target::from_path(path, &shared.settings);
     let mut fields = LogFields { model_id: target.model_id.clone(), fault: None };
-    let result = match validate(&shared, &target, &received) {
+    let result = match validate(&shared, &target, &received, true) {
         Ok(call) => {
-            respond_with_stream(&shared, call, Encoding::Frames, started, &mut fields.fault).await
+            let encoding = match call.reply.form {
+                Form::Other(body) => Encoding::Other(body),
+                Form::Claude | Form::Converse => Encoding::Frames,
+            };
+            respond_with_stream(&shared, call, encoding, started, &mut fields.fault).await
         }
         Err(error) => Err(error),
     };
     fields.attach_to(result)
+}
+
+fn embed(shared: &Shared, target: &Target, received: &Received) -> Result<Response, AwsError> {
+    authenticate(shared, &target.region, received)?;
+    let (reply, count) = invoke::embedding(&received.body)?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+        (INPUT_TOKEN_COUNT, count.to_string()),
+    ];
+    Ok((headers, reply.to_string()).into_response())
 }
 
 /// Handles `ApplyGuardrail`.
@@ -187,12 +209,21 @@ fn validate<'a>(
     shared: &Shared,
     target: &Target,
     received: &'a Received,
+    is_stream: bool,
 ) -> Result<Call<'a>, AwsError> {
     authenticate(shared, &target.region, received)?;
     check_model_id(&target.model_id)?;
-    let messages = Messages::parse(received.header("content-type"), &received.body)?;
+    let model = OtherModel::find(&target.model_id);
+    let messages = match model {
+        Some(model) => invoke::parse(&target.model_id, model, &received.body, is_stream)?,
+        None => Messages::parse(received.header("content-type"), &received.body)?,
+    };
     let guardrail = GuardrailConfig::from_headers(received)?;
     let mut call = Call::new(shared, target, messages, received)?;
+    if let Some(model) = model {
+        call.reply.form = Form::Other(model.body);
+        call.reply.extra.insert(EXTRA.to_owned(), json!({}));
+    }
     if let Some(guardrail) = guardrail {
         let Judgements { input, output } = call.apply_guardrail();
         let intervened = input.replacement.is_some()
@@ -262,8 +293,8 @@ impl<'a> Call<'a> {
     fn replace_reply(&mut self, text: &str) {
         self.reply.content = vec![json!({ "type": "text", "text": text })];
         self.reply.stop_reason = match self.reply.form {
-            Form::Claude => "end_turn",
             Form::Converse => "guardrail_intervened",
+            Form::Claude | Form::Other(_) => "end_turn",
         };
         self.reply.stop_sequence = None;
     }

@@ -17,6 +17,7 @@ use crate::cache::{self, InputTokens};
 use crate::converse;
 use crate::error::AwsError;
 use crate::messages::Messages;
+use crate::{invoke, makers};
 
 /// The header with the number of tokens of the request.
 pub const INPUT_TOKEN_COUNT: HeaderName =
@@ -67,6 +68,8 @@ pub enum Form {
     Claude,
     /// That of `Converse`, which has no such headers.
     Converse,
+    /// That of a model of another maker, with the counts in headers too.
+    Other(makers::Body),
 }
 
 impl Reply {
@@ -130,6 +133,7 @@ impl Reply {
         match self.form {
             Form::Claude => json.to_string(),
             Form::Converse => converse::body(json, 0).to_string(),
+            Form::Other(body) => invoke::reply(body, json).to_string(),
         }
         .into_bytes()
     }

@@ -15,7 +15,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use futures_util::StreamExt;
 use tokio::net::{TcpListener, TcpSocket};
@@ -27,10 +27,10 @@ use crate::error::AwsError;
 use crate::faults;
 use crate::messages::MAX_BODY;
 use crate::operations::{
-    apply_guardrail, converse, converse_stream, count_tokens, invoke_model,
-    invoke_model_with_stream, native,
+    apply_guardrail, converse, converse_stream, count_tokens, foundation_model, foundation_models,
+    inference_profile, inference_profiles, invoke_model, invoke_model_with_stream, native,
 };
-use crate::reply::OUTPUT_TOKEN_COUNT;
+use crate::reply::INPUT_TOKEN_COUNT;
 use crate::sigv4::Received;
 use crate::stream::{Counters, StreamCounts};
 use crate::sts::{self, Sts, StsFault};
@@ -310,7 +310,7 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
     let elapsed = started.elapsed().as_millis();
     let number = shared.responses.fetch_add(1, Ordering::Relaxed);
     let headers = response.headers_mut();
-    if headers.contains_key(OUTPUT_TOKEN_COUNT) {
+    if headers.contains_key(INPUT_TOKEN_COUNT) {
         headers.insert(INVOCATION_LATENCY, text_header(&elapsed.to_string()));
     }
     headers
@@ -347,6 +347,10 @@ fn operations() -> Router<Arc<Shared>> {
         .route("/model/{model_id}/count-tokens", post(count_tokens))
         .route("/guardrail/{id}/version/{version}/apply", post(apply_guardrail))
         .route("/anthropic/v1/messages", post(native))
+        .route("/inference-profiles", get(inference_profiles))
+        .route("/inference-profiles/{id}", get(inference_profile))
+        .route("/foundation-models", get(foundation_models))
+        .route("/foundation-models/{id}", get(foundation_model))
 }
 
 async fn assume_role(

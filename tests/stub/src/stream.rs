@@ -126,7 +126,7 @@ pub(crate) fn response(
     let body = Body::from_stream(body);
     let content_type = [(header::CONTENT_TYPE, encoding.content_type())];
     match encoding {
-        Encoding::Frames => {
+        Encoding::Frames | Encoding::Other(_) => {
             (content_type, [(CHUNK_CONTENT_TYPE, "application/json")], body).into_response()
         }
         Encoding::Converse | Encoding::Sse => (content_type, body).into_response(),

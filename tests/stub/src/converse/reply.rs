@@ -80,7 +80,7 @@ pub(super) fn stop_reason(reason: &Value) -> &str {
 }
 
 /// Converts the usage of a reply.
-pub(super) fn usage(usage: &Value) -> Value {
+pub(crate) fn usage(usage: &Value) -> Value {
     let count = |key: &str| usage[key].as_u64().unwrap_or_default();
     let written = |key: &str| usage["cache_creation"][key].as_u64().unwrap_or_default();
     let details: Vec<Value> =

@@ -11,13 +11,14 @@ use crate::frames::{self, Frame, PADDING};
 
 /// Converts an event of Claude. Some have no event here, such as the start of a text, and `ping`.
 pub(crate) fn frame(event: &Value) -> Option<Frame> {
-    let (event_type, mut payload) = convert(event)?;
+    let (event_type, mut payload) = self::event(event)?;
     let padding = crc32fast::hash(payload.to_string().as_bytes()) as usize % PADDING.len();
     payload["p"] = json!(PADDING[..=padding]);
     Some(frames::event(event_type, payload.to_string().into_bytes()))
 }
 
-fn convert(event: &Value) -> Option<(&str, Value)> {
+/// Converts an event of Claude to the type and the payload of an event.
+pub(crate) fn event(event: &Value) -> Option<(&str, Value)> {
     let index = &event["index"];
     let delta = |delta: Value| {
         Some(("contentBlockDelta", json!({ "contentBlockIndex": index, "delta": delta })))

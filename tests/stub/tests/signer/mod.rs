@@ -16,6 +16,7 @@ pub const STREAM_TARGET: &str =
 
 /// A request to be signed. A test changes the fields that it is about.
 pub struct Call {
+    pub method: &'static str,
     pub key: AccessKey,
     pub region: &'static str,
     pub service: &'static str,
@@ -30,6 +31,7 @@ impl Call {
     /// Creates a request that a stand-in with default settings accepts.
     pub fn new(body: impl Into<String>) -> Self {
         Self {
+            method: "POST",
             key: AccessKey::example(),
             region: "ap-northeast-1",
             service: "bedrock",
@@ -63,7 +65,7 @@ impl Call {
             .unwrap()
             .into();
         let request = SignableRequest::new(
-            "POST",
+            self.method,
             &url,
             headers.iter().copied(),
             SignableBody::Bytes(self.body.as_bytes()),
@@ -77,7 +79,7 @@ impl Call {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         Received {
-            method: "POST".to_owned(),
+            method: self.method.to_owned(),
             target: self.target.clone(),
             headers,
             body: self.body.clone().into_bytes(),
