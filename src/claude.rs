@@ -22,7 +22,7 @@ pub(crate) use block::INTERVENED;
 pub(crate) use delta::{Delta, Event, object};
 pub(crate) use estimate::estimate_tokens;
 pub use messages::{Conversation, Messages};
-pub use models::{Feature, Model};
+pub use models::{Codec, Feature, Model};
 pub use passing::PassedEvent;
 pub(crate) use passing::pass_reply;
 pub use payload::{Payload, build_payload};
@@ -30,7 +30,7 @@ pub(crate) use reply::with_text;
 pub use reply::{InvalidReply, Reply};
 pub use request::Request;
 pub(crate) use text::{Joiner, RawText};
-pub(crate) use translation::{Format, MessagesBody, Target, Translated, names_field};
+pub(crate) use translation::{Format, MessagesBody, Target, Translated, names_field, part};
 pub use usage::Usage;
 pub(crate) use usage::is_zero_or_unknown;
 

@@ -22,6 +22,7 @@
 //! - `error`: [`Error`] and the table of its [`Code`]s.
 //! - `aws`: Signature Version 4, temporary credentials, event streams, the tables of AWS's errors and regions.
 //! - `claude`: the inner [`Request`] and [`Reply`], stream events, the table of [`Model`]s.
+//! - `converse`: the same onto Converse, for models of other makers.
 //! - `config`: the settings, [`Config`], which never change after the start.
 //! - `auth`: API tokens, JWTs, SigV4 signatures, CORS.
 //! - `log`: the [`Record`] of a request.
@@ -108,6 +109,7 @@ mod aws;
 pub mod bedrock;
 mod claude;
 mod config;
+mod converse;
 mod date;
 mod deadline;
 mod error;
@@ -141,7 +143,7 @@ pub use aws::{
 };
 pub use bedrock::{Bedrock, invoke_bedrock, invoke_bedrock_with_response_stream};
 pub use claude::{
-    Conversation, Feature, InvalidReply, Messages, Model, Payload, Reply, Request, Usage,
+    Codec, Conversation, Feature, InvalidReply, Messages, Model, Payload, Reply, Request, Usage,
     build_payload,
 };
 pub use config::{Access, Authentication, Budget, Config, ConfigError, Endpoint, Level, Limits};

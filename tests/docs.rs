@@ -191,7 +191,7 @@ fn the_reference_lists_exactly_the_models_of_the_source() {
 fn a_model_is_a_row_of_the_table_in_the_source() {
     let source = r#"
 const MODELS: [Model; 2] = [
-    row("claude-opus-5", "claude-opus-5", OF_5),
+    other("claude-opus-5", "claude-opus-5", &["us"], OF_5),
     row("claude-opus-4-6", "claude-opus-4-6-v1", &[Prefill]),
 ];
 const OTHERS: [Model; 1] = [
@@ -514,7 +514,8 @@ fn response_headers(source: &str) -> BTreeSet<String> {
 /// Returns the rows of the table of models: name and id.
 fn models(source: &str) -> BTreeSet<String> {
     let table = between(source, "\nconst MODELS: ", "\n];");
-    let rows = table.lines().filter_map(|line| line.trim().strip_prefix("row("));
+    let row = |line: &'_ str| ["row(", "other("].iter().any(|start| line.trim().starts_with(start));
+    let rows = table.lines().filter(|line| row(line));
     let texts = rows.map(strings).filter(|texts| texts.len() >= 2);
     texts.map(|texts| texts[..2].join(" ")).collect()
 }

@@ -18,8 +18,9 @@ use super::error::InvokeError;
 use super::means::{Bedrock, Identity};
 use super::retry::Attempts;
 use super::state::State;
-use crate::claude::{InvalidReply, Reply, Request, Translated};
+use crate::claude::{InvalidReply, Model, Reply, Request, Translated};
 use crate::config::{Config, Endpoint};
+use crate::converse::ToolNames;
 use crate::error::Error;
 use crate::host::Host;
 use crate::log::Record;
@@ -127,6 +128,8 @@ struct Payload {
     json: Bytes,
     /// The body before it was wrapped, if it was translated.
     translated: Option<Translated>,
+    /// The names of tools that are not the caller's, if the body is for Converse.
+    converse: Option<ToolNames>,
     /// The SHA-256, if the call is signed.
     hash: [u8; 32],
 }
@@ -140,6 +143,15 @@ struct Variant {
     without: Vec<String>,
     /// The model that the body names, if it names one.
     native_model: Option<String>,
+    /// The model that a body for Converse is for.
+    converse: Option<ConverseModel>,
+}
+
+/// A model that is called by Converse.
+#[derive(Clone, Copy, PartialEq)]
+struct ConverseModel {
+    /// The model's row, if it is known.
+    row: Option<&'static Model>,
 }
 
 /// One attempt.
@@ -172,14 +184,14 @@ impl<'a, H: Host> Call<'a, H> {
         let mut attempts = Attempts::new(endpoint, fallbacks, config, state, deadline, host.now());
         // The endpoint whose model has just refused parts of the payload, and these parts.
         let mut refused: Option<(&Endpoint, Vec<String>)> = None;
-        let mut payload = self.payload(self.variant(attempts.endpoint(), None)).await?;
+        let mut payload = self.payload(self.variant(attempts.endpoint(), None), record).await?;
         loop {
             let endpoint = attempts.endpoint();
             let just_refused = refused.as_ref().filter(|(by, _)| std::ptr::eq(*by, endpoint));
             let just_refused = just_refused.map(|(_, parts)| parts);
             let variant = self.variant(endpoint, just_refused);
             if payload.variant != variant {
-                payload = self.payload(variant).await?;
+                payload = self.payload(variant, record).await?;
             }
             let identity = bedrock.identity(record).await;
             let signed_at = state.clock.correct(host.now());

@@ -17,6 +17,7 @@ use crate::aws::{Frames, Message};
 use crate::claude::{
     Delta, Event, InvalidReply, Joiner, PassedEvent, RawText, Usage, object, with_text,
 };
+use crate::converse;
 use crate::identifier::Identifier;
 
 /// The longest reply in bytes, whole, or the longest text of a stream: far longer than any, and short enough for the 128 MB of
@@ -62,6 +63,8 @@ enum Source {
     Frames(Frames),
     /// Server-Sent Events of Bedrock's own Messages API.
     Events(sse::Events),
+    /// AWS's event stream with the events of ConverseStream.
+    Converse(Frames, Box<converse::Events>),
 }
 
 impl Default for Source {
@@ -73,7 +76,7 @@ impl Default for Source {
 impl Source {
     fn push(&mut self, bytes: &[u8]) {
         match self {
-            Self::Frames(frames) => frames.push(bytes),
+            Self::Frames(frames) | Self::Converse(frames, _) => frames.push(bytes),
             Self::Events(events) => events.push(bytes),
         }
     }
@@ -82,10 +85,20 @@ impl Source {
     fn next(&mut self) -> Result<Option<Option<Vec<u8>>>, InvokeError> {
         match self {
             Self::Frames(frames) => match frames.message()? {
-                Some(message) => read(&message).map(Some),
+                Some(message) => read_chunk(&message).map(Some),
                 None => Ok(None),
             },
             Self::Events(events) => Ok(events.data()?.map(Some)),
+            Self::Converse(frames, events) => {
+                if let Some(event) = events.pop() {
+                    return Ok(Some(Some(event.into_bytes())));
+                }
+                let Some(message) = frames.message()? else { return Ok(None) };
+                if let Some(kind) = event_type(&message)? {
+                    events.push(kind, message.payload())?;
+                }
+                Ok(Some(events.pop().map(String::into_bytes)))
+            }
         }
     }
 }
@@ -121,11 +134,20 @@ pub struct Generated {
 }
 
 impl Decoder {
-    /// Makes a decoder that passes Claude's events on, to a caller who named this model.
-    pub(crate) fn passing(model: &str, is_native: bool) -> Self {
-        let source =
-            if is_native { Source::Events(sse::Events::default()) } else { Source::default() };
-        Self { source, passes_for: Some(model.to_owned()), ..Self::default() }
+    /// Makes a decoder of Server-Sent Events.
+    pub(super) fn of_sse() -> Self {
+        Self { source: Source::Events(sse::Events::default()), ..Self::default() }
+    }
+
+    /// Makes a decoder of ConverseStream.
+    pub(super) fn of_converse(events: converse::Events) -> Self {
+        let source = Source::Converse(Frames::default(), Box::new(events));
+        Self { source, ..Self::default() }
+    }
+
+    /// Passes Claude's events on, to a caller who named this model.
+    pub(super) fn passing(self, model: &str) -> Self {
+        Self { passes_for: Some(model.to_owned()), ..self }
     }
 
     /// Adds a chunk. Ignores what comes after the end.
@@ -241,6 +263,8 @@ impl Decoder {
         self.start();
         self.generated.guardrail_intervened |= guardrail_intervened;
         match delta {
+            // ConverseStream reports its usage at the end.
+            Delta::Start(_) if matches!(self.source, Source::Converse(..)) => {}
             Delta::Start(usage) => self.generated.usage.update(usage),
             Delta::Text(_) if self.passes_for.is_some() => {}
             Delta::Text(RawText(delta)) => {
@@ -287,8 +311,25 @@ impl Decoder {
     }
 }
 
+/// Returns the type of the event in a message, or its error. `None`: it has no type.
+fn event_type<'m>(message: &'m Message<'_>) -> Result<Option<&'m str>, InvokeError> {
+    match (message.header(":message-type"), message.header(":event-type")) {
+        ("event", "") => Ok(None),
+        ("event", kind) => Ok(Some(kind)),
+        ("error", _) => Err(InvokeError::Exception {
+            kind: capitalized(message.header(":error-code")),
+            message: message.header(":error-message").to_owned(),
+            original: None,
+        }),
+        ("exception", _) => {
+            Err(InvokeError::exception(message.header(":exception-type"), message.payload()))
+        }
+        _ => Err(InvalidReply::NoMessageType.into()),
+    }
+}
+
 /// Reads the event in a message: JSON of Claude's, or `None` if it has none.
-fn read(message: &Message<'_>) -> Result<Option<Vec<u8>>, InvokeError> {
+fn read_chunk(message: &Message<'_>) -> Result<Option<Vec<u8>>, InvokeError> {
     /// The payload of a `chunk`. It also has padding, so that its length tells nothing.
     #[derive(Deserialize)]
     struct Chunk<'a> {
@@ -296,26 +337,8 @@ fn read(message: &Message<'_>) -> Result<Option<Vec<u8>>, InvokeError> {
         bytes: Option<Cow<'a, str>>,
     }
 
-    match (message.header(":message-type"), message.header(":event-type")) {
-        ("event", "chunk") => {}
-        // Unknown events.
-        ("event", _) => return Ok(None),
-        ("error", _) => {
-            return Err(InvokeError::Exception {
-                kind: capitalized(message.header(":error-code")),
-                message: message.header(":error-message").to_owned(),
-                original: None,
-            });
-        }
-        ("exception", _) => {
-            return Err(InvokeError::exception(
-                message.header(":exception-type"),
-                message.payload(),
-            ));
-        }
-        _ => return Err(InvalidReply::NoMessageType.into()),
-    }
-    if message.payload().is_empty() {
+    // Events of another type are unknown.
+    if event_type(message)? != Some("chunk") || message.payload().is_empty() {
         return Ok(None);
     }
     let Some(bytes) = object::<Chunk>(message.payload())?.bytes.filter(|it| !it.is_empty()) else {

@@ -275,6 +275,7 @@ impl InvokeError {
             Self::Send(_) | Self::Read(ReadError::Transport(_)) => Code::Unavailable,
             Self::Read(ReadError::Overloaded) => Code::Overloaded,
             Self::InvalidReply(InvalidReply::MaxTokens) => Code::NoText,
+            Self::InvalidReply(InvalidReply::Malformed) => Code::ModelError,
             Self::InvalidReply(InvalidReply::Refusal) => Code::Refusal,
             Self::InvalidReply(InvalidReply::Guardrail) => Code::Guardrail,
             Self::Read(_) | Self::InvalidReply(_) | Self::Frame(_) | Self::Event(_) => {

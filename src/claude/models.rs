@@ -1,10 +1,10 @@
-//! The table of Claude's models on Bedrock: their names, their ids, and what each of them refuses.
+//! The table of models on Bedrock: their names, their ids, the codec of each, and what it refuses.
 //!
 //! It was checked in 2026-11. The ids and the longest replies are those of LiteLLM 1.110's price list, which is made from AWS's. A refusal is listed
 //! if its source, named beside it, has seen the 400; what is not listed is sent. Bedrock may know better: a field
 //! that the Worker adds by itself and that Bedrock refuses is left out from then on ([`bedrock`](crate::bedrock)).
 //!
-//! Out of scope: prices, and models of other makers.
+//! Out of scope: prices.
 
 /// A part of a request that some models refuse with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,22 +39,76 @@ pub enum Feature {
     CountTokens,
     /// `messages[].output_config`, with its beta per-turn-control.
     PerTurnControl,
+    /// A system prompt ([AWS's table of features]; 567-labs/instructor #1753).
+    ///
+    /// [AWS's table of features]: https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-supported-models-features.html
+    SystemPrompt,
+    /// Tools (AWS's table of features; langchain-aws #447).
+    Tools,
+    /// Tools in a stream, which is then made of a whole reply (AWS's table of features; n8n #14206, pi #3739).
+    StreamedTools,
+    /// `tool_choice` of type `tool` alone (langchain-aws PR 688 and 1.7).
+    NamedToolChoice,
+    /// Text beside tool calls or tool results in one message (strands harness-sdk #1223, quarkus-langchain4j #1983).
+    MixedBlocks,
+    /// Images (AWS's table of features).
+    Images,
+    /// Documents (AWS's table of features).
+    Documents,
+    /// Breakpoints of the prompt cache (opencode #782; LiteLLM 1.110).
+    CachePoint,
+    /// A setting of thinking or of its effort: the model has none, or thinks as it likes.
+    Thinking,
+    /// Thinking of earlier turns (langchain-aws #401; the models that take it are those of langchain-aws 1.7).
+    ThinkingHistory,
 }
 
 use Feature::{
-    CountTokens, Effort, EffortMax, EffortXhigh, ForcedToolChoice, PerTurnControl, Prefill,
-    Sampling, StructuredOutput, SystemMessage, TemperatureWithTopP, ThinkingAdaptive,
-    ThinkingBudget, ThinkingDisabled,
+    CachePoint, CountTokens, Documents, Effort, EffortMax, EffortXhigh, ForcedToolChoice, Images,
+    MixedBlocks, NamedToolChoice, PerTurnControl, Prefill, Sampling, StreamedTools,
+    StructuredOutput, SystemMessage, SystemPrompt, TemperatureWithTopP, Thinking, ThinkingAdaptive,
+    ThinkingBudget, ThinkingDisabled, ThinkingHistory, Tools,
 };
 
-/// A model of Claude.
+/// The format in which a model is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Codec {
+    /// InvokeModel with Claude's Messages format.
+    Claude,
+    /// Converse, which is the same for all makers.
+    Converse,
+}
+
+impl Codec {
+    /// Chooses the codec of a model that is not in the table. The ARN of an application inference profile or of
+    /// provisioned throughput hides the model: it counts as Claude, unless a name before it says otherwise.
+    ///
+    /// ```
+    /// use bedrock_edge::Codec;
+    ///
+    /// assert_eq!(Codec::of_unknown("us.anthropic.claude-opus-9"), Codec::Claude);
+    /// assert_eq!(Codec::of_unknown("zai.glm-5"), Codec::Converse);
+    /// ```
+    pub fn of_unknown(id: &str) -> Self {
+        let hides = [":application-inference-profile/", ":provisioned-model/"];
+        let is_claude = id.contains("anthropic.") || hides.iter().any(|kind| id.contains(kind));
+        if is_claude { Self::Claude } else { Self::Converse }
+    }
+}
+
+/// A model on Bedrock.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Model {
     /// The public name, which callers may use.
     pub name: &'static str,
-    /// The id on Bedrock, without the inference profile's prefix and `anthropic.`.
+    /// The id on Bedrock, without the prefix of an inference profile: `anthropic.claude-opus-5`.
     pub id: &'static str,
+    /// The prefixes of its inference profiles, such as `us`. Empty: the id itself can be called.
+    pub profiles: &'static [&'static str],
+    /// The format in which it is called.
+    pub codec: Codec,
     /// The most tokens that it generates in one reply.
     pub max_output_tokens: u32,
     /// The features that it refuses.
@@ -75,31 +129,114 @@ const OF_5_5: &[Feature] = &[
 const OF_5: &[Feature] =
     &[Sampling, Prefill, ThinkingBudget, StructuredOutput, PerTurnControl, CountTokens];
 
+/// The profiles of most of Claude's models, and of those that Japan does not have.
+const ALL: &[&str] = &["global", "us", "eu", "au", "jp"];
+const NOT_JP: &[&str] = &["global", "us", "eu", "au"];
+
+/// The refusals of Nova 2 and of Nova.
+const OF_NOVA_2: &[Feature] = &[StructuredOutput];
+const OF_NOVA: &[Feature] = &[Thinking, ThinkingHistory, StructuredOutput];
+/// The refusals of the models of Llama with images and without.
 #[rustfmt::skip]
-const MODELS: [Model; 14] = [
-    row("claude-fable-5-1", "claude-fable-5-1", 128_000, &[Sampling, Prefill, ForcedToolChoice, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl, CountTokens]),
-    row("claude-fable-5", "claude-fable-5", 128_000, &[Sampling, Prefill, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl, CountTokens]),
-    row("claude-opus-5-5", "claude-opus-5-5", 128_000, OF_5_5),
-    row("claude-sonnet-5-5", "claude-sonnet-5-5", 128_000, OF_5_5),
-    row("claude-haiku-5-5", "claude-haiku-5-5", 128_000, OF_5),
-    row("claude-opus-5", "claude-opus-5", 128_000, OF_5),
-    row("claude-sonnet-5", "claude-sonnet-5", 128_000, OF_5),
-    row("claude-opus-4-8", "claude-opus-4-8", 128_000, OF_5),
-    row("claude-opus-4-7", "claude-opus-4-7", 128_000, &[Sampling, Prefill, ThinkingBudget, StructuredOutput, SystemMessage, PerTurnControl, CountTokens]),
-    row("claude-opus-4-6", "claude-opus-4-6-v1", 128_000, &[Prefill, EffortXhigh, SystemMessage, PerTurnControl]),
-    row("claude-sonnet-4-6", "claude-sonnet-4-6", 64_000, &[Prefill, EffortXhigh, SystemMessage, PerTurnControl]),
-    row("claude-opus-4-5", "claude-opus-4-5-20251101-v1:0", 64_000, &[TemperatureWithTopP, ThinkingAdaptive, EffortXhigh, EffortMax, SystemMessage, PerTurnControl]),
-    row("claude-sonnet-4-5", "claude-sonnet-4-5-20250929-v1:0", 64_000, &[TemperatureWithTopP, ThinkingAdaptive, Effort, SystemMessage, PerTurnControl]),
-    row("claude-haiku-4-5", "claude-haiku-4-5-20251001-v1:0", 64_000, &[TemperatureWithTopP, ThinkingAdaptive, Effort, SystemMessage, PerTurnControl]),
+const OF_LLAMA_4: &[Feature] =
+    &[Prefill, ForcedToolChoice, StreamedTools, MixedBlocks, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
+#[rustfmt::skip]
+const OF_LLAMA_3: &[Feature] =
+    &[Prefill, ForcedToolChoice, StreamedTools, MixedBlocks, Images, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
+/// The refusals of models with text alone.
+const OF_TEXT: &[Feature] =
+    &[Prefill, Tools, Images, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
+/// The refusals of Mistral's models, by their age.
+const OF_MISTRAL_3: &[Feature] = &[CachePoint, Thinking, ThinkingHistory];
+#[rustfmt::skip]
+const OF_MISTRAL_LARGE: &[Feature] =
+    &[Prefill, NamedToolChoice, StreamedTools, MixedBlocks, Images, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
+#[rustfmt::skip]
+const OF_MISTRAL_7B: &[Feature] =
+    &[SystemPrompt, Prefill, Tools, Images, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
+/// The refusals of open weights that have text and tools.
+const OF_OPEN_WEIGHTS: &[Feature] = &[Images, CachePoint, Thinking, ThinkingHistory];
+/// The refusals of OpenAI's open weights.
+const OF_GPT_OSS: &[Feature] = &[Images, CachePoint, ThinkingDisabled];
+
+#[rustfmt::skip]
+const MODELS: [Model; 55] = [
+    row("claude-fable-5-1", "anthropic.claude-fable-5-1", NOT_JP, 128_000, &[Sampling, Prefill, ForcedToolChoice, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl, CountTokens]),
+    row("claude-fable-5", "anthropic.claude-fable-5", NOT_JP, 128_000, &[Sampling, Prefill, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl, CountTokens]),
+    row("claude-opus-5-5", "anthropic.claude-opus-5-5", ALL, 128_000, OF_5_5),
+    row("claude-sonnet-5-5", "anthropic.claude-sonnet-5-5", ALL, 128_000, OF_5_5),
+    row("claude-haiku-5-5", "anthropic.claude-haiku-5-5", ALL, 128_000, OF_5),
+    row("claude-opus-5", "anthropic.claude-opus-5", ALL, 128_000, OF_5),
+    row("claude-sonnet-5", "anthropic.claude-sonnet-5", ALL, 128_000, OF_5),
+    row("claude-opus-4-8", "anthropic.claude-opus-4-8", NOT_JP, 128_000, OF_5),
+    row("claude-opus-4-7", "anthropic.claude-opus-4-7", NOT_JP, 128_000, &[Sampling, Prefill, ThinkingBudget, StructuredOutput, SystemMessage, PerTurnControl, CountTokens]),
+    row("claude-opus-4-6", "anthropic.claude-opus-4-6-v1", NOT_JP, 128_000, &[Prefill, EffortXhigh, SystemMessage, PerTurnControl]),
+    row("claude-sonnet-4-6", "anthropic.claude-sonnet-4-6", ALL, 64_000, &[Prefill, EffortXhigh, SystemMessage, PerTurnControl]),
+    row("claude-opus-4-5", "anthropic.claude-opus-4-5-20251101-v1:0", NOT_JP, 64_000, &[TemperatureWithTopP, ThinkingAdaptive, EffortXhigh, EffortMax, SystemMessage, PerTurnControl]),
+    row("claude-sonnet-4-5", "anthropic.claude-sonnet-4-5-20250929-v1:0", ALL, 64_000, &[TemperatureWithTopP, ThinkingAdaptive, Effort, SystemMessage, PerTurnControl]),
+    row("claude-haiku-4-5", "anthropic.claude-haiku-4-5-20251001-v1:0", ALL, 64_000, &[TemperatureWithTopP, ThinkingAdaptive, Effort, SystemMessage, PerTurnControl]),
+    other("nova-2-lite", "amazon.nova-2-lite-v1:0", &["us", "eu", "jp", "global"], 64_000, OF_NOVA_2),
+    other("nova-premier", "amazon.nova-premier-v1:0", &["us"], 10_000, OF_NOVA),
+    other("nova-pro", "amazon.nova-pro-v1:0", &["us", "eu", "apac"], 10_000, OF_NOVA),
+    other("nova-lite", "amazon.nova-lite-v1:0", &["us", "eu", "apac"], 10_000, OF_NOVA),
+    other("nova-micro", "amazon.nova-micro-v1:0", &["us", "eu", "apac"], 10_000, &[Images, Documents, Thinking, ThinkingHistory, StructuredOutput]),
+    other("llama-4-maverick-17b", "meta.llama4-maverick-17b-instruct-v1:0", &["us"], 8_192, OF_LLAMA_4),
+    other("llama-4-scout-17b", "meta.llama4-scout-17b-instruct-v1:0", &["us"], 8_192, OF_LLAMA_4),
+    other("llama-3.3-70b", "meta.llama3-3-70b-instruct-v1:0", &["us"], 4_096, OF_LLAMA_3),
+    other("llama-3.2-90b", "meta.llama3-2-90b-instruct-v1:0", &["us"], 4_096, OF_LLAMA_4),
+    other("llama-3.2-11b", "meta.llama3-2-11b-instruct-v1:0", &["us"], 4_096, OF_LLAMA_4),
+    other("llama-3.2-3b", "meta.llama3-2-3b-instruct-v1:0", &["us", "eu"], 4_096, OF_TEXT),
+    other("llama-3.2-1b", "meta.llama3-2-1b-instruct-v1:0", &["us", "eu"], 4_096, OF_TEXT),
+    other("llama-3.1-405b", "meta.llama3-1-405b-instruct-v1:0", &["us"], 4_096, OF_LLAMA_3),
+    other("llama-3.1-70b", "meta.llama3-1-70b-instruct-v1:0", &["us"], 4_096, OF_LLAMA_3),
+    other("llama-3.1-8b", "meta.llama3-1-8b-instruct-v1:0", &["us"], 4_096, OF_LLAMA_3),
+    other("mistral-large-3", "mistral.mistral-large-3-675b-instruct", &[], 32_000, OF_MISTRAL_3),
+    other("ministral-3-14b", "mistral.ministral-3-14b-instruct", &[], 8_000, OF_MISTRAL_3),
+    other("ministral-3-8b", "mistral.ministral-3-8b-instruct", &[], 8_000, OF_MISTRAL_3),
+    other("ministral-3-3b", "mistral.ministral-3-3b-instruct", &[], 8_000, OF_MISTRAL_3),
+    other("magistral-small", "mistral.magistral-small-2509", &[], 40_000, OF_MISTRAL_3),
+    other("devstral-2", "mistral.devstral-2-123b", &[], 32_000, OF_OPEN_WEIGHTS),
+    other("pixtral-large", "mistral.pixtral-large-2502-v1:0", &["us", "eu"], 16_384, &[ForcedToolChoice, StreamedTools, CachePoint, Thinking, ThinkingHistory, StructuredOutput]),
+    other("mistral-large-2407", "mistral.mistral-large-2407-v1:0", &[], 8_191, OF_MISTRAL_LARGE),
+    other("mistral-large-2402", "mistral.mistral-large-2402-v1:0", &[], 4_096, OF_MISTRAL_LARGE),
+    other("mistral-small-2402", "mistral.mistral-small-2402-v1:0", &[], 4_096, OF_MISTRAL_LARGE),
+    other("mixtral-8x7b", "mistral.mixtral-8x7b-instruct-v0:1", &[], 4_096, OF_MISTRAL_7B),
+    other("mistral-7b", "mistral.mistral-7b-instruct-v0:2", &[], 4_096, OF_MISTRAL_7B),
+    other("deepseek-v3.2", "deepseek.v3.2", &[], 8_000, &[Images, CachePoint]),
+    other("deepseek-v3.1", "deepseek.v3-v1:0", &[], 8_000, &[Images, CachePoint, NamedToolChoice]),
+    other("deepseek-r1", "deepseek.r1-v1:0", &["us"], 8_192, &[Tools, Images, CachePoint, Thinking, ThinkingDisabled, ThinkingHistory, StructuredOutput]),
+    other("qwen3-235b", "qwen.qwen3-235b-a22b-2507-v1:0", &[], 8_192, OF_OPEN_WEIGHTS),
+    other("qwen3-32b", "qwen.qwen3-32b-v1:0", &[], 8_192, OF_OPEN_WEIGHTS),
+    other("qwen3-next-80b", "qwen.qwen3-next-80b-a3b", &[], 8_000, OF_OPEN_WEIGHTS),
+    other("qwen3-vl-235b", "qwen.qwen3-vl-235b-a22b", &[], 8_000, OF_MISTRAL_3),
+    other("qwen3-coder-480b", "qwen.qwen3-coder-480b-a35b-v1:0", &[], 16_384, OF_OPEN_WEIGHTS),
+    other("qwen3-coder-30b", "qwen.qwen3-coder-30b-a3b-v1:0", &[], 16_384, OF_OPEN_WEIGHTS),
+    other("qwen3-coder-next", "qwen.qwen3-coder-next", &[], 16_000, OF_OPEN_WEIGHTS),
+    other("gpt-oss-120b", "openai.gpt-oss-120b-1:0", &[], 16_384, OF_GPT_OSS),
+    other("gpt-oss-20b", "openai.gpt-oss-20b-1:0", &[], 16_384, OF_GPT_OSS),
+    other("gpt-oss-safeguard-120b", "openai.gpt-oss-safeguard-120b", &[], 16_000, OF_GPT_OSS),
+    other("gpt-oss-safeguard-20b", "openai.gpt-oss-safeguard-20b", &[], 16_000, OF_GPT_OSS),
 ];
 
 const fn row(
     name: &'static str,
     id: &'static str,
+    profiles: &'static [&'static str],
     max_output_tokens: u32,
     refuses: &'static [Feature],
 ) -> Model {
-    Model { name, id, max_output_tokens, refuses }
+    Model { name, id, profiles, codec: Codec::Claude, max_output_tokens, refuses }
+}
+
+/// A row of a model of another maker.
+const fn other(
+    name: &'static str,
+    id: &'static str,
+    profiles: &'static [&'static str],
+    max_output_tokens: u32,
+    refuses: &'static [Feature],
+) -> Model {
+    Model { name, id, profiles, codec: Codec::Converse, max_output_tokens, refuses }
 }
 
 impl Model {
@@ -113,7 +250,8 @@ impl Model {
 
     /// Reports whether a text is the public name, with or without its date.
     pub(crate) fn is_named(&self, name: &str) -> bool {
-        let dated = self.id.strip_suffix("-v1:0").unwrap_or(self.id);
+        let id = self.id.strip_prefix("anthropic.").unwrap_or(self.id);
+        let dated = id.strip_suffix("-v1:0").unwrap_or(id);
         self.name == name || dated == name
     }
 
@@ -129,21 +267,22 @@ impl Model {
     /// ```
     pub fn by_id(id: &str) -> Option<&'static Self> {
         let id = id.rsplit_once('/').map_or(id, |(_, resource)| resource);
-        let (_, id) = id.rsplit_once("anthropic.")?;
-        Self::ALL.iter().find(|model| model.id == id)
+        let is = |model: &&Self| {
+            let prefix = id.strip_suffix(model.id);
+            prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+        };
+        Self::ALL.iter().find(is)
     }
 
-    /// Returns the id of the model's inference profile with the prefix of another profile, or with `global.`, which
-    /// every model has.
-    pub(crate) fn profile(&self, other_id: &str) -> String {
+    /// Returns the id with the prefix of another id's profile, or with `global.`, or by itself. `None`: it has no profile
+    /// there.
+    pub(crate) fn profile(&self, other_id: &str) -> Option<String> {
         let prefix = other_id.split_once('.').map_or("", |(prefix, _)| prefix);
-        let is_there = match prefix {
-            "us" | "eu" | "au" => true,
-            "jp" => !self.name.contains("fable") && !self.name.contains("opus-4-"),
-            _ => false,
-        };
-        let prefix = if is_there { prefix } else { "global" };
-        format!("{prefix}.anthropic.{}", self.id)
+        let known = |prefix: &&&str| self.profiles.contains(prefix);
+        match [prefix, "global"].iter().find(known) {
+            Some(prefix) => Some(format!("{prefix}.{}", self.id)),
+            None => self.profiles.is_empty().then(|| self.id.to_owned()),
+        }
     }
 
     /// Reports whether the model refuses a feature.

@@ -62,6 +62,9 @@ pub enum InvalidReply {
     /// The response to a streaming operation is not an event stream.
     #[error("expected an event stream, got another Content-Type")]
     NotEvents,
+    /// The model generated something that Bedrock cannot read, such as half a tool call.
+    #[error("the model's reply is malformed")]
+    Malformed,
     /// The reply has no text block.
     #[error("expected a text block in the reply, got none")]
     NoText,

@@ -31,6 +31,8 @@ const TOKENS_OF_A_REQUEST: u64 = 1024;
 pub(crate) enum Format<'a> {
     /// That of InvokeModel, whole or streamed.
     InvokeModel,
+    /// That of InvokeModel, to be converted for Converse.
+    Converse,
     /// That of Bedrock's own Messages API, with the id of the model.
     NativeMessages(&'a str),
     /// That of CountTokens: as InvokeModel's, but the caller need not send a `max_tokens`.
@@ -288,7 +290,7 @@ impl<'a, 't> Translation<'a, 't> {
                 }
                 Some(model_id.to_owned())
             }
-            Format::InvokeModel | Format::CountTokens => {
+            Format::InvokeModel | Format::Converse | Format::CountTokens => {
                 front += &format!(r#""anthropic_version":"{ANTHROPIC_VERSION}","#);
                 if !self.betas.is_empty() {
                     front += &format!(r#""anthropic_beta":{},"#, to_json(&self.betas));
@@ -316,7 +318,7 @@ impl<'a, 't> Translation<'a, 't> {
 }
 
 /// Parses a part of a body, or says that it has another form. The text of the error follows the place.
-fn part<'a, T: Deserialize<'a>>(
+pub(crate) fn part<'a, T: Deserialize<'a>>(
     place: impl std::fmt::Display,
     json: &'a RawValue,
     form: &str,

@@ -7,7 +7,7 @@ use percent_encoding::utf8_percent_encode;
 
 use super::variables::{Variables, entries};
 use crate::aws::{Elsewhere, Variant, check_model, endpoint_url};
-use crate::claude::{Feature, Model};
+use crate::claude::{Codec, Feature, Model};
 use crate::percent::RESERVED;
 
 const BEDROCK_ENDPOINT: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
@@ -25,10 +25,16 @@ pub struct Endpoint {
     pub model_id: String,
     /// The model's row in the table, by the name before `=` or by the id. `None`: the model is unknown.
     pub model: Option<&'static Model>,
+    /// The format in which the model is called.
+    pub codec: Codec,
     /// The URI of InvokeModel, with the model id percent-encoded once.
     pub invoke_uri: Uri,
     /// The URI of InvokeModelWithResponseStream.
     pub stream_uri: Uri,
+    /// The URI of Converse.
+    pub converse_uri: Uri,
+    /// The URI of ConverseStream.
+    pub converse_stream_uri: Uri,
     /// The URI of Bedrock's Messages API.
     pub messages_uri: Uri,
     /// The URI of CountTokens, which takes the ids of some models, without the prefix of a profile.
@@ -53,17 +59,22 @@ impl Endpoint {
         };
         // A model id contains `:`, and an ARN `/`.
         let uri = format!("{base}/model/{}", utf8_percent_encode(&model_id, RESERVED));
-        let counted = model.filter(|model| !model.refuses(Feature::CountTokens));
+        let counted = model
+            .filter(|model| model.codec == Codec::Claude && !model.refuses(Feature::CountTokens));
         let counted = counted.map(|model| {
             let id = utf8_percent_encode(model.id, RESERVED);
-            format!("{base}/model/anthropic.{id}/count-tokens").parse()
+            format!("{base}/model/{id}/count-tokens").parse()
         });
+        let codec = model.map_or_else(|| Codec::of_unknown(&model_id), |model| model.codec);
         Ok(Self {
             region,
             model_id,
             model,
+            codec,
             invoke_uri: format!("{uri}/invoke").parse()?,
             stream_uri: format!("{uri}/invoke-with-response-stream").parse()?,
+            converse_uri: format!("{uri}/converse").parse()?,
+            converse_stream_uri: format!("{uri}/converse-stream").parse()?,
             messages_uri: format!("{base}/anthropic/v1/messages").parse()?,
             count_uri: counted.transpose()?,
         })
@@ -199,8 +210,10 @@ impl ModelList {
         if self.has_all {
             for model in Model::ALL {
                 let is_there = self.named.iter().any(|it| it.model == Some(model));
-                if !is_there && default.model != Some(model) {
-                    let id = model.profile(&default.model_id);
+                if !is_there
+                    && default.model != Some(model)
+                    && let Some(id) = model.profile(&default.model_id)
+                {
                     self.named.push(NamedModel { id, model: Some(model) });
                 }
             }

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::models::unknown_model;
 use crate::api::interface::Context;
-use crate::claude::{Format, MessagesBody, Request, Target};
+use crate::claude::{Codec, Format, MessagesBody, Request, Target};
 use crate::error::Error;
 use crate::headers::{
     ANTHROPIC_BETA, ANTHROPIC_VERSION, X_CLAUDE_CODE_SESSION_ID, request, request_all,
@@ -40,6 +40,7 @@ pub(super) fn parse(
     };
     let format = match config.calls_native_messages {
         _ if is_count => Format::CountTokens,
+        _ if endpoint.codec == Codec::Converse => Format::Converse,
         true => Format::NativeMessages(&endpoint.model_id),
         false => Format::InvokeModel,
     };

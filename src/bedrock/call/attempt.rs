@@ -9,6 +9,7 @@ use crate::bedrock::decoder::{Decoder, MAX_REPLY_BYTES, Step};
 use crate::bedrock::error::InvokeError;
 use crate::claude::{InvalidReply, Reply};
 use crate::config::Guardrail;
+use crate::converse;
 use crate::headers::{
     ANTHROPIC_BETA, ANTHROPIC_VERSION, X_AMZN_BEDROCK_GUARDRAILIDENTIFIER,
     X_AMZN_BEDROCK_GUARDRAILVERSION, X_AMZN_BEDROCK_SERVICE_TIER, X_AMZN_REQUESTID, upstream,
@@ -45,7 +46,9 @@ impl<H: Host> Call<'_, H> {
             return Err(outlined(self.read_error(attempt, &head, body)).await);
         }
         match self.operation {
-            Operation::Invoke => return Ok(Outcome::Whole(self.read_reply(body, record).await?)),
+            Operation::Invoke => {
+                return Ok(Outcome::Whole(self.read_reply(attempt.payload, body, record).await?));
+            }
             Operation::CountTokens => {
                 let body = body.read(MAX_ERROR_BYTES, self.left()).await?;
                 return Ok(Outcome::Whole(Reply::unread(body)));
@@ -54,19 +57,30 @@ impl<H: Host> Call<'_, H> {
         }
         if !is_event_stream(&head.headers, self.is_native()) {
             // The body may still say what it is.
-            self.read_reply(body, record).await?;
+            self.read_reply(attempt.payload, body, record).await?;
             return Err(InvalidReply::NotEvents.into());
         }
-        outlined(self.read_first_frame(body)).await
+        let decoder = self.decoder(attempt.payload, record);
+        outlined(self.read_first_frame(body, decoder)).await
     }
 
     /// Reads a whole reply, and records what is known of one that cannot be read: it is billed all the same.
-    async fn read_reply(&self, body: H::Body, record: &mut Record) -> Result<Reply, InvokeError> {
+    async fn read_reply(
+        &self,
+        payload: &Payload,
+        body: H::Body,
+        record: &mut Record,
+    ) -> Result<Reply, InvokeError> {
         let length = (self.request.max_tokens as usize).saturating_mul(BYTES_OF_A_TOKEN);
         let length = length.saturating_add(BYTES_AROUND_TEXT).min(MAX_REPLY_BYTES);
         // It is paid for, so it waits as long as there is time. Until then it stays in the platform's buffers.
         let _held = self.bedrock.memory.hold(weight(length), self.left(), self.host).await?;
-        let body = body.read(MAX_REPLY_BYTES, self.left()).await?;
+        let mut body = body.read(MAX_REPLY_BYTES, self.left()).await?;
+        if let Some(names) = &payload.converse
+            && let Some(json) = converse::to_claude(&body, names, &message_id(record))?
+        {
+            body = json.into();
+        }
         let reply = match &self.request.translated {
             None => Reply::parse(&body),
             Some(_) => Reply::pass(body.clone()),
@@ -81,14 +95,26 @@ impl<H: Host> Call<'_, H> {
         Ok(reply?)
     }
 
-    async fn read_first_frame(&self, mut body: H::Body) -> Result<Outcome<H::Body>, InvokeError> {
-        let mut decoder = match &self.request.translated {
-            None => Decoder::default(),
-            Some(_) => {
-                let model = self.request.model.as_deref().unwrap_or_default();
-                Decoder::passing(model, self.is_native())
+    /// Makes the decoder of a stream.
+    fn decoder(&self, payload: &Payload, record: &Record) -> Decoder {
+        let decoder = match &payload.converse {
+            Some(names) => {
+                Decoder::of_converse(converse::Events::new(names.clone(), message_id(record)))
             }
+            None if self.is_native() => Decoder::of_sse(),
+            None => Decoder::default(),
         };
+        match &self.request.translated {
+            None => decoder,
+            Some(_) => decoder.passing(self.request.model.as_deref().unwrap_or_default()),
+        }
+    }
+
+    async fn read_first_frame(
+        &self,
+        mut body: H::Body,
+        mut decoder: Decoder,
+    ) -> Result<Outcome<H::Body>, InvokeError> {
         loop {
             match decoder.step() {
                 Some(Step::Failed(error)) => return Err(error),
@@ -130,6 +156,8 @@ impl<H: Host> Call<'_, H> {
                 Some(uri) => uri,
                 None => return Err(InvalidReply::NoText.into()),
             },
+            Operation::Invoke if payload.converse.is_some() => &endpoint.converse_uri,
+            Operation::Stream if payload.converse.is_some() => &endpoint.converse_stream_uri,
             _ if self.is_native() => &endpoint.messages_uri,
             Operation::Invoke => &endpoint.invoke_uri,
             Operation::Stream => &endpoint.stream_uri,
@@ -140,11 +168,14 @@ impl<H: Host> Call<'_, H> {
             .header(ACCEPT, json)
             .body(payload.json.clone())?;
         let headers = request.headers_mut();
-        if let Some(Guardrail { id, version }) = &self.config.guardrail {
+        if let Some(Guardrail { id, version }) = &self.config.guardrail
+            && payload.converse.is_none()
+        {
             headers.insert(X_AMZN_BEDROCK_GUARDRAILIDENTIFIER, id.clone());
             headers.insert(X_AMZN_BEDROCK_GUARDRAILVERSION, version.clone());
         }
-        if let Some(tier) = payload.translated.as_ref().and_then(|it| it.service_tier) {
+        let translated = payload.translated.as_ref().filter(|_| payload.converse.is_none());
+        if let Some(tier) = translated.and_then(|it| it.service_tier) {
             headers.insert(X_AMZN_BEDROCK_SERVICE_TIER, HeaderValue::from_static(tier));
         }
 
@@ -177,6 +208,12 @@ impl<H: Host> Call<'_, H> {
         }
         Ok(())
     }
+}
+
+/// Makes the id of a message of Claude's, which Converse does not have.
+fn message_id(record: &Record) -> String {
+    let id = record.upstream_request_id.as_ref().unwrap_or(&record.request_id);
+    format!("msg_{}", id.as_str().replace('-', ""))
 }
 
 /// Reports whether a response does not declare to be something other than an event stream.

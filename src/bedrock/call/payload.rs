@@ -4,10 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{Call, Operation, Payload, Variant};
+use super::{Call, ConverseModel, Operation, Payload, Variant};
 use crate::bedrock::error::InvokeError;
-use crate::claude::{Feature, build_payload, names_field};
+use crate::claude::{Codec, Feature, build_payload, names_field};
 use crate::config::{Authentication, Endpoint};
+use crate::converse::{self, CACHE_CONTROL, Converted, ToolNames};
 use crate::error::Error;
 use crate::host::Host;
 use crate::log::Record;
@@ -24,12 +25,18 @@ impl<H: Host> Call<'_, H> {
         let added_temperature = if may_add { self.default_temperature(endpoint) } else { None };
         let native_model = self.request.translated.as_ref().and_then(|it| it.native_model.as_ref());
         let native_model = native_model.map(|_| endpoint.model_id.clone());
-        Variant { added_temperature, without, native_model }
+        let is_converse = endpoint.codec == Codec::Converse;
+        let converse = is_converse.then_some(ConverseModel { row: endpoint.model });
+        Variant { added_temperature, without, native_model, converse }
     }
 
     /// Returns the parts of a payload that Bedrock refused by name and that the reply does not depend on.
     pub(super) fn removable_parts(&self, error: &InvokeError, payload: &Payload) -> Vec<String> {
         let Some(message) = error.rejection() else { return Vec::new() };
+        if payload.converse.is_some() && is_of_cache(message) {
+            let has_cache = memchr::memmem::find(&payload.json, b"\"cachePoint\"").is_some();
+            return if has_cache { vec![CACHE_CONTROL.to_owned()] } else { Vec::new() };
+        }
         if let Some(translated) = &payload.translated {
             return translated.removable_parts(message);
         }
@@ -62,11 +69,19 @@ impl<H: Host> Call<'_, H> {
         }
     }
 
-    pub(super) async fn payload(&self, variant: Variant) -> Result<Payload, Error> {
+    /// Makes the payload, and records what was removed from the caller's body for it.
+    pub(super) async fn payload(
+        &self,
+        variant: Variant,
+        record: &mut Record,
+    ) -> Result<Payload, Error> {
         let (json, translated) = match &self.request.translated {
             Some(translated) => {
                 let model_id = variant.native_model.as_deref().unwrap_or_default();
-                let translated = translated.adapt(&variant.without, model_id)?;
+                let translated = match variant.converse {
+                    Some(_) => translated.clone(),
+                    None => translated.adapt(&variant.without, model_id)?,
+                };
                 let json = match self.operation {
                     Operation::CountTokens => to_be_counted(&translated.json),
                     Operation::Invoke | Operation::Stream => translated.json.clone(),
@@ -78,12 +93,54 @@ impl<H: Host> Call<'_, H> {
                 (Bytes::from(json.map_err(|error| self.public(error.into()))?), None)
             }
         };
+        let (json, converse) = match variant.converse {
+            Some(model) => {
+                let tier = translated.as_ref().and_then(|it| it.service_tier);
+                let (json, names) = self.converse(&json, model, &variant.without, tier, record)?;
+                (json, Some(names))
+            }
+            None => (json, None),
+        };
         let hash = match &self.config.authentication {
             Authentication::ApiKey(_) => [0; 32],
             _ => self.host.sha256(&json).await,
         };
-        Ok(Payload { variant, json, translated, hash })
+        Ok(Payload { variant, json, translated, converse, hash })
     }
+
+    /// Converts a payload for Converse.
+    fn converse(
+        &self,
+        json: &[u8],
+        model: ConverseModel,
+        without: &[String],
+        service_tier: Option<&str>,
+        record: &mut Record,
+    ) -> Result<(Bytes, ToolNames), Error> {
+        let guardrail = self.config.guardrail.as_ref();
+        let guardrail =
+            guardrail.and_then(|it| Some((it.id.to_str().ok()?, it.version.to_str().ok()?)));
+        let target = converse::Target {
+            model: model.row,
+            guardrail,
+            service_tier,
+            has_refused: &|part| without.iter().any(|it| it == part),
+        };
+        // It was written from text.
+        let json = std::str::from_utf8(json).unwrap_or_default();
+        let Converted { json, names, removed } = converse::from_claude(json, &target)?;
+        for place in removed {
+            if !record.removed.contains(&place) {
+                record.removed.push(place);
+            }
+        }
+        Ok((json.into(), names))
+    }
+}
+
+/// Reports whether Bedrock's message refuses the breakpoints of the prompt cache (opencode #782, LiteLLM 1.110).
+fn is_of_cache(message: &str) -> bool {
+    message.contains("prompt caching") || names_field(message, "cachePoint")
 }
 
 /// Wraps a body of InvokeModel for CountTokens.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Translation;
+use super::{Format, Translation};
 use crate::claude::betas::{Beta, PAIRS, PER_TURN_CONTROL, stem};
 use crate::claude::models::Feature;
 use crate::error::{Code, Error};
@@ -63,10 +63,12 @@ impl Translation<'_, '_> {
         let own: Vec<Cow<'_, str>> = own
             .map_or(Ok(Vec::new()), |json| serde_json::from_str(json.get()))
             .map_err(|_| Error::invalid("anthropic_beta: Input should be a list of strings"))?;
+        let is_converse = self.target.format == Format::Converse;
         for name in header.map(Cow::Borrowed).chain(own) {
             let name = &*name;
             let sent = match Beta::find(name) {
                 Some(Beta::Refused) => None,
+                _ if is_converse => None,
                 Some(Beta::Renamed(other)) => Some(other),
                 _ if stem(name) == PER_TURN_CONTROL && self.refuses(Feature::PerTurnControl) => {
                     self.drops_per_turn_control = true;
@@ -84,7 +86,7 @@ impl Translation<'_, '_> {
                 self.betas.push(sent.to_owned());
             }
         }
-        for (member, beta) in PAIRS {
+        for (member, beta) in PAIRS.into_iter().filter(|_| !is_converse) {
             let is_there = self.has_beta(beta);
             let is_refused = (self.target.has_refused)(member)
                 || (self.target.has_refused)(&format!("betas.{beta}"));

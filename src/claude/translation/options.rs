@@ -63,7 +63,8 @@ impl<'a> Translation<'a, '_> {
     /// Applies the rules about options.
     pub(super) fn options(&mut self) -> Result<(), Error> {
         self.max_tokens()?;
-        let is_thinking = self.thinking()?;
+        // Converse has its own rules for a model that thinks.
+        let is_thinking = self.thinking()? && self.target.format != Format::Converse;
         self.sampling(is_thinking);
         self.context_management(is_thinking)?;
         self.tool_choice(is_thinking)?;

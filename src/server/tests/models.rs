@@ -5,16 +5,17 @@ use bedrock_stub::frames::{chunk, encode};
 use serde_json::Value;
 
 use super::*;
-use crate::claude::{Feature, Model};
+use crate::claude::{Codec, Feature, Model};
 use crate::host::Runtime;
 use crate::testing::config;
 
 const PROFILE: &str = "arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/x";
 
-/// Returns every model with the values of `BEDROCK_MODEL_ID` that mean it.
+/// Returns every model of Claude with the values of `BEDROCK_MODEL_ID` that mean it.
 fn models() -> impl Iterator<Item = (&'static Model, String)> {
-    Model::ALL.iter().flat_map(|model| {
-        let by_id = format!("global.anthropic.{}", model.id);
+    let claudes = Model::ALL.iter().filter(|model| model.codec == Codec::Claude);
+    claudes.flat_map(|model| {
+        let by_id = format!("global.{}", model.id);
         [by_id, format!("{}={PROFILE}", model.name)].map(|variable| (model, variable))
     })
 }

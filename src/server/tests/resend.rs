@@ -73,13 +73,13 @@ async fn a_stream_is_sent_again_without_the_refused_temperature() {
 
 #[tokio::test]
 async fn a_refused_temperature_is_remembered_for_one_model_and_one_isolate() {
-    let vars = [("ALLOWED_MODELS", "other"), ONCE];
+    let vars = [("ALLOWED_MODELS", "anthropic.other"), ONCE];
     let (one, other) = (isolate(&vars), isolate(&vars));
     let host = refusing(Scripted::new(), MESSAGE).then(200, &[], REPLY);
     send(BODY, &one, &host).await;
 
     let host = replying();
-    send(r#"{"prompt": "a", "model": "other"}"#, &one, &host).await;
+    send(r#"{"prompt": "a", "model": "anthropic.other"}"#, &one, &host).await;
     assert_eq!(temperatures(&host), [Some(0.7)], "another model");
     let host = replying();
     let (_, record) = send(BODY, &other, &host).await;
@@ -166,7 +166,7 @@ async fn a_call_is_not_sent_again_after_the_deadline() {
 
 #[tokio::test]
 async fn a_fallback_region_gets_the_temperature_that_the_first_ones_model_refused() {
-    let isolate = isolate(&[("BEDROCK_FALLBACK_REGIONS", "us-east-1=other"), ONCE]);
+    let isolate = isolate(&[("BEDROCK_FALLBACK_REGIONS", "us-east-1=anthropic.other"), ONCE]);
     let host = refusing(Scripted::new(), MESSAGE).then(503, &[], "{}").then(200, &[], REPLY);
     let (envelope, record) = send(BODY, &isolate, &host).await;
     assert_eq!(

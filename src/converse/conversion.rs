@@ -1,0 +1,124 @@
+//! A conversion under way: the members of the body, what the model takes, what is told.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::names::ToolNames;
+use crate::claude::{Feature, Model};
+use crate::error::Error;
+
+/// The breakpoints of the prompt cache, as a part that a model can refuse.
+pub(crate) const CACHE_CONTROL: &str = "cache_control";
+
+/// The members of Claude's body that have a counterpart, or none that is missed.
+const KNOWN: [&str; 15] = [
+    "anthropic_version",
+    "anthropic_beta",
+    "model",
+    "stream",
+    "messages",
+    "system",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+];
+
+/// The operator's and the model's part in a conversion.
+pub(crate) struct Target<'a> {
+    /// The model's row, if it is known.
+    pub model: Option<&'static Model>,
+    /// The id and the version of the guardrail.
+    pub guardrail: Option<(&'a str, &'a str)>,
+    /// The service tier.
+    pub service_tier: Option<&'a str>,
+    /// Reports whether the model turned out to refuse a part, such as [`CACHE_CONTROL`].
+    pub has_refused: &'a dyn Fn(&str) -> bool,
+}
+
+/// A conversion under way.
+pub(super) struct Conversion<'a, 't> {
+    pub target: &'t Target<'t>,
+    pub members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    pub names: ToolNames,
+    /// The names of the documents so far.
+    pub documents: Vec<String>,
+    pub removed: Vec<String>,
+}
+
+impl<'a> Conversion<'a, '_> {
+    /// Returns a member that is not `null`.
+    pub(super) fn member(&self, name: &str) -> Option<&'a RawValue> {
+        let mut members = self.members.iter();
+        let (_, value) = members.find(|(known, _)| known == name)?;
+        (value.get() != "null").then_some(*value)
+    }
+
+    /// Reports whether the model is known to refuse a feature.
+    pub(super) fn refuses(&self, feature: Feature) -> bool {
+        self.target.model.is_some_and(|model| model.refuses(feature))
+    }
+
+    /// Reports whether the model is known to take a feature that most models refuse.
+    pub(super) fn takes(&self, feature: Feature) -> bool {
+        self.target.model.is_some_and(|model| !model.refuses(feature))
+    }
+
+    pub(super) fn is_made_by(&self, maker: &str) -> bool {
+        self.target.model.is_some_and(|model| model.id.starts_with(maker))
+    }
+
+    /// Checks that the model takes a feature.
+    pub(super) fn check(&self, place: &str, feature: Feature, what: &str) -> Result<(), Error> {
+        match self.target.model {
+            Some(model) if model.refuses(feature) => {
+                let message = format!("{place}: {} does not take {what}", model.name);
+                Err(Error::invalid(message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn tell(&mut self, place: impl Into<String>) {
+        self.removed.push(place.into());
+    }
+
+    pub(super) fn tell_unknown(&mut self) {
+        let names = self.members.iter().filter(|(_, value)| value.get() != "null");
+        let unknown = names.filter(|(name, _)| !KNOWN.contains(&&**name));
+        self.removed.extend(unknown.map(|(name, _)| name.clone().into_owned()));
+    }
+
+    /// Writes a breakpoint of the prompt cache behind a block that has one.
+    pub(super) fn cache_point(
+        &mut self,
+        place: &str,
+        cache_control: Option<&RawValue>,
+        is_possible: bool,
+        out: &mut String,
+    ) {
+        let Some(cache_control) = cache_control else { return };
+        let is_refused = (self.target.has_refused)(CACHE_CONTROL);
+        if !is_possible || is_refused || !self.takes(Feature::CachePoint) {
+            return self.tell(format!("{place}.cache_control"));
+        }
+        if cache_control.get().contains(r#""1h""#) {
+            // No model but Claude has it.
+            self.tell(format!("{place}.cache_control.ttl"));
+        }
+        out.push_str(r#",{"cachePoint":{"type":"default"}}"#);
+    }
+}
+
+/// Writes a comma, unless an array or an object has just begun.
+pub(super) fn comma(out: &mut String) {
+    if !out.ends_with(['[', '{']) {
+        out.push(',');
+    }
+}

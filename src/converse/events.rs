@@ -1,0 +1,252 @@
+//! A streamed reply: events of ConverseStream become Claude's.
+//!
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>
+//!
+//! ConverseStream announces only the blocks of tools, and reports the usage behind the end of the message.
+
+use std::collections::VecDeque;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::names::ToolNames;
+use super::reply::{Stop, ToolUse, or, tool_use, usage};
+use crate::claude::{InvalidReply, object};
+use crate::json::to_json;
+
+/// The events of one reply: events of ConverseStream go in, Claude's come out as JSON.
+#[derive(Debug)]
+pub(crate) struct Events {
+    names: ToolNames,
+    /// The id of the message.
+    id: String,
+    /// The events that were not taken yet.
+    events: VecDeque<String>,
+    /// The blocks that have begun and not ended.
+    open: Vec<Open>,
+    /// The number of blocks so far.
+    blocks: usize,
+    /// The last event of Claude's, up to the usage, and what follows it.
+    end: Option<(String, &'static str)>,
+}
+
+/// A block that has begun.
+#[derive(Debug)]
+struct Open {
+    /// ConverseStream's number of the block.
+    at: u64,
+    kind: Kind,
+    /// Claude's number of the block.
+    index: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Thinking,
+    Tool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Start<'a> {
+    #[serde(borrow)]
+    start: Option<Started<'a>>,
+    #[serde(default)]
+    content_block_index: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Started<'a> {
+    #[serde(borrow)]
+    tool_use: Option<ToolUse<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockDelta<'a> {
+    #[serde(borrow)]
+    delta: Option<Delta<'a>>,
+    #[serde(default)]
+    content_block_index: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Delta<'a> {
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_use: Option<ToolUse<'a>>,
+    #[serde(borrow)]
+    reasoning_content: Option<Reasoning<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reasoning<'a> {
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    signature: Option<&'a RawValue>,
+    #[serde(borrow)]
+    redacted_content: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct End<'a> {
+    #[serde(borrow)]
+    stop_reason: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+impl Events {
+    pub(crate) fn new(names: ToolNames, id: String) -> Self {
+        let (events, open) = (VecDeque::new(), Vec::new());
+        Self { names, id, events, open, blocks: 0, end: None }
+    }
+
+    /// Returns the next event.
+    pub(crate) fn pop(&mut self) -> Option<String> {
+        self.events.pop_front()
+    }
+
+    /// Adds an event of ConverseStream: its type and its payload. Ignores events and deltas of an unknown type.
+    ///
+    /// # Errors
+    ///
+    /// If a known one has another form.
+    pub(crate) fn push(&mut self, kind: &str, payload: &[u8]) -> Result<(), InvalidReply> {
+        match kind {
+            "messageStart" => {
+                let id = to_json(&self.id);
+                // Its usage comes last. The SDKs want a number here.
+                self.events.push_back(format!(
+                    r#"{{"type":"message_start","message":{{"id":{id},"type":"message","role":"assistant","model":"","content":[],"stop_reason":null,"stop_sequence":null,"usage":{{"input_tokens":0,"output_tokens":0}}}}}}"#
+                ));
+            }
+            "contentBlockStart" => {
+                let Start { start, content_block_index } = object(payload)?;
+                if let Some(tool) = start.and_then(|it| it.tool_use) {
+                    self.close(|it| it.at == content_block_index);
+                    let block = tool_use(&tool, &self.names) + "{}}";
+                    self.start(content_block_index, Kind::Tool, &block);
+                }
+            }
+            "contentBlockDelta" => {
+                let BlockDelta { delta, content_block_index } = object(payload)?;
+                if let Some(delta) = delta {
+                    self.delta(content_block_index, &delta)?;
+                }
+            }
+            "contentBlockStop" => {
+                let BlockDelta { content_block_index, .. } = object(payload)?;
+                self.close(|it| it.at == content_block_index);
+            }
+            "messageStop" => {
+                let End { stop_reason } = object(payload)?;
+                self.close(|_| true);
+                let stop = Stop::parse(stop_reason)?;
+                let end = format!(
+                    r#"{{"type":"message_delta","delta":{{"stop_reason":{},"stop_sequence":null}},"usage":"#,
+                    stop.reason
+                );
+                self.end = Some((end, stop.guardrail()));
+            }
+            "metadata" => {
+                let Metadata { usage: counted } = object(payload)?;
+                if let Some((end, guardrail)) = self.end.take() {
+                    self.events.push_back(end + &usage(counted) + "}");
+                    self.events.push_back(format!(r#"{{"type":"message_stop"{guardrail}}}"#));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn delta(&mut self, at: u64, delta: &Delta<'_>) -> Result<(), InvalidReply> {
+        if let Some(text) = delta.text {
+            self.add(at, Kind::Text, "text_delta", "text", text)?;
+        }
+        if let Some(input) = delta.tool_use.as_ref().and_then(|tool| tool.input) {
+            self.add(at, Kind::Tool, "input_json_delta", "partial_json", input)?;
+        }
+        let Some(Reasoning { text, signature, redacted_content }) = &delta.reasoning_content else {
+            return Ok(());
+        };
+        if let Some(text) = text {
+            self.add(at, Kind::Thinking, "thinking_delta", "thinking", text)?;
+        }
+        if let Some(signature) = signature {
+            self.add(at, Kind::Thinking, "signature_delta", "signature", signature)?;
+        }
+        if let Some(data) = redacted_content {
+            self.close(|it| it.at == at);
+            let block = format!(r#"{{"type":"redacted_thinking","data":{}}}"#, data.get());
+            self.start(at, Kind::Thinking, &block);
+            self.close(|it| it.at == at);
+        }
+        Ok(())
+    }
+
+    /// Adds a delta to its block, which it may begin.
+    fn add(
+        &mut self,
+        at: u64,
+        kind: Kind,
+        delta: &str,
+        name: &str,
+        value: &RawValue,
+    ) -> Result<(), InvalidReply> {
+        let known = self.open.iter().find(|it| it.at == at && it.kind == kind);
+        let index = match (known, kind) {
+            (Some(open), _) => open.index,
+            // A call without a name is none.
+            (None, Kind::Tool) => return Err(InvalidReply::Malformed),
+            (None, Kind::Text | Kind::Thinking) => {
+                self.close(|it| it.at == at);
+                let block = match kind {
+                    Kind::Thinking => r#"{"type":"thinking","thinking":"","signature":""}"#,
+                    _ => r#"{"type":"text","text":""}"#,
+                };
+                self.start(at, kind, block)
+            }
+        };
+        self.events.push_back(format!(
+            r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{delta}","{name}":{}}}}}"#,
+            or(Some(value), r#""""#)
+        ));
+        Ok(())
+    }
+
+    fn start(&mut self, at: u64, kind: Kind, block: &str) -> usize {
+        let index = self.blocks;
+        self.blocks += 1;
+        self.open.push(Open { at, kind, index });
+        self.events.push_back(format!(
+            r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#
+        ));
+        index
+    }
+
+    /// Ends the blocks that match.
+    fn close(&mut self, matches: impl Fn(&Open) -> bool) {
+        let events = &mut self.events;
+        self.open.retain(|open| {
+            let is_over = matches(open);
+            if is_over {
+                let index = open.index;
+                events.push_back(format!(r#"{{"type":"content_block_stop","index":{index}}}"#));
+            }
+            !is_over
+        });
+    }
+}

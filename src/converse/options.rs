@@ -1,0 +1,118 @@
+//! The options: lengths, sampling, thinking, the form of the reply.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::conversion::{Conversion, comma};
+use crate::claude::{Feature, part};
+use crate::error::Error;
+use crate::json::{string, to_json};
+
+#[derive(Default, Deserialize)]
+struct Thinking<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    budget_tokens: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct OutputConfig<'a> {
+    #[serde(borrow)]
+    effort: Option<&'a RawValue>,
+    #[serde(borrow)]
+    format: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Format<'a> {
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
+}
+
+impl Conversion<'_, '_> {
+    /// Writes what all models have.
+    pub(super) fn inference(&mut self, out: &mut String) {
+        out.push_str(r#","inferenceConfig":{"#);
+        for (name, name_in_converse) in [
+            ("max_tokens", "maxTokens"),
+            ("temperature", "temperature"),
+            ("top_p", "topP"),
+            ("stop_sequences", "stopSequences"),
+        ] {
+            if let Some(value) = self.member(name) {
+                comma(out);
+                *out += &format!(r#""{name_in_converse}":{}"#, value.get());
+            }
+        }
+        out.push('}');
+    }
+
+    /// Writes what some models have.
+    pub(super) fn options(&mut self, out: &mut String) -> Result<(), Error> {
+        let config = match self.member("output_config") {
+            Some(json) => part("output_config", json, "a valid object")?,
+            None => OutputConfig::default(),
+        };
+        if let Some(format) = config.format.filter(|json| json.get() != "null") {
+            let Format { schema } = part("output_config.format", format, "a valid object")?;
+            let schema = schema
+                .ok_or_else(|| Error::invalid("output_config.format.schema: Field required"))?;
+            *out += &format!(
+                r#","outputConfig":{{"textFormat":{{"type":"json_schema","structure":{{"jsonSchema":{{"schema":{}}}}}}}}}"#,
+                to_json(&schema.get())
+            );
+        }
+        let mut fields = Vec::new();
+        if let Some(top_k) = self.member("top_k") {
+            if self.is_made_by("amazon.nova") {
+                fields.push(format!(r#""inferenceConfig":{{"topK":{}}}"#, top_k.get()));
+            } else {
+                self.tell("top_k");
+            }
+        }
+        fields.extend(self.thinking(config.effort)?);
+        if !fields.is_empty() {
+            *out += &format!(r#","additionalModelRequestFields":{{{}}}"#, fields.join(","));
+        }
+        Ok(())
+    }
+
+    /// Returns the model's own setting of thinking.
+    fn thinking(&mut self, effort: Option<&RawValue>) -> Result<Option<String>, Error> {
+        let thinking = self.member("thinking");
+        let Thinking { kind, budget_tokens } = match thinking {
+            Some(json) => part("thinking", json, "a valid object")?,
+            None => Thinking::default(),
+        };
+        let is_wanted = matches!(kind.map(RawValue::get), Some(r#""enabled""# | r#""adaptive""#));
+        let is_taken = self.takes(Feature::Thinking);
+        let has_effort_alone = is_taken && self.is_made_by("openai.");
+        let is_set = is_taken && is_wanted || has_effort_alone && effort.is_some();
+        if is_wanted && !is_taken {
+            self.tell("thinking");
+        }
+        if effort.is_some() && !is_set {
+            self.tell("output_config.effort");
+        }
+        if !is_set {
+            return Ok(None);
+        }
+        let budget = budget_tokens.and_then(|json| serde_json::from_str::<u64>(json.get()).ok());
+        let level = match (effort.and_then(string).as_deref(), budget) {
+            (Some("low"), _) | (None, Some(..4096)) => "low",
+            (Some("high" | "xhigh" | "max"), _) | (None, Some(16384..)) => "high",
+            _ => "medium",
+        };
+        Ok(Some(if self.is_made_by("amazon.") {
+            // With "high" it takes no `maxTokens`, which bounds what a reply costs.
+            let level = if level == "high" { "medium" } else { level };
+            format!(r#""reasoningConfig":{{"type":"enabled","maxReasoningEffort":"{level}"}}"#)
+        } else if self.is_made_by("deepseek.") {
+            // It thinks with this one only (langchain-aws 1.7).
+            r#""reasoning_effort":"high""#.to_owned()
+        } else {
+            format!(r#""reasoning_effort":"{level}""#)
+        }))
+    }
+}

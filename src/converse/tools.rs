@@ -1,0 +1,153 @@
+//! The tools, and the choice of one.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::conversion::{Conversion, comma};
+use crate::claude::{Feature, part};
+use crate::error::Error;
+use crate::json::{Members, string, to_json};
+
+/// The members of a schema's top level that Nova takes.
+///
+/// <https://docs.aws.amazon.com/nova/latest/userguide/tool-use-definition.html>
+const SCHEMA_OF_NOVA: [&str; 3] = ["type", "properties", "required"];
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    disable_parallel_tool_use: Option<&'a RawValue>,
+}
+
+impl<'a> Conversion<'a, '_> {
+    /// Writes the tools and the choice. Returns whether there are any.
+    pub(super) fn tools(&mut self, has_blocks: bool, out: &mut String) -> Result<bool, Error> {
+        let tools: Vec<Members> = match self.member("tools") {
+            Some(json) => part("tools", json, "a valid list of objects")?,
+            None => Vec::new(),
+        };
+        let choice: Option<Choice> = match self.member("tool_choice") {
+            Some(json) => Some(part("tool_choice", json, "a valid object")?),
+            None => None,
+        };
+        let kind = choice.as_ref().and_then(|it| it.kind).map_or("", RawValue::get);
+        if has_blocks && tools.is_empty() {
+            let message = "tools: Field required, because the messages have tool blocks";
+            return Err(Error::invalid(message));
+        }
+        if kind == r#""none""# {
+            if has_blocks {
+                let message = "tool_choice.type: Converse takes the tools of messages with tool blocks, and cannot \
+                               forbid to use them: send \"auto\"";
+                return Err(Error::invalid(message));
+            }
+            return Ok(false);
+        }
+        if tools.is_empty() {
+            return Ok(false);
+        }
+        out.push_str(r#","toolConfig":{"tools":["#);
+        for (index, Members(members)) in tools.into_iter().enumerate() {
+            self.tool(&format!("tools.{index}"), &members, out)?;
+        }
+        out.push(']');
+        if let Some(choice) = choice {
+            self.choice(&choice, kind, out)?;
+        }
+        out.push('}');
+        Ok(true)
+    }
+
+    fn tool(
+        &mut self,
+        place: &str,
+        members: &[(impl AsRef<str>, &'a RawValue)],
+        out: &mut String,
+    ) -> Result<(), Error> {
+        let (mut name, mut description, mut schema, mut cache) = (None, None, None, None);
+        for (member, value) in members {
+            let member = member.as_ref();
+            match member {
+                "name" => name = string(value),
+                "description" => description = Some(*value),
+                "input_schema" => schema = Some(*value),
+                "cache_control" => cache = Some(*value),
+                "type" if value.get() != r#""custom""# => {
+                    let message =
+                        format!("{place}.type: only Claude has this tool: send custom ones");
+                    return Err(Error::invalid(message));
+                }
+                "type" => {}
+                _ if matches!(value.get(), "null" | "false") => {}
+                _ => self.tell(format!("{place}.{member}")),
+            }
+        }
+        let name = name.ok_or_else(|| Error::invalid(format!("{place}.name: Field required")))?;
+        let schema = schema
+            .ok_or_else(|| Error::invalid(format!("{place}.input_schema: Field required")))?;
+        comma(out);
+        *out += r#"{"toolSpec":{"name":"#;
+        *out += &to_json(&self.names.shorten(&name));
+        let is_text = |json: &&RawValue| string(json).is_some_and(|text| !text.trim().is_empty());
+        if let Some(description) = description.filter(is_text) {
+            *out += r#","description":"#;
+            *out += description.get();
+        }
+        *out += r#","inputSchema":{"json":"#;
+        self.schema(&format!("{place}.input_schema"), schema, out)?;
+        *out += "}}}";
+        // Nova has it for messages and the system prompt.
+        let is_possible = !self.is_made_by("amazon.");
+        self.cache_point(place, cache, is_possible, out);
+        Ok(())
+    }
+
+    fn schema(&mut self, place: &str, json: &RawValue, out: &mut String) -> Result<(), Error> {
+        let Members(members) = part(place, json, "a valid object")?;
+        if !self.is_made_by("amazon.nova") {
+            *out += json.get();
+            return Ok(());
+        }
+        out.push('{');
+        for (name, value) in members {
+            if !SCHEMA_OF_NOVA.contains(&&*name) {
+                self.tell(format!("{place}.{name}"));
+                continue;
+            }
+            comma(out);
+            *out += &to_json(&name);
+            out.push(':');
+            *out += value.get();
+        }
+        out.push('}');
+        Ok(())
+    }
+
+    fn choice(&mut self, choice: &Choice<'_>, kind: &str, out: &mut String) -> Result<(), Error> {
+        if choice.disable_parallel_tool_use.is_some_and(|it| it.get() == "true") {
+            self.tell("tool_choice.disable_parallel_tool_use");
+        }
+        match kind {
+            // What Converse does by default, and what not every model takes by name.
+            r#""auto""# => {}
+            r#""any""# => out.push_str(r#","toolChoice":{"any":{}}"#),
+            r#""tool""# => {
+                self.check("tool_choice.type", Feature::NamedToolChoice, "the name of one tool")?;
+                let name = choice.name.and_then(string);
+                let name =
+                    name.ok_or_else(|| Error::invalid("tool_choice.name: Field required"))?;
+                let name = to_json(&self.names.shorten(&name));
+                *out += &format!(r#","toolChoice":{{"tool":{{"name":{name}}}}}"#);
+            }
+            _ => {
+                let message = "tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'";
+                return Err(Error::invalid(message));
+            }
+        }
+        Ok(())
+    }
+}
