@@ -16,6 +16,24 @@ pub(crate) use edits::Edits;
 /// A JSON object's members in the order in which they are written, duplicates included, with raw values.
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
+impl<'a> Members<'a> {
+    /// Parses an object. Any other value has no members.
+    pub(crate) fn of(json: &'a RawValue) -> Self {
+        serde_json::from_str(json.get()).unwrap_or(Self(Vec::new()))
+    }
+
+    /// Returns the first member with a name, unless it is `null`.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
+        (value.get() != "null").then_some(*value)
+    }
+}
+
+/// Returns the elements of an array. Any other value has none.
+pub(crate) fn elements(json: &RawValue) -> Vec<&RawValue> {
+    serde_json::from_str(json.get()).unwrap_or_default()
+}
+
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct MembersVisitor;

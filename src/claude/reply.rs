@@ -218,7 +218,7 @@ fn parse_error(body: &[u8]) -> Option<InvalidReply> {
 }
 
 impl InvalidReply {
-    pub(super) fn not_json(body: &[u8], error: &serde_json::Error) -> Self {
+    pub(crate) fn not_json(body: &[u8], error: &serde_json::Error) -> Self {
         let fault = match error.classify() {
             Category::Eof => "end",
             Category::Data => "data",

@@ -1,15 +1,16 @@
 //! The messages and the system prompt: turns of content blocks.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::conversion::{Conversion, comma};
+use super::conversion::{Conversion, comma, object};
 use super::names::call_id;
 use crate::claude::{Feature, part};
 use crate::error::Error;
-use crate::json::{string, to_json};
+use crate::json::{Members, string, to_json};
 
 /// The types of images that Converse takes.
 const IMAGES: [(&str, &str); 4] =
@@ -30,69 +31,23 @@ struct Placed<'a> {
     block: Block<'a>,
 }
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    role: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    output_config: Option<&'a RawValue>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
 struct Block<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
+    members: Members<'a>,
+    /// The text that stands for a list of one block.
     text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    thinking: Option<&'a RawValue>,
-    #[serde(borrow)]
-    signature: Option<&'a RawValue>,
-    #[serde(borrow)]
-    source: Option<&'a RawValue>,
-    #[serde(borrow)]
-    title: Option<&'a RawValue>,
-    #[serde(borrow)]
-    context: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_use_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    is_error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_control: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-struct Source<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    media_type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
 }
 
 impl<'a> Block<'a> {
-    /// Makes a block of a text that stands for a list of blocks.
-    fn from_text(text: &'a RawValue) -> Self {
-        Self { text: Some(text), ..Self::default() }
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        match (name, self.text) {
+            ("text", Some(text)) => Some(text),
+            _ => self.members.get(name),
+        }
     }
 
     /// Returns the type.
     fn kind(&self) -> &'a str {
-        let kind = self.kind.map_or(r#""text""#, RawValue::get);
+        let kind = self.get("type").map_or(r#""text""#, RawValue::get);
         kind.trim_matches('"')
     }
 
@@ -101,8 +56,18 @@ impl<'a> Block<'a> {
     }
 
     fn is_blank(&self) -> bool {
-        self.kind() == "text"
-            && self.text.is_none_or(|text| string(text).is_some_and(|it| it.trim().is_empty()))
+        let is_blank = |text| string(text).is_some_and(|it| it.trim().is_empty());
+        self.kind() == "text" && self.get("text").is_none_or(is_blank)
+    }
+
+    /// Returns a member that it must have.
+    fn required(&self, place: &str, name: &str) -> Result<&'a RawValue, Error> {
+        self.get(name).ok_or_else(|| Error::invalid(format!("{place}.{name}: Field required")))
+    }
+
+    /// Returns the string of a member that it must have.
+    fn word(&self, place: &str, name: &str) -> Result<Cow<'a, str>, Error> {
+        Ok(string(self.required(place, name)?).unwrap_or_default())
     }
 }
 
@@ -119,11 +84,16 @@ impl Turn<'_> {
 /// Parses blocks, or a text that stands for one.
 fn blocks<'a>(place: &str, json: &'a RawValue) -> Result<Vec<Placed<'a>>, Error> {
     if json.get().starts_with('"') {
-        return Ok(vec![Placed { place: place.to_owned(), block: Block::from_text(json) }]);
+        let block = Block { members: Members(Vec::new()), text: Some(json) };
+        return Ok(vec![Placed { place: place.to_owned(), block }]);
     }
-    let blocks: Vec<Block> = part(place, json, "a string or a valid list of objects")?;
-    let blocks = blocks.into_iter().enumerate();
-    Ok(blocks.map(|(index, block)| Placed { place: format!("{place}.{index}"), block }).collect())
+    let blocks: Vec<&RawValue> = part(place, json, "a string or a valid list of objects")?;
+    let placed = |(index, json)| {
+        let place = format!("{place}.{index}");
+        let block = Block { members: object(&place, json)?, text: None };
+        Ok(Placed { place, block })
+    };
+    blocks.into_iter().enumerate().map(placed).collect()
 }
 
 impl<'a> Conversion<'a, '_> {
@@ -131,11 +101,12 @@ impl<'a> Conversion<'a, '_> {
     pub(super) fn turns(&mut self) -> Result<Vec<Turn<'a>>, Error> {
         let json = self.member("messages");
         let json = json.ok_or_else(|| Error::invalid("messages: Field required"))?;
-        let messages: Vec<Message> = part("messages", json, "a valid list of objects")?;
+        let messages: Vec<&RawValue> = part("messages", json, "a valid list of objects")?;
         let mut turns: Vec<Turn<'a>> = Vec::new();
-        for (index, Message { role, content, output_config }) in messages.into_iter().enumerate() {
+        for (index, message) in messages.into_iter().enumerate() {
             let place = format!("messages.{index}");
-            let is_user = match role.map(RawValue::get) {
+            let message = object(&place, message)?;
+            let is_user = match message.get("role").map(RawValue::get) {
                 Some(r#""assistant""#) => false,
                 Some(r#""user""#) => true,
                 Some(r#""system""#) => {
@@ -147,10 +118,11 @@ impl<'a> Conversion<'a, '_> {
                     return Err(Error::invalid(message));
                 }
             };
-            if output_config.is_some() {
+            if message.get("output_config").is_some() {
                 self.tell(format!("{place}.output_config"));
             }
             let place = format!("{place}.content");
+            let content = message.get("content");
             let content =
                 content.ok_or_else(|| Error::invalid(format!("{place}: Field required")))?;
             let mut kept = blocks(&place, content)?;
@@ -176,7 +148,7 @@ impl<'a> Conversion<'a, '_> {
         let is_kept = match block.kind() {
             "thinking" => {
                 // A signature is of another model.
-                let is_signed = block.signature.is_some_and(|it| it.get().len() > 2);
+                let is_signed = block.get("signature").is_some_and(|it| it.get().len() > 2);
                 !is_signed && self.takes(Feature::ThinkingHistory)
             }
             // Only Claude takes it back (LiteLLM 1.110, seen in 2026-10).
@@ -225,7 +197,7 @@ impl<'a> Conversion<'a, '_> {
         match block.kind() {
             "thinking" => {
                 comma(out);
-                let text = required(place, "thinking", block.thinking)?;
+                let text = block.required(place, "thinking")?;
                 *out += r#"{"reasoningContent":{"reasoningText":{"text":"#;
                 *out += text.get();
                 *out += "}}}";
@@ -234,7 +206,7 @@ impl<'a> Conversion<'a, '_> {
             "tool_result" => self.tool_result(place, block, others, out)?,
             _ => self.content(place, block, out)?,
         }
-        self.cache_point(place, block.cache_control, true, out);
+        self.cache_point(place, block.get("cache_control"), true, out);
         Ok(())
     }
 
@@ -244,14 +216,14 @@ impl<'a> Conversion<'a, '_> {
             "text" => {
                 comma(out);
                 *out += r#"{"text":"#;
-                *out += required(place, "text", block.text)?.get();
+                *out += block.required(place, "text")?.get();
                 out.push('}');
                 Ok(())
             }
             "image" => {
                 self.check(place, Feature::Images, "images")?;
-                let Source { media_type, data, .. } = source(place, block)?;
-                let media_type = media_type.and_then(string).unwrap_or_default();
+                let source = source(place, block)?;
+                let media_type = source.get("media_type").and_then(string).unwrap_or_default();
                 let format = IMAGES.iter().find(|(known, _)| *known == media_type);
                 let Some((_, format)) = format else {
                     let message = format!(
@@ -261,7 +233,7 @@ impl<'a> Conversion<'a, '_> {
                 };
                 comma(out);
                 *out += &format!(r#"{{"image":{{"format":"{format}","source":{{"bytes":"#);
-                *out += required(place, "source.data", data)?.get();
+                *out += data(place, &source)?.get();
                 *out += "}}}";
                 Ok(())
             }
@@ -276,33 +248,34 @@ impl<'a> Conversion<'a, '_> {
 
     fn document(&mut self, place: &str, block: &Block<'a>, out: &mut String) -> Result<(), Error> {
         self.check(place, Feature::Documents, "documents")?;
-        let Source { kind, media_type, data, content } = source(place, block)?;
+        let source = source(place, block)?;
         let (format, bytes) = match (
-            kind.map(RawValue::get).unwrap_or_default(),
-            media_type.map(RawValue::get).unwrap_or_default(),
+            source.get("type").map_or("", RawValue::get),
+            source.get("media_type").map_or("", RawValue::get),
         ) {
             (r#""base64""#, r#""application/pdf""#) => {
-                ("pdf", required(place, "source.data", data)?.get().to_owned())
+                ("pdf", Cow::Borrowed(data(place, &source)?.get()))
             }
             (r#""text""#, _) => {
-                let text = string(required(place, "source.data", data)?).unwrap_or_default();
-                ("txt", format!(r#""{}""#, STANDARD.encode(text.as_bytes())))
+                let text = string(data(place, &source)?).unwrap_or_default();
+                ("txt", in_base64(&text))
             }
             (r#""content""#, _) => {
                 let place = format!("{place}.source.content");
                 let mut text = String::new();
-                for Placed { place, block } in
-                    blocks(&place, required(&place, "source.content", content)?)?
-                {
+                let content = source.get("content");
+                let content =
+                    content.ok_or_else(|| Error::invalid(format!("{place}: Field required")))?;
+                for Placed { place, block } in blocks(&place, content)? {
                     if block.kind() != "text" {
                         let message =
                             format!("{place}.type: Converse takes text in a document only");
                         return Err(Error::invalid(message));
                     }
-                    text += &string(required(&place, "text", block.text)?).unwrap_or_default();
+                    text += &string(block.required(&place, "text")?).unwrap_or_default();
                     text.push('\n');
                 }
-                ("txt", format!(r#""{}""#, STANDARD.encode(text.as_bytes())))
+                ("txt", in_base64(&text))
             }
             _ => {
                 let message = format!(
@@ -311,13 +284,13 @@ impl<'a> Conversion<'a, '_> {
                 return Err(Error::invalid(message));
             }
         };
-        if let Some(context) = block.context.filter(|it| it.get() != "null") {
+        if let Some(context) = block.get("context") {
             comma(out);
             *out += r#"{"text":"#;
             *out += context.get();
             out.push('}');
         }
-        let title = block.title.and_then(string).unwrap_or_default();
+        let title = block.get("title").and_then(string).unwrap_or_default();
         let name = to_json(&self.document_name(&title));
         comma(out);
         *out += &format!(
@@ -344,10 +317,10 @@ impl<'a> Conversion<'a, '_> {
     }
 
     fn tool_use(&mut self, place: &str, block: &Block<'a>, out: &mut String) -> Result<(), Error> {
-        let id = string(required(place, "id", block.id)?).unwrap_or_default();
-        let name = string(required(place, "name", block.name)?).unwrap_or_default();
+        let id = block.word(place, "id")?;
+        let name = block.word(place, "name")?;
         let name = to_json(&self.names.shorten(&name));
-        let input = block.input.map_or("{}", RawValue::get);
+        let input = block.get("input").map_or("{}", RawValue::get);
         comma(out);
         *out += &format!(
             r#"{{"toolUse":{{"toolUseId":{},"name":{name},"input":"#,
@@ -365,16 +338,16 @@ impl<'a> Conversion<'a, '_> {
         others: &[&Placed<'a>],
         out: &mut String,
     ) -> Result<(), Error> {
-        let id = string(required(place, "tool_use_id", block.tool_use_id)?).unwrap_or_default();
+        let id = block.word(place, "tool_use_id")?;
         comma(out);
         *out += &format!(r#"{{"toolResult":{{"toolUseId":{},"content":["#, to_json(&call_id(&id)));
-        let inner = match block.content.filter(|it| it.get() != "null") {
+        let inner = match block.get("content") {
             Some(content) => blocks(&format!("{place}.content"), content)?,
             None => Vec::new(),
         };
         for placed in inner.iter().filter(|placed| !placed.block.is_blank()) {
             self.content(&placed.place, &placed.block, out)?;
-            self.cache_point(&placed.place, placed.block.cache_control, false, out);
+            self.cache_point(&placed.place, placed.block.get("cache_control"), false, out);
         }
         for placed in others {
             self.content(&placed.place, &placed.block, out)?;
@@ -384,7 +357,7 @@ impl<'a> Conversion<'a, '_> {
             out.push_str(r#"{"json":{}}"#);
         }
         out.push(']');
-        if block.is_error.is_some_and(|it| it.get() == "true") {
+        if block.get("is_error").is_some_and(|it| it.get() == "true") {
             // "This field is only supported by Amazon Nova and Anthropic Claude" (ToolResultBlock in AWS's reference).
             if self.is_made_by("amazon.nova") {
                 out.push_str(r#","status":"error""#);
@@ -411,24 +384,25 @@ impl<'a> Conversion<'a, '_> {
                 return Err(Error::invalid(format!("{place}.type: Input should be 'text'")));
             }
             self.content(place, block, out)?;
-            self.cache_point(place, block.cache_control, true, out);
+            self.cache_point(place, block.get("cache_control"), true, out);
         }
         out.push(']');
         Ok(())
     }
 }
 
-/// Returns a member that a block must have.
-fn required<'a>(
-    place: &str,
-    name: &str,
-    json: Option<&'a RawValue>,
-) -> Result<&'a RawValue, Error> {
-    json.ok_or_else(|| Error::invalid(format!("{place}.{name}: Field required")))
+/// Returns the source of an image or a document.
+fn source<'a>(place: &str, block: &Block<'a>) -> Result<Members<'a>, Error> {
+    object(&format!("{place}.source"), block.required(place, "source")?)
 }
 
-/// Returns the source of an image or a document.
-fn source<'a>(place: &str, block: &Block<'a>) -> Result<Source<'a>, Error> {
-    let json = required(place, "source", block.source)?;
-    part(format!("{place}.source"), json, "a valid object")
+/// Returns the data of a source.
+fn data<'a>(place: &str, source: &Members<'a>) -> Result<&'a RawValue, Error> {
+    let data = source.get("data");
+    data.ok_or_else(|| Error::invalid(format!("{place}.source.data: Field required")))
+}
+
+/// Writes a text as a JSON string of base64.
+fn in_base64<'a>(text: &str) -> Cow<'a, str> {
+    Cow::Owned(format!(r#""{}""#, STANDARD.encode(text.as_bytes())))
 }

@@ -1,12 +1,11 @@
 //! A conversion under way: the members of the body, what the model takes, what is told.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 
 use super::names::ToolNames;
-use crate::claude::{Feature, Model};
+use crate::claude::{Feature, Model, part};
 use crate::error::Error;
+use crate::json::Members;
 
 /// The breakpoints of the prompt cache, as a part that a model can refuse.
 pub(crate) const CACHE_CONTROL: &str = "cache_control";
@@ -45,7 +44,7 @@ pub(crate) struct Target<'a> {
 /// A conversion under way.
 pub(super) struct Conversion<'a, 't> {
     pub target: &'t Target<'t>,
-    pub members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    pub members: Members<'a>,
     pub names: ToolNames,
     /// The names of the documents so far.
     pub documents: Vec<String>,
@@ -55,9 +54,15 @@ pub(super) struct Conversion<'a, 't> {
 impl<'a> Conversion<'a, '_> {
     /// Returns a member that is not `null`.
     pub(super) fn member(&self, name: &str) -> Option<&'a RawValue> {
-        let mut members = self.members.iter();
-        let (_, value) = members.find(|(known, _)| known == name)?;
-        (value.get() != "null").then_some(*value)
+        self.members.get(name)
+    }
+
+    /// Returns the members of a member that must be an object, or none.
+    pub(super) fn object(&self, name: &str) -> Result<Members<'a>, Error> {
+        match self.member(name) {
+            Some(json) => object(name, json),
+            None => Ok(Members(Vec::new())),
+        }
     }
 
     /// Reports whether the model is known to refuse a feature.
@@ -90,7 +95,7 @@ impl<'a> Conversion<'a, '_> {
     }
 
     pub(super) fn tell_unknown(&mut self) {
-        let names = self.members.iter().filter(|(_, value)| value.get() != "null");
+        let names = self.members.0.iter().filter(|(_, value)| value.get() != "null");
         let unknown = names.filter(|(name, _)| !KNOWN.contains(&&**name));
         self.removed.extend(unknown.map(|(name, _)| name.clone().into_owned()));
     }
@@ -114,6 +119,11 @@ impl<'a> Conversion<'a, '_> {
         }
         out.push_str(r#",{"cachePoint":{"type":"default"}}"#);
     }
+}
+
+/// Parses an object.
+pub(super) fn object<'a>(place: &str, json: &'a RawValue) -> Result<Members<'a>, Error> {
+    part(place, json, "a valid object")
 }
 
 /// Writes a comma, unless an array or an object has just begun.

@@ -6,13 +6,12 @@
 
 use std::collections::VecDeque;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::names::ToolNames;
-use super::reply::{Stop, ToolUse, or, tool_use, usage};
+use super::reply::{Stop, tool_use, usage};
 use crate::claude::{InvalidReply, object};
-use crate::json::to_json;
+use crate::json::{Members, to_json};
 
 /// The events of one reply: events of ConverseStream go in, Claude's come out as JSON.
 #[derive(Debug)]
@@ -47,66 +46,6 @@ enum Kind {
     Tool,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Start<'a> {
-    #[serde(borrow)]
-    start: Option<Started<'a>>,
-    #[serde(default)]
-    content_block_index: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Started<'a> {
-    #[serde(borrow)]
-    tool_use: Option<ToolUse<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BlockDelta<'a> {
-    #[serde(borrow)]
-    delta: Option<Delta<'a>>,
-    #[serde(default)]
-    content_block_index: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Delta<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_use: Option<ToolUse<'a>>,
-    #[serde(borrow)]
-    reasoning_content: Option<Reasoning<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Reasoning<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    signature: Option<&'a RawValue>,
-    #[serde(borrow)]
-    redacted_content: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct End<'a> {
-    #[serde(borrow)]
-    stop_reason: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Metadata<'a> {
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-}
-
 impl Events {
     pub(crate) fn new(names: ToolNames, id: String) -> Self {
         let (events, open) = (VecDeque::new(), Vec::new());
@@ -124,6 +63,12 @@ impl Events {
     ///
     /// If a known one has another form.
     pub(crate) fn push(&mut self, kind: &str, payload: &[u8]) -> Result<(), InvalidReply> {
+        let payload: Members = object(payload)?;
+        let at = match payload.get("contentBlockIndex") {
+            Some(number) => serde_json::from_str(number.get())
+                .map_err(|error| InvalidReply::not_json(number.get().as_bytes(), &error))?,
+            None => 0,
+        };
         match kind {
             "messageStart" => {
                 let id = to_json(&self.id);
@@ -133,27 +78,22 @@ impl Events {
                 ));
             }
             "contentBlockStart" => {
-                let Start { start, content_block_index } = object(payload)?;
-                if let Some(tool) = start.and_then(|it| it.tool_use) {
-                    self.close(|it| it.at == content_block_index);
-                    let block = tool_use(&tool, &self.names) + "{}}";
-                    self.start(content_block_index, Kind::Tool, &block);
+                let start = payload.get("start").map(Members::of);
+                if let Some(tool) = start.and_then(|it| it.get("toolUse")) {
+                    self.close(|it| it.at == at);
+                    let block = tool_use(&Members::of(tool), &self.names) + "{}}";
+                    self.start(at, Kind::Tool, &block);
                 }
             }
             "contentBlockDelta" => {
-                let BlockDelta { delta, content_block_index } = object(payload)?;
-                if let Some(delta) = delta {
-                    self.delta(content_block_index, &delta)?;
+                if let Some(delta) = payload.get("delta") {
+                    self.delta(at, &Members::of(delta))?;
                 }
             }
-            "contentBlockStop" => {
-                let BlockDelta { content_block_index, .. } = object(payload)?;
-                self.close(|it| it.at == content_block_index);
-            }
+            "contentBlockStop" => self.close(|it| it.at == at),
             "messageStop" => {
-                let End { stop_reason } = object(payload)?;
                 self.close(|_| true);
-                let stop = Stop::parse(stop_reason)?;
+                let stop = Stop::parse(payload.get("stopReason"))?;
                 let end = format!(
                     r#"{{"type":"message_delta","delta":{{"stop_reason":{},"stop_sequence":null}},"usage":"#,
                     stop.reason
@@ -161,9 +101,8 @@ impl Events {
                 self.end = Some((end, stop.guardrail()));
             }
             "metadata" => {
-                let Metadata { usage: counted } = object(payload)?;
                 if let Some((end, guardrail)) = self.end.take() {
-                    self.events.push_back(end + &usage(counted) + "}");
+                    self.events.push_back(end + &usage(payload.get("usage")) + "}");
                     self.events.push_back(format!(r#"{{"type":"message_stop"{guardrail}}}"#));
                 }
             }
@@ -172,23 +111,23 @@ impl Events {
         Ok(())
     }
 
-    fn delta(&mut self, at: u64, delta: &Delta<'_>) -> Result<(), InvalidReply> {
-        if let Some(text) = delta.text {
+    fn delta(&mut self, at: u64, delta: &Members<'_>) -> Result<(), InvalidReply> {
+        if let Some(text) = delta.get("text") {
             self.add(at, Kind::Text, "text_delta", "text", text)?;
         }
-        if let Some(input) = delta.tool_use.as_ref().and_then(|tool| tool.input) {
+        if let Some(input) = delta.get("toolUse").and_then(|it| Members::of(it).get("input")) {
             self.add(at, Kind::Tool, "input_json_delta", "partial_json", input)?;
         }
-        let Some(Reasoning { text, signature, redacted_content }) = &delta.reasoning_content else {
+        let Some(reasoning) = delta.get("reasoningContent").map(Members::of) else {
             return Ok(());
         };
-        if let Some(text) = text {
+        if let Some(text) = reasoning.get("text") {
             self.add(at, Kind::Thinking, "thinking_delta", "thinking", text)?;
         }
-        if let Some(signature) = signature {
+        if let Some(signature) = reasoning.get("signature") {
             self.add(at, Kind::Thinking, "signature_delta", "signature", signature)?;
         }
-        if let Some(data) = redacted_content {
+        if let Some(data) = reasoning.get("redactedContent") {
             self.close(|it| it.at == at);
             let block = format!(r#"{{"type":"redacted_thinking","data":{}}}"#, data.get());
             self.start(at, Kind::Thinking, &block);
@@ -222,7 +161,7 @@ impl Events {
         };
         self.events.push_back(format!(
             r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{delta}","{name}":{}}}}}"#,
-            or(Some(value), r#""""#)
+            value.get()
         ));
         Ok(())
     }

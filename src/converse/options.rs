@@ -1,34 +1,11 @@
 //! The options: lengths, sampling, thinking, the form of the reply.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::conversion::{Conversion, comma};
-use crate::claude::{Feature, part};
+use super::conversion::{Conversion, comma, object};
+use crate::claude::Feature;
 use crate::error::Error;
 use crate::json::{string, to_json};
-
-#[derive(Default, Deserialize)]
-struct Thinking<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    budget_tokens: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-struct OutputConfig<'a> {
-    #[serde(borrow)]
-    effort: Option<&'a RawValue>,
-    #[serde(borrow)]
-    format: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-struct Format<'a> {
-    #[serde(borrow)]
-    schema: Option<&'a RawValue>,
-}
 
 impl Conversion<'_, '_> {
     /// Writes what all models have.
@@ -50,12 +27,9 @@ impl Conversion<'_, '_> {
 
     /// Writes what some models have.
     pub(super) fn options(&mut self, out: &mut String) -> Result<(), Error> {
-        let config = match self.member("output_config") {
-            Some(json) => part("output_config", json, "a valid object")?,
-            None => OutputConfig::default(),
-        };
-        if let Some(format) = config.format.filter(|json| json.get() != "null") {
-            let Format { schema } = part("output_config.format", format, "a valid object")?;
+        let config = self.object("output_config")?;
+        if let Some(format) = config.get("format") {
+            let schema = object("output_config.format", format)?.get("schema");
             let schema = schema
                 .ok_or_else(|| Error::invalid("output_config.format.schema: Field required"))?;
             *out += &format!(
@@ -71,7 +45,7 @@ impl Conversion<'_, '_> {
                 self.tell("top_k");
             }
         }
-        fields.extend(self.thinking(config.effort)?);
+        fields.extend(self.thinking(config.get("effort"))?);
         if !fields.is_empty() {
             *out += &format!(r#","additionalModelRequestFields":{{{}}}"#, fields.join(","));
         }
@@ -80,11 +54,8 @@ impl Conversion<'_, '_> {
 
     /// Returns the model's own setting of thinking.
     fn thinking(&mut self, effort: Option<&RawValue>) -> Result<Option<String>, Error> {
-        let thinking = self.member("thinking");
-        let Thinking { kind, budget_tokens } = match thinking {
-            Some(json) => part("thinking", json, "a valid object")?,
-            None => Thinking::default(),
-        };
+        let thinking = self.object("thinking")?;
+        let (kind, budget_tokens) = (thinking.get("type"), thinking.get("budget_tokens"));
         let is_wanted = matches!(kind.map(RawValue::get), Some(r#""enabled""# | r#""adaptive""#));
         let is_taken = self.takes(Feature::Thinking);
         let has_effort_alone = is_taken && self.is_made_by("openai.");

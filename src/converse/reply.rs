@@ -2,86 +2,12 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::conversion::comma;
 use super::names::ToolNames;
 use crate::claude::{InvalidReply, object};
-use crate::json::{Members, string, to_json};
-
-#[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow)]
-    output: Option<Output<'a>>,
-    #[serde(rename = "stopReason", borrow)]
-    stop_reason: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Output<'a> {
-    #[serde(borrow)]
-    message: Option<Message<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: Option<Vec<Block<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(rename = "toolUse", borrow)]
-    tool_use: Option<ToolUse<'a>>,
-    #[serde(rename = "reasoningContent", borrow)]
-    reasoning: Option<Reasoning<'a>>,
-    #[serde(rename = "citationsContent", borrow)]
-    citations: Option<Citations<'a>>,
-}
-
-/// A call of a tool, or its beginning in a stream.
-#[derive(Deserialize)]
-pub(super) struct ToolUse<'a> {
-    #[serde(rename = "toolUseId", borrow)]
-    pub id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub input: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Reasoning<'a> {
-    #[serde(rename = "reasoningText", borrow)]
-    text: Option<ReasoningText<'a>>,
-    #[serde(rename = "redactedContent", borrow)]
-    redacted: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct ReasoningText<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    signature: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Citations<'a> {
-    #[serde(borrow)]
-    content: Option<Vec<Cited<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Cited<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-}
+use crate::json::{Members, elements, string, to_json};
 
 /// The end of a reply, in Claude's words.
 pub(super) struct Stop {
@@ -119,8 +45,7 @@ impl Stop {
 
 /// Writes a usage as Claude does.
 pub(super) fn usage(json: Option<&RawValue>) -> String {
-    let members = json.and_then(|json| serde_json::from_str(json.get()).ok());
-    let Members(members) = members.unwrap_or(Members(Vec::new()));
+    let members = json.map_or(Members(Vec::new()), Members::of);
     let mut out = String::from("{");
     for (name, name_in_converse) in [
         ("input_tokens", "inputTokens"),
@@ -128,7 +53,7 @@ pub(super) fn usage(json: Option<&RawValue>) -> String {
         ("cache_read_input_tokens", "cacheReadInputTokens"),
         ("cache_creation_input_tokens", "cacheWriteInputTokens"),
     ] {
-        if let Some((_, number)) = members.iter().find(|(known, _)| known == name_in_converse) {
+        if let Some(number) = members.get(name_in_converse) {
             comma(&mut out);
             out += &format!(r#""{name}":{}"#, number.get());
         }
@@ -138,16 +63,16 @@ pub(super) fn usage(json: Option<&RawValue>) -> String {
 }
 
 /// Writes a value, or another text if there is none.
-pub(super) fn or<'a>(json: Option<&'a RawValue>, default: &'a str) -> &'a str {
-    json.map(RawValue::get).filter(|text| *text != "null").unwrap_or(default)
+fn or<'a>(json: Option<&'a RawValue>, default: &'a str) -> &'a str {
+    json.map_or(default, RawValue::get)
 }
 
 /// Writes the beginning of a tool call up to its input, with the caller's name of the tool.
-pub(super) fn tool_use(tool: &ToolUse<'_>, names: &ToolNames) -> String {
-    let name = tool.name.and_then(string).unwrap_or_default();
+pub(super) fn tool_use(tool: &Members<'_>, names: &ToolNames) -> String {
+    let name = tool.get("name").and_then(string).unwrap_or_default();
     format!(
         r#"{{"type":"tool_use","id":{},"name":{},"input":"#,
-        or(tool.id, r#""""#),
+        or(tool.get("toolUseId"), r#""""#),
         to_json(&names.restore(&name))
     )
 }
@@ -163,57 +88,59 @@ pub(crate) fn to_claude(
     names: &ToolNames,
     id: &str,
 ) -> Result<Option<String>, InvalidReply> {
-    let Body { output, stop_reason, usage: counted } = object(body)?;
-    let content = output.and_then(|it| it.message).and_then(|it| it.content);
-    let Some(blocks) = content else { return Ok(None) };
-    let stop = Stop::parse(stop_reason)?;
+    let body: Members = object(body)?;
+    let message = body.get("output").and_then(|it| Members::of(it).get("message"));
+    let content = message.and_then(|it| Members::of(it).get("content"));
+    let Some(content) = content.filter(|it| it.get().starts_with('[')) else { return Ok(None) };
+    let stop = Stop::parse(body.get("stopReason"))?;
     let mut out = format!(
         r#"{{"id":{},"type":"message","role":"assistant","model":"","content":["#,
         to_json(&id)
     );
-    for block in blocks {
-        write_block(&block, names, &mut out);
+    for block in elements(content) {
+        write_block(&Members::of(block), names, &mut out);
     }
     out += &format!(
         r#"],"stop_reason":{},"stop_sequence":null,"usage":{}{}}}"#,
         stop.reason,
-        usage(counted),
+        usage(body.get("usage")),
         stop.guardrail()
     );
     Ok(Some(out))
 }
 
-fn write_block(block: &Block<'_>, names: &ToolNames, out: &mut String) {
-    let Block { text, tool_use: tool, reasoning, citations } = block;
-    let mut write_text = |text: &str| {
+fn write_block(block: &Members<'_>, names: &ToolNames, out: &mut String) {
+    let mut write_text = |text: &RawValue| {
         comma(out);
         *out += r#"{"type":"text","text":"#;
-        *out += text;
+        *out += text.get();
         out.push('}');
     };
-    if let Some(text) = text {
-        write_text(text.get());
+    if let Some(text) = block.get("text") {
+        write_text(text);
     }
-    let cited = citations.iter().flat_map(|it| it.content.iter().flatten());
-    for text in cited.filter_map(|it| it.text) {
-        write_text(text.get());
+    let cited = block.get("citationsContent").and_then(|it| Members::of(it).get("content"));
+    for cited in cited.map(elements).unwrap_or_default() {
+        if let Some(text) = Members::of(cited).get("text") {
+            write_text(text);
+        }
     }
-    if let Some(tool) = tool {
+    if let Some(tool) = block.get("toolUse").map(Members::of) {
         comma(out);
-        *out += &tool_use(tool, names);
-        *out += or(tool.input, "{}");
+        *out += &tool_use(&tool, names);
+        *out += or(tool.get("input"), "{}");
         out.push('}');
     }
-    let Some(Reasoning { text, redacted }) = reasoning else { return };
-    if let Some(ReasoningText { text, signature }) = text {
+    let Some(reasoning) = block.get("reasoningContent").map(Members::of) else { return };
+    if let Some(text) = reasoning.get("reasoningText").map(Members::of) {
         comma(out);
         *out += r#"{"type":"thinking","thinking":"#;
-        *out += or(*text, r#""""#);
+        *out += or(text.get("text"), r#""""#);
         *out += r#","signature":"#;
-        *out += or(*signature, r#""""#);
+        *out += or(text.get("signature"), r#""""#);
         out.push('}');
     }
-    if let Some(data) = redacted {
+    if let Some(data) = reasoning.get("redactedContent") {
         comma(out);
         *out += &format!(r#"{{"type":"redacted_thinking","data":{}}}"#, data.get());
     }

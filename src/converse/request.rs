@@ -24,7 +24,7 @@ pub(crate) struct Converted {
 ///
 /// If the body asks for something that Converse, or this model, does not have. The message begins with the place.
 pub(crate) fn from_claude(json: &str, target: &Target<'_>) -> Result<Converted, Error> {
-    let Members(members) = serde_json::from_str(json)
+    let members: Members = serde_json::from_str(json)
         .map_err(|error| Error::invalid(format!("the body is not a JSON object: {error}")))?;
     let mut conversion = Conversion {
         target,

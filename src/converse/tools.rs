@@ -1,9 +1,8 @@
 //! The tools, and the choice of one.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::conversion::{Conversion, comma};
+use super::conversion::{Conversion, comma, object};
 use crate::claude::{Feature, part};
 use crate::error::Error;
 use crate::json::{Members, string, to_json};
@@ -13,28 +12,15 @@ use crate::json::{Members, string, to_json};
 /// <https://docs.aws.amazon.com/nova/latest/userguide/tool-use-definition.html>
 const SCHEMA_OF_NOVA: [&str; 3] = ["type", "properties", "required"];
 
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    disable_parallel_tool_use: Option<&'a RawValue>,
-}
-
 impl<'a> Conversion<'a, '_> {
     /// Writes the tools and the choice. Returns whether there are any.
     pub(super) fn tools(&mut self, has_blocks: bool, out: &mut String) -> Result<bool, Error> {
-        let tools: Vec<Members> = match self.member("tools") {
+        let tools: Vec<&RawValue> = match self.member("tools") {
             Some(json) => part("tools", json, "a valid list of objects")?,
             None => Vec::new(),
         };
-        let choice: Option<Choice> = match self.member("tool_choice") {
-            Some(json) => Some(part("tool_choice", json, "a valid object")?),
-            None => None,
-        };
-        let kind = choice.as_ref().and_then(|it| it.kind).map_or("", RawValue::get);
+        let choice = self.object("tool_choice")?;
+        let kind = choice.get("type").map_or("", RawValue::get);
         if has_blocks && tools.is_empty() {
             let message = "tools: Field required, because the messages have tool blocks";
             return Err(Error::invalid(message));
@@ -51,31 +37,26 @@ impl<'a> Conversion<'a, '_> {
             return Ok(false);
         }
         out.push_str(r#","toolConfig":{"tools":["#);
-        for (index, Members(members)) in tools.into_iter().enumerate() {
-            self.tool(&format!("tools.{index}"), &members, out)?;
+        for (index, tool) in tools.into_iter().enumerate() {
+            self.tool(&format!("tools.{index}"), tool, out)?;
         }
         out.push(']');
-        if let Some(choice) = choice {
+        if self.member("tool_choice").is_some() {
             self.choice(&choice, kind, out)?;
         }
         out.push('}');
         Ok(true)
     }
 
-    fn tool(
-        &mut self,
-        place: &str,
-        members: &[(impl AsRef<str>, &'a RawValue)],
-        out: &mut String,
-    ) -> Result<(), Error> {
+    fn tool(&mut self, place: &str, json: &'a RawValue, out: &mut String) -> Result<(), Error> {
         let (mut name, mut description, mut schema, mut cache) = (None, None, None, None);
+        let Members(members) = object(place, json)?;
         for (member, value) in members {
-            let member = member.as_ref();
-            match member {
+            match &*member {
                 "name" => name = string(value),
-                "description" => description = Some(*value),
-                "input_schema" => schema = Some(*value),
-                "cache_control" => cache = Some(*value),
+                "description" => description = Some(value),
+                "input_schema" => schema = Some(value),
+                "cache_control" => cache = Some(value),
                 "type" if value.get() != r#""custom""# => {
                     let message =
                         format!("{place}.type: only Claude has this tool: send custom ones");
@@ -107,7 +88,7 @@ impl<'a> Conversion<'a, '_> {
     }
 
     fn schema(&mut self, place: &str, json: &RawValue, out: &mut String) -> Result<(), Error> {
-        let Members(members) = part(place, json, "a valid object")?;
+        let Members(members) = object(place, json)?;
         if !self.is_made_by("amazon.nova") {
             *out += json.get();
             return Ok(());
@@ -127,8 +108,8 @@ impl<'a> Conversion<'a, '_> {
         Ok(())
     }
 
-    fn choice(&mut self, choice: &Choice<'_>, kind: &str, out: &mut String) -> Result<(), Error> {
-        if choice.disable_parallel_tool_use.is_some_and(|it| it.get() == "true") {
+    fn choice(&mut self, choice: &Members<'_>, kind: &str, out: &mut String) -> Result<(), Error> {
+        if choice.get("disable_parallel_tool_use").is_some_and(|it| it.get() == "true") {
             self.tell("tool_choice.disable_parallel_tool_use");
         }
         match kind {
@@ -137,7 +118,7 @@ impl<'a> Conversion<'a, '_> {
             r#""any""# => out.push_str(r#","toolChoice":{"any":{}}"#),
             r#""tool""# => {
                 self.check("tool_choice.type", Feature::NamedToolChoice, "the name of one tool")?;
-                let name = choice.name.and_then(string);
+                let name = choice.get("name").and_then(string);
                 let name =
                     name.ok_or_else(|| Error::invalid("tool_choice.name: Field required"))?;
                 let name = to_json(&self.names.shorten(&name));
