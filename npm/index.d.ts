@@ -110,6 +110,8 @@ export interface Fields {
   stop_sequences?: string[];
   /** The model of the instance, which is the default, or one of `ALLOWED_MODELS`. */
   model?: string;
+  /** A session: `true` starts one, an id goes on with it. docs/sessions.md describes them. */
+  session?: true | string;
 }
 
 /** The numbers of tokens that a call is billed for. */
@@ -131,11 +133,15 @@ export interface Generated {
   guardrail_action?: "INTERVENED";
   /** The id of the request in the log. */
   request_id: string;
+  /** The id of the session, if the call is of one. */
+  session?: string;
+  /** How many of its oldest turns the session has lost with this one, if any. */
+  dropped_turns?: number;
 }
 
 /** An event of a streamed reply: one `start`, any number of `delta`s, one `done`. */
 export type ReplyEvent =
-  | { type: "start"; request_id: string; model: string }
+  | { type: "start"; request_id: string; model: string; session?: string; dropped_turns?: number }
   | { type: "delta"; text: string }
   | {
       type: "done";
@@ -193,6 +199,8 @@ export type ErrorCode =
   | "invalid_response"
   | "truncated"
   | "overloaded"
+  | "session_busy"
+  | "sessions_unavailable"
   | "limits_unavailable";
 
 /** The error of a call that got no reply. */

@@ -11,6 +11,7 @@ mod lambda;
 mod messages;
 #[cfg(any(feature = "entry", test))]
 mod rpc;
+mod sessions;
 mod socket;
 mod stream_event;
 mod usage;
@@ -25,6 +26,7 @@ pub(crate) use messages::{
 };
 #[cfg(any(feature = "entry", test))]
 pub(crate) use rpc::Rpc;
+pub(crate) use sessions::{render_session, render_sessions};
 pub(crate) use socket::Socket;
 pub use stream_event::StreamEvent;
 pub(crate) use usage::render_usage;

@@ -6,6 +6,7 @@
 
 mod betas;
 mod block;
+mod content;
 mod delta;
 mod estimate;
 mod messages;
@@ -19,6 +20,7 @@ mod translation;
 mod usage;
 
 pub(crate) use block::INTERVENED;
+pub(crate) use content::Content;
 pub(crate) use delta::{Delta, Event, object};
 pub(crate) use estimate::estimate_tokens;
 pub use messages::{Conversation, Messages};
@@ -29,6 +31,7 @@ pub use payload::{Payload, build_payload};
 pub(crate) use reply::with_text;
 pub use reply::{InvalidReply, Reply};
 pub use request::Request;
+pub(crate) use request::SessionName;
 pub(crate) use text::{Joiner, RawText};
 pub(crate) use translation::{Format, MessagesBody, Target, Translated, names_field, part};
 pub use usage::Usage;

@@ -13,6 +13,7 @@ mod endpoint;
 mod guardrail;
 mod level;
 mod limits;
+mod sessions;
 mod settings;
 mod variables;
 
@@ -25,6 +26,8 @@ pub(crate) use guardrail::Guardrail;
 pub use level::Level;
 pub(crate) use limits::MOST_IN_FLIGHT;
 pub use limits::{Budget, Limits};
+pub(crate) use sessions::SessionKey;
+pub use sessions::Sessions;
 pub use settings::Config;
 pub use variables::ConfigError;
 

@@ -47,6 +47,13 @@ pub(crate) fn parse_amz(text: &str) -> Option<u64> {
     utc(date, (part(time, 0, 2)?, part(time, 2, 2)?, part(time, 4, 2)?)).filter(|_| is_whole)
 }
 
+/// Writes a time in the form of RFC 3339, in whole seconds: `2026-01-02T03:04:05Z`.
+pub(crate) fn to_iso(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time.min(from_seconds(YEAR_10000 - 1)));
+    let (hour, minute, second) = time.to_hms();
+    format!("{}T{hour:02}:{minute:02}:{second:02}Z", time.date())
+}
+
 /// Writes seconds since the epoch in the form of `x-amz-date`.
 pub(crate) fn to_amz(seconds: u64) -> String {
     let time = OffsetDateTime::from(from_seconds(seconds));

@@ -146,6 +146,10 @@ codes! {
     InvalidResponse "invalid_response" INTERNAL_SERVER_ERROR PERMANENT "ServiceException" 500 "api_error";
     /// Bedrock's response ended early.
     Truncated "truncated" INTERNAL_SERVER_ERROR TRANSIENT "ServiceException" 500 "api_error";
+    /// Another request runs in the session, or has taken it over.
+    SessionBusy "session_busy" CONFLICT TRANSIENT "ResourceConflictException" 409 "invalid_request_error";
+    /// The store of sessions could not be reached.
+    SessionsUnavailable "sessions_unavailable" SERVICE_UNAVAILABLE TRANSIENT "ServiceException" 503 "api_error";
     /// The requests in flight hold the memory that the request needs.
     Overloaded "overloaded" SERVICE_UNAVAILABLE TRANSIENT "ServiceException" 529 "overloaded_error";
     /// The caller's limits could not be looked up.

@@ -115,7 +115,7 @@ const EXPOSED: bool = true;
 const NOT_EXPOSED: bool = false;
 
 /// Every header of a response, in the order of their names.
-const RESPONSE: [ResponseHeader; 32] = [
+const RESPONSE: [ResponseHeader; 34] = [
     ("Content-Type", NOT_EXPOSED),
     ("access-control-allow-headers", NOT_EXPOSED),
     ("access-control-allow-methods", NOT_EXPOSED),
@@ -146,6 +146,8 @@ const RESPONSE: [ResponseHeader; 32] = [
     ("x-ratelimit-limit-tokens", EXPOSED),
     ("x-ratelimit-remaining-tokens", EXPOSED),
     ("x-request-id", EXPOSED),
+    ("x-session-dropped-turns", EXPOSED),
+    ("x-session-id", EXPOSED),
     ("x-should-retry", EXPOSED),
     ("x-stop-reason", EXPOSED),
 ];

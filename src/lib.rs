@@ -146,7 +146,9 @@ pub use claude::{
     Codec, Conversation, Feature, InvalidReply, Messages, Model, Payload, Reply, Request, Usage,
     build_payload,
 };
-pub use config::{Access, Authentication, Budget, Config, ConfigError, Endpoint, Level, Limits};
+pub use config::{
+    Access, Authentication, Budget, Config, ConfigError, Endpoint, Level, Limits, Sessions,
+};
 pub use deadline::Deadline;
 pub use error::{Code, Error};
 pub use host::{Body, BodyStream, Host, Http, IncomingRequest, Runtime};
@@ -155,6 +157,6 @@ pub use log::Record;
 pub use redact::Redacted;
 pub use secret::Secret;
 pub use server::{
-    Accepted, Generation, Handled, Isolate, Streaming, WebSocket, handle, lambda_handler,
-    socket_handler,
+    Accepted, Generation, Handled, Isolate, Remainder, Streaming, WebSocket, handle,
+    lambda_handler, socket_handler,
 };

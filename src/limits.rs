@@ -18,7 +18,7 @@ mod reservation;
 
 pub(crate) use account::{account, standing};
 pub use ledger::{Ledger, Message, Period, Reply, Standing, Verdict};
-pub(crate) use memory::{Admitted, HeldByStream, Memory, weight};
+pub(crate) use memory::{Admitted, Held, HeldByStream, Memory, weight};
 pub use rate::Address;
 pub(crate) use rate::{admit, admit_socket};
 pub use reservation::{Reservation, Settlement};

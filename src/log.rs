@@ -93,6 +93,12 @@ pub struct Record {
     /// The session of Claude Code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Identifier>,
+    /// The id of the session, which can be all that proves whose it is: it is never logged.
+    #[serde(skip)]
+    pub(crate) session_id: Option<String>,
+    /// How many of the oldest turns the session loses with this request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped_turns: Option<u64>,
     /// Why temporary credentials that are still valid could not be replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_error: Option<Redacted>,
@@ -130,6 +136,8 @@ impl Record {
             removed: Vec::new(),
             anthropic_version: None,
             session: None,
+            session_id: None,
+            dropped_turns: None,
             credentials_error: None,
             error: None,
         }

@@ -26,12 +26,14 @@ mod pipeline;
 mod response;
 mod routes;
 
-pub use generation::{Generation, Streaming};
+pub use generation::{Generation, Remainder, Streaming};
+#[cfg(any(feature = "workerd", test))]
+pub(crate) use handlers::handle_for;
 #[cfg(any(feature = "entry", test))]
 pub(crate) use handlers::rpc_handler;
 pub use handlers::{Accepted, Handled, WebSocket, handle, lambda_handler, socket_handler};
 #[cfg(feature = "workerd")]
-pub(crate) use handlers::{handle_for, socket_admit, socket_reply};
+pub(crate) use handlers::{socket_admit, socket_reply};
 pub use isolate::Isolate;
 
 #[cfg(test)]

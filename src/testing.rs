@@ -1,16 +1,6 @@
 //! The test platform: scripted responses, recorded requests, virtual time, and every optional capability.
 
-/// The store of sessions in memory, and the rules of every store.
-#[path = "."]
-pub(crate) mod sessions {
-    #[path = "../tests/conformance/memory.rs"]
-    mod memory;
-    #[path = "../tests/conformance/sessions.rs"]
-    mod rules;
-
-    pub(crate) use memory::MemorySessions;
-    pub(crate) use rules::check;
-}
+pub(crate) mod sessions;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -28,8 +18,8 @@ use crate::config::{Config, ConfigError};
 use crate::error::Error;
 use crate::headers;
 use crate::host::{
-    Body, BodyStream, Host, Http, IncomingRequest, LedgerStore, LimitError, RateLimiter, ReadError,
-    Runtime, SignatureVerifier, TransportError, VerifyError, VerifyingKey,
+    Body, BodyStream, Cipher, Host, Http, IncomingRequest, LedgerStore, LimitError, RateLimiter,
+    ReadError, Runtime, SessionStore, SignatureVerifier, TransportError, VerifyError, VerifyingKey,
 };
 use crate::limits::{Ledger, Reply, Standing};
 use crate::server::Isolate;
@@ -137,6 +127,9 @@ pub(crate) struct Scripted {
     is_in_steps: bool,
     /// Whether settlements do not arrive.
     pub(crate) loses_settlements: bool,
+    /// The store of sessions, if there is one.
+    pub(crate) sessions: Option<sessions::MemorySessions>,
+    pub(crate) has_no_cipher: bool,
 }
 
 type Clock = Rc<Cell<SystemTime>>;
@@ -177,6 +170,8 @@ impl Scripted {
             loses_reply: None,
             is_in_steps: false,
             loses_settlements: false,
+            sessions: None,
+            has_no_cipher: false,
         }
     }
 
@@ -334,6 +329,14 @@ impl Host for Scripted {
 
     fn ledgers(&self) -> Option<impl LedgerStore> {
         self.has_ledgers.then_some(self)
+    }
+
+    fn sessions(&self) -> Option<impl SessionStore> {
+        self.sessions.as_ref()
+    }
+
+    fn cipher(&self) -> Option<impl Cipher> {
+        (self.sessions.is_some() && !self.has_no_cipher).then_some(self)
     }
 }
 

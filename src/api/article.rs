@@ -13,17 +13,18 @@ use serde_json::value::RawValue;
 use super::envelope::{Envelope, build_response};
 use super::interface::{Context, Interface, RenderError, error_headers};
 use super::stream_event::StreamEvent;
-use crate::claude::{Feature, Messages, Reply, Request};
+use crate::claude::{Feature, Messages, Reply, Request, SessionName};
 use crate::config::Config;
 use crate::error::{Code, Error};
-use crate::json::{Members, depth, non_blank_text};
+use crate::json::{Members, depth, non_blank_text, string};
 use crate::log::Record;
+use crate::sessions::is_id;
 
 /// The Lambda's prompt for a body without one.
 const DEFAULT_PROMPT: &str = "Hello, how can I help you?";
 
 /// The members of a body, in the order of the reference.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
     "prompt",
     "messages",
     "max_tokens",
@@ -32,6 +33,7 @@ const FIELDS: [&str; 8] = [
     "stop_sequences",
     "model",
     "stream",
+    "session",
 ];
 
 /// The members of the events that EventBridge and its schedulers send to a Lambda without an input of its own.
@@ -104,6 +106,7 @@ struct Fields<'a> {
     stop_sequences: Option<&'a RawValue>,
     model: Option<&'a RawValue>,
     stream: Option<&'a RawValue>,
+    session: Option<&'a RawValue>,
     /// The name of the first member that neither this interface nor a scheduler's event has.
     unknown: Option<Cow<'a, str>>,
 }
@@ -131,6 +134,7 @@ impl<'a> Fields<'a> {
                 "stop_sequences" => &mut fields.stop_sequences,
                 "model" => &mut fields.model,
                 "stream" => &mut fields.stream,
+                "session" => &mut fields.session,
                 name => {
                     if fields.unknown.is_none() && !EVENT_FIELDS.contains(&name) {
                         fields.unknown = Some(name.to_owned().into());
@@ -152,6 +156,7 @@ impl<'a> Fields<'a> {
             stop_sequences: present(fields.stop_sequences),
             model: present(fields.model),
             stream: present(fields.stream),
+            session: present(fields.session),
             unknown: fields.unknown,
         })
     }
@@ -211,12 +216,14 @@ impl<'a> Fields<'a> {
                 .map(Some)
                 .map_err(|_| Error::invalid("stream must be true or false"))?,
         };
+        let session = self.session.map(session_name).transpose()?;
         let mut request = Request::from_messages(messages, max_tokens);
         request.temperature = temperature;
         request.system = system;
         request.stop_sequences = stop_sequences;
         request.model = model;
         request.stream = stream;
+        request.session = session;
         check_model(&request, config)?;
         Ok(request)
     }
@@ -240,6 +247,16 @@ fn check_model(request: &Request<'_>, config: &Config) -> Result<(), Error> {
             model.name
         ))),
         _ => Ok(()),
+    }
+}
+
+fn session_name(json: &RawValue) -> Result<SessionName<'_>, Error> {
+    match string(json).filter(|id| is_id(id)) {
+        Some(id) => Ok(SessionName::Id(id)),
+        None if json.get() == "true" => Ok(SessionName::New),
+        None => Err(Error::invalid(
+            "session must be true, or an id of 1 to 128 letters, digits, - and _",
+        )),
     }
 }
 

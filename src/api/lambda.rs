@@ -91,17 +91,21 @@ impl IncomingRequest<LambdaBody> {
         };
         // VPC Lattice 1 leaves the query in the path.
         let without_query = path.split_once('?').map_or(&*path, |(path, _)| path);
-        let routed_path = match () {
-            () if without_query.ends_with("/healthz") => "/healthz",
-            () if without_query.ends_with("/usage") => "/usage",
-            () => "/",
+        // An invalid method becomes GET, which gets 405.
+        let method = event.method.unwrap_or_default().parse().unwrap_or(Method::GET);
+        // Any path takes a prompt.
+        let sessions = without_query.rsplit_once("/sessions").filter(|_| method != Method::POST);
+        let routed_path = match sessions.map(|(_, id)| id) {
+            _ if without_query.ends_with("/healthz") => "/healthz",
+            _ if without_query.ends_with("/usage") => "/usage",
+            Some("") => "/sessions",
+            Some(id) if id.starts_with('/') => "/sessions/id",
+            _ => "/",
         };
         let target = match event.query.filter(|query| !query.is_empty()) {
             Some(query) => format!("{path}?{query}"),
             None => path.into_owned(),
         };
-        // An invalid method becomes GET, which gets 405.
-        let method = event.method.unwrap_or_default().parse().unwrap_or(Method::GET);
         let mut request = Self::from_http(method, &target, headers, LambdaBody(body));
         request.malformed_header = malformed;
         request.routed_path = Some(routed_path);

@@ -30,6 +30,10 @@ struct Returned<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     guardrail_action: Option<&'static str>,
     request_id: &'a Identifier,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped_turns: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -75,6 +79,8 @@ impl Interface for Rpc {
             usage: reply.usage,
             guardrail_action: reply.guardrail_action(),
             request_id: &record.request_id,
+            session: record.session_id.as_deref(),
+            dropped_turns: record.dropped_turns,
         };
         Envelope::json(200, to_json(&returned))
     }

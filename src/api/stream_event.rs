@@ -18,6 +18,12 @@ pub enum StreamEvent {
         request_id: Identifier,
         /// The model that replies.
         model: String,
+        /// The id of the session, if the request is of one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+        /// How many of its oldest turns the session loses with this one, if any.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dropped_turns: Option<u64>,
     },
     /// More text. It ends between two characters.
     Delta {

@@ -15,7 +15,7 @@ use super::error::{InvokeError, capitalized};
 use super::sse;
 use crate::aws::{Frames, Message};
 use crate::claude::{
-    Delta, Event, InvalidReply, Joiner, PassedEvent, RawText, Usage, object, with_text,
+    Content, Delta, Event, InvalidReply, Joiner, PassedEvent, RawText, Usage, object, with_text,
 };
 use crate::converse;
 use crate::identifier::Identifier;
@@ -45,6 +45,8 @@ pub struct Decoder {
     /// The number of frames so far.
     count: u64,
     joiner: Joiner,
+    /// The content blocks, if they are to be remembered.
+    content: Option<Content>,
     generated: Generated,
     /// The steps that were not taken yet.
     steps: VecDeque<Step>,
@@ -150,6 +152,16 @@ impl Decoder {
         Self { passes_for: Some(model.to_owned()), ..self }
     }
 
+    /// Keeps the content blocks.
+    pub(crate) fn keeping_content(self) -> Self {
+        Self { content: Some(Content::default()), ..self }
+    }
+
+    /// Takes the content blocks, if they were kept.
+    pub(crate) fn take_content(&mut self) -> Content {
+        self.content.take().unwrap_or_default()
+    }
+
     /// Adds a chunk. Ignores what comes after the end.
     pub fn push(&mut self, bytes: &[u8]) {
         if !self.ended {
@@ -195,6 +207,12 @@ impl Decoder {
         self.generated.text.len() + self.passed
     }
 
+    /// Returns the length of the longest text in memory: of the reply, or of the content blocks.
+    pub(crate) fn kept(&self) -> usize {
+        let content = self.content.as_ref().map_or(0, Content::len);
+        self.generated.text.len().max(content)
+    }
+
     /// Returns the reply so far.
     pub fn so_far(&self) -> &Generated {
         &self.generated
@@ -236,6 +254,9 @@ impl Decoder {
             None => None,
             Some(model) => Some(PassedEvent::new(json, model, &self.generated.usage)?),
         };
+        if let Some(content) = &mut self.content {
+            content.push(json)?;
+        }
         let event = match &passed {
             Some(event) if event.name == "content_block_delta" => Event::EMPTY,
             _ => Event::parse(json)?,

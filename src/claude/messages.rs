@@ -20,6 +20,8 @@ pub enum Messages<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation<'a> {
     json: Cow<'a, str>,
+    /// The messages before `json`, separated by commas.
+    earlier: String,
     messages: usize,
     texts: Vec<Cow<'a, str>>,
     /// The position of the user's last text in `texts`.
@@ -64,6 +66,7 @@ impl<'a> Messages<'a> {
         };
         let mut conversation = Conversation {
             json: Cow::Borrowed(json.get()),
+            earlier: String::new(),
             messages: messages.len(),
             texts: Vec::new(),
             prompt: 0,
@@ -88,13 +91,17 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns every text of every message.
+    /// Returns every text of every message. Of a session's earlier messages it is their JSON.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let texts = match self {
             Self::Prompt(prompt) => std::slice::from_ref(prompt),
             Self::Conversation(it) => &it.texts,
         };
-        texts.iter().map(|text| &**text)
+        let earlier = match self {
+            Self::Conversation(it) if !it.earlier.is_empty() => Some(&*it.earlier),
+            _ => None,
+        };
+        texts.iter().map(|text| &**text).chain(earlier)
     }
 
     /// Returns the number of messages.
@@ -121,7 +128,35 @@ impl<'a> Messages<'a> {
                 write_string(out, prompt);
                 out.push_str("}]");
             }
-            Self::Conversation(it) => out.push_str(&it.json),
+            Self::Conversation(it) if it.earlier.is_empty() => out.push_str(&it.json),
+            Self::Conversation(it) => {
+                out.extend(["[", &it.earlier, ","]);
+                out.push_str(it.json.strip_prefix('[').unwrap_or(&it.json));
+            }
+        }
+    }
+
+    /// Puts the messages of a session in front, written in JSON and separated by commas. They end with the assistant's.
+    pub(crate) fn precede_by(&mut self, earlier: String, count: usize) {
+        if count == 0 {
+            return;
+        }
+        if let Self::Prompt(prompt) = self {
+            let prompt = std::mem::take(prompt);
+            let mut json = String::new();
+            Messages::Prompt(Cow::Borrowed(&prompt)).write(&mut json);
+            *self = Self::Conversation(Conversation {
+                json: Cow::Owned(json),
+                earlier: String::new(),
+                messages: 1,
+                texts: vec![prompt],
+                prompt: 0,
+                ends_with_assistant: false,
+            });
+        }
+        if let Self::Conversation(it) = self {
+            it.earlier = earlier;
+            it.messages += count;
         }
     }
 
@@ -131,6 +166,7 @@ impl<'a> Messages<'a> {
             Self::Prompt(prompt) => Messages::Prompt(Cow::Owned(prompt.into_owned())),
             Self::Conversation(it) => Messages::Conversation(Conversation {
                 json: Cow::Owned(it.json.into_owned()),
+                earlier: it.earlier,
                 messages: it.messages,
                 texts: it.texts.into_iter().map(|text| Cow::Owned(text.into_owned())).collect(),
                 prompt: it.prompt,

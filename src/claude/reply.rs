@@ -24,7 +24,7 @@ pub struct Reply {
     pub usage: Usage,
     /// Whether a guardrail has blocked or masked something. The text may be its message.
     pub guardrail_intervened: bool,
-    /// The body, if it is passed on.
+    /// The body, if it is passed on or remembered.
     pub(crate) json: Bytes,
 }
 
@@ -140,6 +140,17 @@ impl Reply {
         }
         let (stop_reason, usage, guardrail_intervened) = Self::parse_facts(&json);
         Ok(Self { text: String::new(), stop_reason, usage, guardrail_intervened, json })
+    }
+
+    /// Returns the content blocks of a body that is remembered: a JSON array.
+    pub(crate) fn content(&self) -> &str {
+        #[derive(Deserialize)]
+        struct Content<'a> {
+            #[serde(borrow)]
+            content: Option<&'a RawValue>,
+        }
+        let body = serde_json::from_slice::<Content>(&self.json).ok();
+        body.and_then(|it| it.content).map_or("[]", RawValue::get)
     }
 
     /// Keeps a body that is not a message.

@@ -26,6 +26,27 @@ pub struct Request<'a> {
     /// The body of InvokeModel, if the interface passes the caller's JSON on: it stands for the messages, the temperature,
     /// the system prompt and the stop sequences.
     pub(crate) translated: Option<Translated>,
+    /// The session that it belongs to.
+    pub(crate) session: Option<SessionName<'a>>,
+}
+
+/// The session that a request belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SessionName<'a> {
+    /// One that begins with this request.
+    New,
+    /// The one with this id.
+    Id(Cow<'a, str>),
+}
+
+impl SessionName<'_> {
+    /// Copies what is borrowed.
+    pub(crate) fn into_owned(self) -> SessionName<'static> {
+        match self {
+            Self::New => SessionName::New,
+            Self::Id(id) => SessionName::Id(Cow::Owned(id.into_owned())),
+        }
+    }
 }
 
 impl<'a> Request<'a> {
@@ -53,6 +74,7 @@ impl<'a> Request<'a> {
             model: None,
             stream: None,
             translated: None,
+            session: None,
         }
     }
 
@@ -90,6 +112,7 @@ impl<'a> Request<'a> {
             system: self.system.map(owned),
             stop_sequences: self.stop_sequences.into_iter().map(owned).collect(),
             model: self.model.map(owned),
+            session: self.session.map(SessionName::into_owned),
             ..self
         }
     }

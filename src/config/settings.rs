@@ -10,6 +10,7 @@ use super::endpoint::{
 use super::guardrail::Guardrail;
 use super::level::Level;
 use super::limits::Limits;
+use super::sessions::Sessions;
 use super::variables::{ConfigError, Variables};
 use crate::aws::check_arn;
 use crate::claude::Model;
@@ -85,6 +86,8 @@ pub struct Config {
     pub access: Access,
     /// How much a caller may use.
     pub limits: Limits,
+    /// How conversations are remembered.
+    pub sessions: Sessions,
     /// Settings that are valid but will not work well, a sentence each. Log them at start.
     pub warnings: Vec<String>,
 }
@@ -155,6 +158,7 @@ impl Config {
         let other_models = vars.read("ALLOWED_MODELS", "", parse_models);
         let access = Access::read(vars);
         let limits = vars.limits();
+        let sessions = vars.sessions();
 
         let url = vars.endpoint_url(!matches!(fallback_models, Some(None)))?;
         let (url, region) = ((url.as_deref(), variant?), region?);
@@ -195,6 +199,7 @@ impl Config {
             max_attempts: max_attempts?,
             access: access?,
             limits: limits?,
+            sessions: sessions?,
             warnings: Vec::new(),
         };
         config.warn(named);

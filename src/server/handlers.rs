@@ -22,6 +22,7 @@ use crate::host::{Body, Host, IncomingRequest};
 use crate::limits::{self, Address};
 use crate::log::Record;
 use crate::outlined::outlined;
+use crate::sessions::Carried;
 
 /// Handles one event as a Lambda: an event in, an envelope and the record of the request out.
 ///
@@ -87,14 +88,14 @@ impl<'a, B> From<Replied<'a, B>> for Handled<'a, B> {
 ///             record
 ///         }
 ///         Handled::Stream(_, mut streaming) => {
-///             while let Some(event) = streaming.next().await {
+///             while let Some(event) = streaming.next(host).await {
 ///                 let mut sse = Vec::new();
 ///                 event.write_sse(&mut sse);
 ///                 print!("{}", String::from_utf8_lossy(&sse));
 ///             }
-///             let (record, settlement) = streaming.generation.finish(host.now());
-///             if let Some(settlement) = settlement {
-///                 let _ = settlement.send(host).await;
+///             let (record, remainder) = streaming.generation.finish(host.now());
+///             if let Some(remainder) = remainder {
+///                 let _ = remainder.send(host).await;
 ///             }
 ///             record
 ///         }
@@ -144,7 +145,8 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
             let (_, record) = exchange.finish(Envelope::empty(101));
             let (address, protocol) =
                 (Address::from_headers(&headers), websocket_protocol(&headers));
-            let socket = WebSocket { isolate, config, session, address, protocol };
+            let carried = Carried::default();
+            let socket = WebSocket { isolate, config, session, address, protocol, carried };
             Handled::WebSocket(socket, record)
         }
         Err(envelope) => {
@@ -316,6 +318,7 @@ pub struct WebSocket<'a> {
     /// The value of `Sec-WebSocket-Protocol` in the response, if the client offers this service's protocol. A browser
     /// closes a connection for which none of the offered protocols was chosen.
     pub protocol: Option<&'static str>,
+    carried: Carried,
 }
 
 impl<'a> WebSocket<'a> {
@@ -327,7 +330,7 @@ impl<'a> WebSocket<'a> {
     pub fn trusted(isolate: &'a Isolate) -> Result<Self, Error> {
         let config = isolate.checked_config()?;
         let (session, address, protocol) = (Session::OPEN, Address::default(), None);
-        Ok(Self { isolate, config, session, address, protocol })
+        Ok(Self { isolate, config, session, address, protocol, carried: Carried::default() })
     }
 
     /// Returns the configuration.
@@ -352,7 +355,7 @@ impl<'a> WebSocket<'a> {
 ///         Ok(streaming) => (streaming, Vec::new()),
 ///         Err((message, _record)) => return vec![message],
 ///     };
-///     while let Some(event) = streaming.next().await {
+///     while let Some(event) = streaming.next(host).await {
 ///         messages.push(event.to_message());
 ///     }
 ///     messages
@@ -376,8 +379,8 @@ pub(crate) async fn socket_admit<H: Host>(
     socket: &WebSocket<'_>,
     host: &H,
 ) -> Result<(), (String, Record)> {
-    let WebSocket { isolate, config, session, address, .. } = socket;
-    let exchange = Exchange::new_message(&Socket, session, config, isolate, host);
+    let WebSocket { isolate, config, session, address, carried, .. } = socket;
+    let exchange = Exchange::new_message(&Socket, session, carried, config, isolate, host);
     let caller = session.caller.as_ref();
     let admitted = match session.check(host.now()) {
         Ok(()) => limits::admit(caller, || address.clone(), config, host).await,
@@ -392,8 +395,8 @@ pub(crate) async fn socket_reply<'a, H: Host>(
     socket: &WebSocket<'a>,
     host: &H,
 ) -> Result<Streaming<'a, H::Body>, (String, Record)> {
-    let WebSocket { isolate, config, session, .. } = socket;
-    let exchange = Exchange::new_message(&Socket, session, config, isolate, host);
+    let WebSocket { isolate, config, session, carried, .. } = socket;
+    let exchange = Exchange::new_message(&Socket, session, carried, config, isolate, host);
     let body = match session.check(host.now()) {
         Ok(()) => exchange.read_message(message, config).await,
         Err(error) => Err(error),

@@ -12,9 +12,10 @@ use super::response::{describe, event_stream};
 use super::routes::{Auth, Cors, MODELS_BELOW, Resource, Route};
 use crate::api::{
     Article, Context, Envelope, Interface, Messages, RenderError, build_response, estimate,
-    find_model, list_models, parse_count, render_count, render_usage,
+    find_model, list_models, parse_count, render_count, render_session, render_sessions,
+    render_usage,
 };
-use crate::auth::{self, Session};
+use crate::auth::{self, Caller, Session};
 use crate::bedrock::{count_tokens, invoke_bedrock, invoke_bedrock_with_response_stream};
 use crate::config::Config;
 use crate::deadline::Deadline;
@@ -23,7 +24,10 @@ use crate::headers::is_upgrade;
 use crate::host::{Body, Host, IncomingRequest, RequestBody, ResponseForm};
 use crate::identifier::Identifier;
 use crate::limits::{self, Address, Admitted};
+use crate::lock::lock;
 use crate::log::Record;
+use crate::outlined::outlined;
+use crate::sessions::{self, Carried};
 
 /// A request on its way through the pipeline.
 pub(super) struct Exchange<'a, 'h, H> {
@@ -41,6 +45,8 @@ pub(super) struct Exchange<'a, 'h, H> {
     form: ResponseForm,
     /// The CORS headers of the response.
     cors: Vec<(&'static str, String)>,
+    /// The session of the WebSocket of a message.
+    carried: Option<Carried>,
 }
 
 /// The facts that a platform or an outer request has found out about a request already.
@@ -92,6 +98,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             is_head: request.method == Method::HEAD,
             form: request.response_form,
             cors: cors.unwrap_or_default(),
+            carried: None,
         }
     }
 
@@ -99,6 +106,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
     pub(super) fn new_message(
         errors: &'static dyn RenderError,
         session: &Session,
+        carried: &Carried,
         config: &Config,
         isolate: &'a Isolate,
         host: &'h H,
@@ -108,7 +116,8 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         record.caller.clone_from(&session.caller);
         let (is_head, cors, form) = (false, Vec::new(), ResponseForm::default());
         let (started, longest) = (host.now(), Duration::MAX);
-        Self { isolate, host, errors, started, longest, record, is_head, form, cors }
+        let carried = Some(carried.clone());
+        Self { isolate, host, errors, started, longest, record, is_head, form, cors, carried }
     }
 
     fn deadline(&self, config: &Config, interface: Option<&dyn Interface>) -> Deadline {
@@ -206,7 +215,9 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             | Resource::Invocation
             | Resource::StreamingInvocation
             | Resource::Usage
-            | Resource::Models => {}
+            | Resource::Models
+            | Resource::Session
+            | Resource::Sessions => {}
         }
         // 4. The caller is admitted.
         let caller = session.caller.as_ref();
@@ -246,6 +257,9 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                     Err(error) => self.fail("", error),
                 });
             }
+            Resource::Session | Resource::Sessions => {
+                return Err(outlined(self.session(route, &request, caller, config)).await);
+            }
             _ => route.interface(),
         };
         // 5. The headers announce an acceptable body, which is then read.
@@ -271,6 +285,33 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                 Entered::Invocation { headers, payload: body, is_streaming }
             }
         })
+    }
+
+    /// Returns or deletes a session, or lists those of the caller.
+    async fn session<B>(
+        &mut self,
+        route: &Route,
+        request: &IncomingRequest<B>,
+        caller: Option<&Caller>,
+        config: &Config,
+    ) -> Envelope {
+        let (path, query, host) = (request.path(), request.query(), self.host);
+        let id = path.rsplit('/').next().unwrap_or_default();
+        let result = match route.resource {
+            Resource::Sessions => {
+                let listed = sessions::list(query, caller, config, host).await;
+                listed.map(|list| render_sessions(&list))
+            }
+            _ if request.method == Method::DELETE => {
+                let deleted = sessions::delete(id, caller, config, host).await;
+                deleted.map(|()| Envelope::empty(204))
+            }
+            _ => {
+                let read = sessions::read(id, query, caller, config, host).await;
+                read.map(|view| render_session(&view))
+            }
+        };
+        result.unwrap_or_else(|error| self.fail("", error))
     }
 
     /// Makes a body wait until the isolate has memory for it.
@@ -312,18 +353,34 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
     ) -> Replied<'a, H::Body> {
         // 6. The body is parsed.
         let context = Context { headers, config, state: self.isolate.bedrock_state() };
-        let request = match interface.parse(&mut body, &context, &mut self.record) {
+        let mut request = match interface.parse(&mut body, &context, &mut self.record) {
             Ok(request) => request,
             Err(error) => {
                 let envelope = self.fail("", error);
                 return self.whole(envelope);
             }
         };
+        // Its session is leased, and the earlier turns are put in front.
+        let mut turn = None;
+        let carries = |it: &Carried| lock(it).is_some();
+        if request.session.is_some() || self.carried.as_ref().is_some_and(carries) {
+            let carried = self.carried.as_ref();
+            let (memory, record) = (&self.isolate.memory, &mut self.record);
+            let begun = sessions::begin(&mut request, carried, config, memory, record, self.host);
+            turn = match outlined(begun).await {
+                Ok(turn) => turn,
+                Err(error) => {
+                    let envelope = self.fail(request.prompt(), error);
+                    return self.whole(envelope);
+                }
+            };
+        }
         // 7. The tokens are reserved.
         let caller = self.record.caller.as_ref();
         let reservation = match limits::reserve(&request, caller, config, self.host).await {
             Ok(reservation) => reservation,
             Err(error) => {
+                self.abandon(turn).await;
                 let envelope = self.fail(request.prompt(), error);
                 return self.whole(envelope);
             }
@@ -349,7 +406,8 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                         record,
                         reservation,
                         started,
-                    );
+                    )
+                    .with_turn(turn);
                     return Replied::Stream(envelope, Streaming { body, generation });
                 }
                 Err(error) => Err(error),
@@ -359,11 +417,29 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         };
         // 9. The reservation is settled, and the reply is rendered.
         limits::settle(bedrock.take_reservation(), &mut self.record, self.host).await;
+        let result = match (result, turn) {
+            (Ok(reply), Some(turn)) => {
+                let committed = turn.commit(reply.content(), &self.record, config, self.host);
+                outlined(committed).await.map(|()| reply)
+            }
+            (result, turn) => {
+                self.abandon(turn).await;
+                result
+            }
+        };
         let envelope = match result {
             Ok(reply) => interface.render_reply(&request, &reply, &self.record),
             Err(error) => self.fail(request.prompt(), error),
         };
         self.whole(envelope)
+    }
+
+    /// Gives the lease of a session back. Another request gets it without waiting for its end.
+    async fn abandon(&mut self, turn: Option<sessions::Turn>) {
+        let Some(turn) = turn else { return };
+        if let Err(cause) = outlined(turn.abandon().send(self.host)).await {
+            self.record.error.get_or_insert_with(|| cause.into());
+        }
     }
 
     /// Counts the tokens of a request: as Bedrock counts them where the model can, else by an estimate.
@@ -403,6 +479,8 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
 
     /// Records an error and renders it.
     pub(super) fn fail(&mut self, prompt: &str, mut error: Error) -> Envelope {
+        // Nothing was added to it.
+        (self.record.session_id, self.record.dropped_turns) = (None, None);
         self.record.fail(error.code, error.cause.take());
         self.errors.render_error(prompt, &error, &self.record)
     }

@@ -23,6 +23,12 @@ pub(super) fn describe(record: &Record, envelope: &mut Envelope) {
     if !record.removed.is_empty() {
         envelope.set_header("x-bedrock-removed", removed(&record.removed));
     }
+    if let Some(id) = &record.session_id {
+        envelope.set_header("x-session-id", id.as_str());
+        if let Some(turns) = record.dropped_turns {
+            envelope.set_header("x-session-dropped-turns", turns);
+        }
+    }
     if let Some(reason) = &record.stop_reason {
         envelope.set_header("x-stop-reason", reason.as_str());
     }

@@ -69,6 +69,10 @@ pub(super) enum Resource {
     TokenCount,
     /// The models that callers may name, or one of them.
     Models,
+    /// A session of the caller.
+    Session,
+    /// The sessions of the caller.
+    Sessions,
     /// Whether the configuration is valid.
     Health,
     /// Whether there is a service, as clients probe it.
@@ -76,7 +80,7 @@ pub(super) enum Resource {
 }
 
 #[rustfmt::skip]
-static ROUTES: [Route; 12] = [
+static ROUTES: [Route; 14] = [
     Route { path: Path::Exact("/"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Article), errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Exact("/"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Exact("/api/hello"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Messages, cors: Cors::None },
@@ -86,6 +90,8 @@ static ROUTES: [Route; 12] = [
     Route { path: Path::Matching(is_model), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Models, errors: &Messages, cors: Cors::Preflight(&SDK_HEADERS) },
     Route { path: Path::Exact("/ws"), methods: &["GET"], auth: Auth::Callers, resource: Resource::WebSocket, errors: &Article, cors: Cors::None },
     Route { path: Path::Exact("/usage"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Usage, errors: &Article, cors: Cors::Preflight(&[]) },
+    Route { path: Path::Exact("/sessions"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Sessions, errors: &Article, cors: Cors::Preflight(&[]) },
+    Route { path: Path::Matching(is_session), methods: &["DELETE", "GET", "HEAD"], auth: Auth::Callers, resource: Resource::Session, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Exact("/healthz"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Health, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Matching(invoke::is_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::Invocation, errors: &invoke::Invoke, cors: Cors::Preflight(&[]) },
     Route { path: Path::Matching(invoke::is_streaming_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::StreamingInvocation, errors: &invoke::Invoke, cors: Cors::Preflight(&[]) },
@@ -93,6 +99,10 @@ static ROUTES: [Route; 12] = [
 
 /// The path above the models of the Models API.
 pub(super) const MODELS_BELOW: &str = "/v1/models/";
+
+fn is_session(path: &str) -> bool {
+    path.strip_prefix("/sessions/").is_some_and(|id| !id.is_empty() && !id.contains('/'))
+}
 
 fn is_model(path: &str) -> bool {
     path.strip_prefix(MODELS_BELOW).is_some_and(|name| !name.is_empty() && !name.contains('/'))
@@ -187,6 +197,8 @@ mod tests {
             Some(Resource::Usage) => "usage",
             Some(Resource::TokenCount) => "count",
             Some(Resource::Models) => "models",
+            Some(Resource::Session) => "session",
+            Some(Resource::Sessions) => "sessions",
             Some(Resource::Health) => "health",
             Some(Resource::Probe) => "probe",
             None => "none",
@@ -205,6 +217,10 @@ mod tests {
             ("/v1/models/claude-opus-5", "models"),
             ("/v1/models/", "none"),
             ("/v1/models/a/b", "none"),
+            ("/sessions", "sessions"),
+            ("/sessions/a-B_1", "session"),
+            ("/sessions/", "none"),
+            ("/sessions/a/b", "none"),
             ("/ws", "websocket"),
             ("/healthz", "health"),
             ("/usage", "usage"),
@@ -264,6 +280,24 @@ mod tests {
                 r#"{"requestContext": {"http": {"method": "GET"}}, "rawPath": "/prod/usage"}"#,
                 "GET",
                 "usage",
+            ),
+            (
+                "a session",
+                r#"{"requestContext": {"http": {"method": "DELETE"}}, "rawPath": "/prod/sessions/a"}"#,
+                "DELETE",
+                "session",
+            ),
+            (
+                "the caller's sessions",
+                r#"{"requestContext": {"http": {"method": "GET"}}, "rawPath": "/prod/sessions"}"#,
+                "GET",
+                "sessions",
+            ),
+            (
+                "a prompt at any path",
+                r#"{"requestContext": {"http": {"method": "POST"}}, "rawPath": "/prod/sessions/a"}"#,
+                "POST",
+                "reply",
             ),
             ("no method", r#"{"requestContext": {}}"#, "GET", "reply"),
             (

@@ -145,8 +145,8 @@ fn step(generation: Generation<'static>, platform: Platform) -> JsValue {
 
 fn finish(generation: Generation<'_>, platform: &Platform) {
     let config = generation.config();
-    let (record, settlement) = generation.finish(now());
-    if let Some(settlement) = settlement {
+    let (record, remainder) = generation.finish(now());
+    if let Some(settlement) = remainder.and_then(|it| it.settlement) {
         // If it fails, the reservation expires and counts as used.
         let _ = durable::settle(platform, &settlement.account, &settlement.message);
     }

@@ -11,7 +11,19 @@ use bedrock_edge::host::{
 
 /// A store in memory. It deletes what has expired when it is used.
 #[derive(Debug, Default)]
-pub struct MemorySessions(Mutex<BTreeMap<(String, String), Session>>);
+pub struct MemorySessions {
+    sessions: Mutex<Sessions>,
+    failure: Mutex<Failure>,
+}
+
+type Sessions = BTreeMap<(String, String), Session>;
+
+/// The error of every operation, or of commits only.
+#[derive(Debug, Default)]
+struct Failure {
+    of_all: Option<SessionError>,
+    of_commits: Option<SessionError>,
+}
 
 #[derive(Debug)]
 struct Session {
@@ -40,11 +52,53 @@ impl Session {
 }
 
 impl MemorySessions {
-    fn at(&self, now: SystemTime) -> MutexGuard<'_, BTreeMap<(String, String), Session>> {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn at(&self, now: SystemTime) -> Result<MutexGuard<'_, Sessions>, SessionError> {
+        let mut sessions = self.sessions()?;
         sessions.retain(|_, session| !session.is_gone(now));
-        sessions
+        Ok(sessions)
     }
+
+    fn sessions(&self) -> Result<MutexGuard<'_, Sessions>, SessionError> {
+        match &lock(&self.failure).of_all {
+            Some(error) => Err(error.clone()),
+            None => Ok(lock(&self.sessions)),
+        }
+    }
+}
+
+#[allow(dead_code)] // Not every test that includes this file needs them.
+impl MemorySessions {
+    /// Returns every byte of every turn.
+    pub fn bytes(&self) -> Vec<u8> {
+        let sessions = lock(&self.sessions);
+        let turns = sessions.values().flat_map(|session| &session.turns);
+        turns.flat_map(|turn| turn.sealed.to_vec()).collect()
+    }
+
+    /// Makes every operation fail.
+    pub fn fail(&self, error: &str) {
+        lock(&self.failure).of_all = Some(SessionError(error.to_owned()));
+    }
+
+    /// Makes every commit fail.
+    pub fn fail_commits(&self, error: &str) {
+        lock(&self.failure).of_commits = Some(SessionError(error.to_owned()));
+    }
+
+    /// Ends the failures.
+    pub fn work(&self) {
+        *lock(&self.failure) = Failure::default();
+    }
+
+    /// Changes every turn.
+    pub fn alter(&self, mut change: impl FnMut(&mut StoredTurn)) {
+        let mut sessions = lock(&self.sessions);
+        sessions.values_mut().flat_map(|session| &mut session.turns).for_each(&mut change);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn key(place: &SessionPlace) -> (String, String) {
@@ -59,7 +113,7 @@ impl SessionStore for MemorySessions {
         may_create: bool,
         now: SystemTime,
     ) -> Result<Begun, SessionError> {
-        let mut sessions = self.at(now);
+        let mut sessions = self.at(now)?;
         let session = match sessions.get_mut(&key(place)) {
             Some(session) if session.lease.as_ref().is_some_and(|it| now < it.expires) => {
                 return Ok(Begun::Busy);
@@ -85,7 +139,10 @@ impl SessionStore for MemorySessions {
         now: SystemTime,
     ) -> Result<bool, SessionError> {
         // Also after the end of the lease, if nobody has deleted the session since.
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &lock(&self.failure).of_commits {
+            return Err(error.clone());
+        }
+        let mut sessions = self.sessions()?;
         let Some(session) = sessions.get_mut(&key(place)) else { return Ok(false) };
         if session.committed.as_ref() == Some(&turn.token) {
             return Ok(true);
@@ -103,7 +160,7 @@ impl SessionStore for MemorySessions {
     }
 
     async fn abort(&self, place: &SessionPlace, token: &str) -> Result<(), SessionError> {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.sessions()?;
         if let Some(session) = sessions.get_mut(&key(place))
             && session.lease.as_ref().is_some_and(|lease| lease.token == token)
         {
@@ -122,7 +179,7 @@ impl SessionStore for MemorySessions {
         limit: u32,
         now: SystemTime,
     ) -> Result<Option<SessionPage>, SessionError> {
-        let sessions = self.at(now);
+        let sessions = self.at(now)?;
         Ok(sessions.get(&key(place)).and_then(|session| {
             let turns = session.turns.iter().filter(|turn| turn.position >= from);
             Some(SessionPage {
@@ -134,7 +191,7 @@ impl SessionStore for MemorySessions {
     }
 
     async fn delete(&self, place: &SessionPlace, now: SystemTime) -> Result<bool, SessionError> {
-        let mut sessions = self.at(now);
+        let mut sessions = self.at(now)?;
         let exists = sessions.get(&key(place)).is_some_and(|session| !session.turns.is_empty());
         if exists {
             sessions.remove(&key(place));
@@ -149,7 +206,7 @@ impl SessionStore for MemorySessions {
         limit: u32,
         now: SystemTime,
     ) -> Result<Vec<SessionInfo>, SessionError> {
-        let sessions = self.at(now);
+        let sessions = self.at(now)?;
         let own = sessions.iter().filter(|((it, _), _)| it == owner);
         let mut infos: Vec<_> = own.filter_map(|((_, id), session)| session.info(id)).collect();
         infos.sort_by(|a, b| (b.updated, &b.id).cmp(&(a.updated, &a.id)));

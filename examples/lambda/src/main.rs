@@ -63,14 +63,18 @@ async fn streaming_response(
         Handled::Stream(envelope, streaming) => {
             let chunks = stream::unfold(Some(streaming), move |streaming| async move {
                 let mut streaming = streaming?;
-                let event = streaming.next().await?;
+                let event = streaming.next(host).await?;
                 let mut chunk = Vec::new();
                 streaming.generation.encode(&event, &mut chunk);
                 if !event.is_last() {
                     return Some((Ok(chunk), Some(streaming)));
                 }
-                // Ignores the settlement, because a Lambda has no ledger.
-                let (record, _) = streaming.generation.finish(host::now());
+                let (record, remainder) = streaming.generation.finish(host::now());
+                if let Some(remainder) = remainder
+                    && let Err(problem) = remainder.send(host).await
+                {
+                    eprintln!("{problem}");
+                }
                 log(&record, isolate);
                 Some((Ok(chunk), None))
             });

@@ -290,7 +290,7 @@ fn a_body_of_another_shape_is_refused_instead_of_getting_the_default_prompt() {
     let message = |name: &str| {
         format!(
             "the body has no prompt and no messages, but the unknown member {name:?}: the known members are \
-             prompt, messages, max_tokens, temperature, system, stop_sequences, model, stream"
+             prompt, messages, max_tokens, temperature, system, stop_sequences, model, stream, session"
         )
     };
     let long = format!(r#"{{"{}": 1}}"#, "x".repeat(100));

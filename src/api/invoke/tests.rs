@@ -348,7 +348,7 @@ async fn stream(payload: &str, host: &Scripted) -> (Envelope, String, Value) {
         Handled::Stream(envelope, mut streaming) => {
             assert_eq!(streaming.generation.keep_alive(), "");
             let mut bytes = Vec::new();
-            while let Some(event) = streaming.next().await {
+            while let Some(event) = streaming.next(host).await {
                 streaming.generation.encode(&event, &mut bytes);
             }
             (envelope, bytes, streaming.generation.finish(host.now()).0)

@@ -12,7 +12,7 @@ fn events() -> Vec<(&'static str, StreamEvent, &'static str)> {
     };
     #[rustfmt::skip]
     let events = vec![
-        ("start", StreamEvent::Start { request_id: Identifier::random(42), model: "anthropic.claude-v1:0".to_owned() }, r#"{"request_id":"00000000-0000-4000-8000-00000000002a","model":"anthropic.claude-v1:0"}"#),
+        ("start", StreamEvent::Start { request_id: Identifier::random(42), model: "anthropic.claude-v1:0".to_owned(), session: None, dropped_turns: None }, r#"{"request_id":"00000000-0000-4000-8000-00000000002a","model":"anthropic.claude-v1:0"}"#),
         ("delta", delta("はい。"), r#"{"text":"はい。"}"#),
         ("delta", delta("a\nb\r\n\rc\n\n"), r#"{"text":"a\nb\r\n\rc\n\n"}"#),
         ("delta", delta("data: \"x\"\\"), r#"{"text":"data: \"x\"\\"}"#),

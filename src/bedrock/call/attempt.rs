@@ -82,7 +82,10 @@ impl<H: Host> Call<'_, H> {
             body = json.into();
         }
         let reply = match &self.request.translated {
-            None => Reply::parse(&body),
+            None => Reply::parse(&body).map(|reply| match self.request.session {
+                Some(_) => Reply { json: body.clone(), ..reply },
+                None => reply,
+            }),
             Some(_) => Reply::pass(body.clone()),
         };
         let facts = match &reply {
@@ -105,6 +108,7 @@ impl<H: Host> Call<'_, H> {
             None => Decoder::default(),
         };
         match &self.request.translated {
+            None if self.request.session.is_some() => decoder.keeping_content(),
             None => decoder,
             Some(_) => decoder.passing(self.request.model.as_deref().unwrap_or_default()),
         }

@@ -194,7 +194,7 @@ async fn a_stream_is_settled_on_what_bedrock_may_bill() {
                 assert_eq!(host.standing().today.reserved, 137, "{name}");
                 // `start` is an event, and the first frame is not.
                 for _ in 0..taken {
-                    if streaming.next().await.is_none() {
+                    if streaming.next(&host).await.is_none() {
                         break;
                     }
                 }
@@ -275,7 +275,7 @@ async fn a_number_that_cannot_be_read_discards_no_reply_whole_or_streamed() {
         let socket = WebSocket::trusted(&isolate).unwrap();
         let mut streaming = socket_handler(BODY.into(), &socket, &host).await.unwrap();
         let mut last = None;
-        while let Some(event) = streaming.next().await {
+        while let Some(event) = streaming.next(&host).await {
             last = Some(event);
         }
         assert!(last.is_some_and(|it| it.to_message().contains(r#""event":"done""#)), "{usage}");

@@ -127,7 +127,7 @@ impl Entrance {
             }
             Handled::Stream(envelope, mut streaming) => {
                 let mut last = Value::Null;
-                while let Some(event) = streaming.next().await {
+                while let Some(event) = streaming.next(host).await {
                     last = serde_json::from_str(&event.to_message()).unwrap();
                 }
                 let (record, _) = streaming.generation.finish(host.now());

@@ -54,8 +54,8 @@ async fn take(count: usize, body: Watched) -> (Vec<Value>, Record) {
     };
     let (mut messages, mut is_over) = (Vec::new(), false);
     while messages.len() < count {
-        let Some(event) = streaming.next().await else {
-            assert!(streaming.next().await.is_none() && streaming.generation.is_over());
+        let Some(event) = streaming.next(&host).await else {
+            assert!(streaming.next(&host).await.is_none() && streaming.generation.is_over());
             break;
         };
         assert!(!is_over, "{messages:?}, then {event:?}");
@@ -268,7 +268,7 @@ async fn a_chunk_is_read_when_an_event_is_wanted_and_none_is_left() {
         assert_eq!(read_chunks.get(), 1, "{name}");
         let (mut events, mut counts) = (Vec::new(), Vec::new());
         while counts.len() < expected.len() {
-            events.extend(streaming.next().await);
+            events.extend(streaming.next(&host).await);
             counts.push(read_chunks.get());
         }
         assert_eq!(counts, expected, "{name}");
@@ -277,12 +277,12 @@ async fn a_chunk_is_read_when_an_event_is_wanted_and_none_is_left() {
 
         let host = Scripted::new().then(200, &[], Watched::in_chunks(chunks));
         let streaming = socket_handler(Bytes::new(), &socket, &host).await.unwrap();
-        assert_eq!(collect(streaming).await, events, "{name}");
+        assert_eq!(collect(streaming, &host).await, events, "{name}");
     }
 }
 
-async fn collect<B: BodyStream>(streaming: Streaming<'_, B>) -> Vec<StreamEvent> {
-    futures_util::StreamExt::collect(streaming.into_stream()).await
+async fn collect<B: BodyStream>(streaming: Streaming<'_, B>, host: &Scripted) -> Vec<StreamEvent> {
+    futures_util::StreamExt::collect(streaming.into_stream(host)).await
 }
 
 #[tokio::test]
@@ -292,7 +292,7 @@ async fn a_stream_that_is_dropped_drops_the_response_of_bedrock() {
     let host = Scripted::new().then(200, &[], body);
     let isolate = isolate(&[]);
     let socket = WebSocket::trusted(&isolate).unwrap();
-    let stream = socket_handler(Bytes::new(), &socket, &host).await.unwrap().into_stream();
+    let stream = socket_handler(Bytes::new(), &socket, &host).await.unwrap().into_stream(&host);
     let mut stream = Box::pin(stream);
     assert!(futures_util::StreamExt::next(&mut stream).await.is_some());
     assert_eq!(std::rc::Rc::strong_count(&was_read), 2);

@@ -140,7 +140,7 @@ async fn stream_with(host: &Scripted, vars: &[(&str, &str)]) -> (String, Record)
     };
     assert_eq!(header(&envelope, "request-id"), Some(RANDOM_ID));
     let mut out = Vec::new();
-    while let Some(event) = streaming.next().await {
+    while let Some(event) = streaming.next(host).await {
         streaming.generation.encode(&event, &mut out);
     }
     (String::from_utf8(out).unwrap(), streaming.generation.finish(host.now()).0)
@@ -300,7 +300,7 @@ fn every_code_has_a_status_whose_exception_the_sdks_have() {
     for code in Code::ALL {
         let (status, kind) = code.anthropic_error();
         let expected = match status {
-            400 | 405 | 408 | 415 | 426 => "invalid_request_error",
+            400 | 405 | 408 | 409 | 415 | 426 => "invalid_request_error",
             401 => "authentication_error",
             403 => "permission_error",
             404 => "not_found_error",

@@ -260,13 +260,13 @@ async fn a_stream_that_ends_before_any_text_ends_with_an_error_event_that_says_w
         let Handled::Stream(_, mut streaming) = handle(post(body), &isolate, &host).await else {
             panic!("{name}: not a stream");
         };
-        assert_eq!(streaming.next().await.unwrap().name(), "start", "{name}");
+        assert_eq!(streaming.next(&host).await.unwrap().name(), "start", "{name}");
         let last: Value =
-            serde_json::from_str(&streaming.next().await.unwrap().to_message()).unwrap();
+            serde_json::from_str(&streaming.next(&host).await.unwrap().to_message()).unwrap();
         let message = format!("Error: {message}");
         let data = json!({ "code": code, "message": message, "retryable": false });
         assert_eq!(last, json!({ "event": "error", "data": data }), "{name}");
-        assert!(streaming.next().await.is_none(), "{name}");
+        assert!(streaming.next(&host).await.is_none(), "{name}");
         let (record, _) = streaming.generation.finish(host.now());
         let reason = record.stop_reason.as_ref().map(crate::Identifier::as_str);
         assert_eq!((record.outcome, reason), (code, Some(stop_reason)), "{name}");

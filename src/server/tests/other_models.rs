@@ -70,7 +70,7 @@ async fn the_lambdas_prompt_is_streamed_by_converse_stream() {
     let socket = WebSocket::trusted(&isolate).unwrap();
     let mut streaming = socket_handler(BODY.into(), &socket, &host).await.unwrap();
     let mut messages = Vec::new();
-    while let Some(event) = streaming.next().await {
+    while let Some(event) = streaming.next(&host).await {
         messages.push(event.to_message());
     }
     assert_eq!(

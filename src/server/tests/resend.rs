@@ -64,7 +64,7 @@ async fn a_stream_is_sent_again_without_the_refused_temperature() {
         [(Some("temperature"), vec![Some(0.7), None]), (None, vec![Some(0.7), None, None])]
     {
         let mut streaming = socket_handler(BODY.into(), &socket, &host).await.unwrap();
-        while streaming.next().await.is_some() {}
+        while streaming.next(&host).await.is_some() {}
         let (record, _) = streaming.generation.finish(host.now());
         assert_eq!((record.outcome, record.dropped_field.as_deref()), ("ok", dropped));
         assert_eq!(temperatures(&host), expected);

@@ -65,7 +65,7 @@ async fn a_call_of_the_rpc_method_streams_if_the_body_asks_for_it() {
     };
     assert_eq!(header(&envelope, "content-type"), Some("text/event-stream; charset=utf-8"));
     let mut sse = Vec::new();
-    while let Some(event) = streaming.next().await {
+    while let Some(event) = streaming.next(&host).await {
         streaming.generation.encode(&event, &mut sse);
     }
     let sse = String::from_utf8(sse).unwrap();

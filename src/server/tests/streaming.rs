@@ -35,9 +35,12 @@ fn replying_to(path: &str, body: impl Into<Watched>) -> Scripted {
     Scripted::new().then(200, &[REQUEST_ID], body)
 }
 
-async fn events_of<B: BodyStream>(streaming: &mut Streaming<'_, B>) -> Vec<String> {
+async fn events_of<B: BodyStream>(
+    streaming: &mut Streaming<'_, B>,
+    host: &Scripted,
+) -> Vec<String> {
     let mut events = Vec::new();
-    while let Some(event) = streaming.next().await {
+    while let Some(event) = streaming.next(host).await {
         events.push(event.to_message());
     }
     events
@@ -123,7 +126,7 @@ async fn a_streamed_reply_its_head_and_its_record_are_pinned() {
         )
     );
     assert_eq!(
-        events_of(&mut streaming).await,
+        events_of(&mut streaming, &host).await,
         [
             format!(r#"{{"event":"start","data":{{"request_id":"{RANDOM_ID}","model":"{MODEL}"}}}}"#),
             r#"{"event":"delta","data":{"text":"は"}}"#.to_owned(),
@@ -327,7 +330,7 @@ async fn each_message_of_a_websocket_gets_a_streamed_reply() {
     ] {
         let host = replying_to("stream", reply());
         let mut streaming = socket_handler(message.into(), &socket, &host).await.unwrap();
-        let events = events_of(&mut streaming).await;
+        let events = events_of(&mut streaming, &host).await;
         let done = json!({
             "input_prompt": prompt,
             "generated_text": "はい",
@@ -373,7 +376,7 @@ async fn a_message_that_fails_gets_one_error_event() {
 
     let host = none().then(200, &[], late);
     let mut streaming = socket_handler(Bytes::new(), &socket, &host).await.unwrap();
-    let events = events_of(&mut streaming).await;
+    let events = events_of(&mut streaming, &host).await;
     assert_eq!(
         events[2],
         r#"{"event":"error","data":{"code":"invalid_response","message":"Error: Invalid Bedrock response","retryable":false}}"#
@@ -419,7 +422,7 @@ async fn a_guardrail_that_intervenes_is_told_in_the_response_and_the_log() {
     let Handled::Stream(_, mut streaming) = handle(request, &isolate, &host).await else {
         panic!("not a stream");
     };
-    let events = events_of(&mut streaming).await;
+    let events = events_of(&mut streaming, &host).await;
     assert!(events.last().unwrap().contains(r#""guardrail_action":"INTERVENED""#), "{events:?}");
     assert!(streaming.generation.finish(host.now()).0.guardrail_intervened);
     assert_eq!(host.requests.borrow()[0].headers()["x-amzn-bedrock-guardrailversion"], "1");

@@ -120,7 +120,7 @@ async fn stream(chunks: Vec<&[u8]>) -> (Vec<Value>, Record) {
         Err((message, record)) => return (vec![parse(&message)], record),
     };
     let mut messages = Vec::new();
-    while let Some(event) = streaming.next().await {
+    while let Some(event) = streaming.next(&host).await {
         messages.push(parse(&event.to_message()));
     }
     (messages, streaming.generation.finish(host.now()).0)

@@ -35,7 +35,7 @@ async fn stream(vars: &[(&str, &str)], host: &Scripted) -> (Vec<&'static str>, R
     };
     let mut names = Vec::new();
     let mut last = None;
-    while let Some(event) = streaming.next().await {
+    while let Some(event) = streaming.next(host).await {
         names.push(event.name());
         last = Some(event);
     }
