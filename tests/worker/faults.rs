@@ -87,6 +87,27 @@ const FAILURES: &[Expected] = &[
         "408 Request Timeout ModelTimeoutException: Model has timed out in processing the request. Try your request again.",
     ),
     failure(
+        "model_error",
+        FAILED,
+        "model_error",
+        Some(424),
+        "424 Failed Dependency ModelErrorException: a message of 72 bytes with the SHA-256 31c4f0f4… (LOG_UPSTREAM_MESSAGES=full logs it)",
+    ),
+    failure(
+        "model_not_ready",
+        FAILED,
+        "unavailable",
+        Some(429),
+        "429 Too Many Requests ModelNotReadyException: The model is not ready for inference. Wait and try your request again.",
+    ),
+    failure(
+        "quota",
+        FAILED,
+        "throttled",
+        Some(400),
+        "400 Bad Request ServiceQuotaExceededException: Your request was denied due to exceeding the account quotas for Amazon Bedrock.",
+    ),
+    failure(
         "access_denied",
         FAILED,
         "access_denied",
@@ -196,7 +217,7 @@ fn every_fault_of_the_stand_in_has_an_expectation() {
 fn expected_calls(fault: &str) -> usize {
     match fault {
         "throttled" | "type_in_body" | "server_error" | "unavailable" | "overloaded"
-        | "hang_up" | "hang_up_before" => 3,
+        | "hang_up" | "hang_up_before" | "model_not_ready" => 3,
         "model_timeout" => 2,
         _ => 1,
     }
@@ -215,6 +236,8 @@ async fn every_failure_of_bedrock_is_an_error_envelope_and_only_transient_failur
         let retry_after = match (case, expected.code) {
             // From Bedrock's response.
             ("throttled", _) => Some("1"),
+            // A retry does not help.
+            ("quota", _) => None,
             // The longest wait before the attempt that would come next.
             (_, "throttled" | "unavailable") => Some("4"),
             _ => None,

@@ -11,6 +11,7 @@ mod support;
 mod anthropic_sdks;
 mod assumed_role;
 mod auth;
+mod aws_clients;
 mod bedrock_credentials;
 mod browsers;
 mod cancellation;

@@ -236,6 +236,36 @@ pub const FAULTS: &[Fault] = &[
             "Model has timed out in processing the request. Try your request again.",
         )
     }),
+    fault("model_error", |_| {
+        let error = AwsError::bedrock(
+            StatusCode::FAILED_DEPENDENCY,
+            "ModelErrorException",
+            "The model failed while it processed the request. Try your request again.",
+        );
+        let body = json!({
+            "message": error.message,
+            "originalStatusCode": 500,
+            "resourceName": "anthropic.claude",
+        });
+        let mut response = error.into_response();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = body.to_string().into();
+        Respond(response)
+    }),
+    fault("model_not_ready", |_| {
+        error(
+            429,
+            "ModelNotReadyException",
+            "The model is not ready for inference. Wait and try your request again.",
+        )
+    }),
+    fault("quota", |_| {
+        error(
+            400,
+            "ServiceQuotaExceededException",
+            "Your request was denied due to exceeding the account quotas for Amazon Bedrock.",
+        )
+    }),
     // A redirect to the same URL. A client that follows it sends a GET, and receives the 200 of an
     // unknown operation.
     fault("redirect", |context| {

@@ -51,7 +51,7 @@ pub mod stream;
 pub mod sts;
 
 pub use auth::AccessKey;
-pub use server::{Settings, Stub};
+pub use server::{Sent, Settings, Stub};
 pub use sigv4::Received;
 pub use stream::StreamCounts;
 pub use sts::StsFault;

@@ -22,8 +22,12 @@ use content::Sender;
 use crate::error::AwsError;
 use crate::makers::OtherModel;
 
-/// The only `anthropic_version` that Bedrock accepts.
+/// The `anthropic_version` of AWS's documentation.
 pub const ANTHROPIC_VERSION: &str = "bedrock-2023-05-31";
+
+/// The versions of Anthropic's own API, which its clients for Bedrock send (anthropic-python 2.14,
+/// @anthropic-ai/bedrock-sdk 1.1).
+const ANTHROPICS_VERSIONS: &[&str] = &["2023-06-01", "2026-10-21"];
 
 /// The largest body in bytes that is read. Bedrock's documentation: "maximum length of 25000000".
 pub const MAX_BODY: usize = 25_000_000;
@@ -258,8 +262,10 @@ impl NativeMessages {
 }
 
 fn parse_object(content_type: Option<&str>, body: &[u8]) -> Result<Map<String, Value>, AwsError> {
-    let media_type = content_type.and_then(|value| value.split(';').next());
-    if !media_type.is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json")) {
+    // The default of the API. boto3 sends none.
+    let content_type = content_type.unwrap_or("application/json");
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    if !media_type.trim().eq_ignore_ascii_case("application/json") {
         return Err(AwsError::validation(
             "The provided content type is invalid. It must be application/json.",
         ));
@@ -276,7 +282,8 @@ fn parse_object(content_type: Option<&str>, body: &[u8]) -> Result<Map<String, V
 }
 
 fn check_version(version: &Value) -> Result<(), AwsError> {
-    if version == ANTHROPIC_VERSION {
+    let is_known = |known: &&str| version == *known;
+    if version == ANTHROPIC_VERSION || ANTHROPICS_VERSIONS.iter().any(is_known) {
         Ok(())
     } else {
         Err(AwsError::validation("anthropic_version: Invalid API version"))

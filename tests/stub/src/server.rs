@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -60,6 +60,8 @@ pub struct Settings {
     pub api_keys: Vec<String>,
     /// Whether requests are kept for [`Stub::requests`]. They are never discarded.
     pub record: bool,
+    /// Whether responses are kept for [`Stub::responses`]. They are never discarded.
+    pub record_responses: bool,
     /// Whether a line is printed for each request: status, model, fault, and the time until the
     /// response began. It never contains a prompt.
     pub log: bool,
@@ -84,6 +86,7 @@ impl Default for Settings {
             keys: vec![AccessKey::example()],
             api_keys: Vec::new(),
             record: true,
+            record_responses: false,
             log: false,
             sts_keys: vec![AccessKey::example()],
             sts_delay: Duration::ZERO,
@@ -102,9 +105,21 @@ pub struct Stub {
     _shutdown: oneshot::Sender<()>,
 }
 
+/// A response as it was passed to the connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, without those that the HTTP server adds.
+    pub headers: Vec<(String, String)>,
+    /// The body so far.
+    pub body: Vec<u8>,
+}
+
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     requests: Mutex<Vec<Received>>,
+    sent: Mutex<Vec<Arc<Mutex<Sent>>>>,
     responses: AtomicU64,
     pub(crate) streams: Arc<Counters>,
     abandoned: Arc<AtomicU64>,
@@ -154,6 +169,7 @@ impl Stub {
         let shared = Arc::new(Shared {
             settings,
             requests: Mutex::default(),
+            sent: Mutex::default(),
             responses: AtomicU64::new(0),
             streams: Arc::default(),
             abandoned: Arc::default(),
@@ -194,6 +210,13 @@ impl Stub {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Returns all responses so far, in the order in which they began, with what was sent of each.
+    /// They are recorded if the settings say so.
+    pub fn responses(&self) -> Vec<Sent> {
+        let sent = self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.iter().map(|it| it.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
     /// Returns the number of calls of STS.
     pub fn sts_calls(&self) -> u64 {
         self.shared.sts.calls()
@@ -223,6 +246,27 @@ impl Stub {
 }
 
 impl Shared {
+    /// Keeps a response, and its body while it is sent.
+    fn record_response(&self, mut response: Response) -> Response {
+        let sent = Arc::new(Mutex::new(Sent {
+            status: response.status().as_u16(),
+            headers: text_headers(response.headers()),
+            body: Vec::new(),
+        }));
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent.clone());
+        // The body becomes a stream, whose length hyper does not know.
+        if let Some(length) = response.body().size_hint().exact() {
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        response.map(|body| {
+            Body::from_stream(body.into_data_stream().inspect(move |part| {
+                if let Ok(part) = part {
+                    sent.lock().unwrap_or_else(PoisonError::into_inner).body.extend(part);
+                }
+            }))
+        })
+    }
+
     /// Tells whether the fault that the prompt demands, if any, applies to this region and this
     /// call.
     pub(crate) fn is_fault_due(&self, prompt: &str, region: &str) -> bool {
@@ -275,14 +319,7 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
     let received = Arc::new(Received {
         method: parts.method.to_string(),
         target: parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
-        headers: parts
-            .headers
-            .iter()
-            .map(|(name, value)| {
-                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                (name.as_str().to_owned(), value)
-            })
-            .collect(),
+        headers: text_headers(&parts.headers),
         body: body.into(),
     });
     if shared.settings.record {
@@ -316,6 +353,9 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
     headers
         .entry(REQUEST_ID)
         .or_insert_with(|| text_header(&format!("00000000-0000-4000-8000-{number:012x}")));
+    if shared.settings.record_responses {
+        response = shared.record_response(response);
+    }
     if shared.settings.log {
         let status = response.status().as_u16();
         let line = match response.extensions().get::<LogFields>() {
@@ -331,6 +371,11 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request, next: Next
         let _ = writeln!(io::stdout(), "{line}");
     }
     response
+}
+
+fn text_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }
 
 fn text_header(text: &str) -> HeaderValue {

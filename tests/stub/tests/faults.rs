@@ -176,6 +176,22 @@ async fn every_fault_has_its_documented_response() {
         ("model_timeout", |case, response| {
             is_error(case, response, 408, "ModelTimeoutException", "Model has timed out")
         }),
+        ("model_error", |case, response| {
+            is_error(case, response, 424, "ModelErrorException", "The model failed");
+            assert_eq!(response.json()["originalStatusCode"], 500, "{case}");
+        }),
+        ("model_not_ready", |case, response| {
+            is_error(case, response, 429, "ModelNotReadyException", "not ready")
+        }),
+        ("quota", |case, response| {
+            is_error(
+                case,
+                response,
+                400,
+                "ServiceQuotaExceededException",
+                "exceeding the account quotas",
+            )
+        }),
         ("redirect", |case, response| {
             assert_eq!(response.status(), 302, "{case}");
             assert_eq!(response.header("location"), Some(MODEL_TARGET), "{case}");

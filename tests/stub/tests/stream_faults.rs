@@ -302,6 +302,9 @@ async fn a_stream_shares_the_faults_of_invoke_model() {
         ("validation", 400),
         ("not_found", 404),
         ("model_timeout", 408),
+        ("model_error", 424),
+        ("model_not_ready", 429),
+        ("quota", 400),
         ("redirect", 302),
         ("garbage_headers", STREAMED),
     ];

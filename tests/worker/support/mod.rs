@@ -1,6 +1,7 @@
 //! The test harness: workerd with the built Worker, the stand-in for Bedrock, and the clients.
 
 pub mod assertions;
+pub mod aws_clients;
 pub mod client;
 pub mod events;
 pub mod fixture;
