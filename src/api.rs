@@ -9,6 +9,7 @@ mod interface;
 pub(crate) mod invoke;
 mod lambda;
 mod messages;
+pub(crate) mod native;
 #[cfg(any(feature = "entry", test))]
 mod rpc;
 mod sessions;

@@ -20,7 +20,7 @@ mod refusal;
 mod sigv4;
 mod tokens;
 
-pub(crate) use authenticate::{State, authenticate, check_origin};
+pub(crate) use authenticate::{Intake, State, authenticate, check_origin};
 pub use caller::{Caller, Session};
 pub(crate) use cors::{allow_origin, is_preflight, preflight_headers};
 pub(crate) use credential::websocket_protocol;

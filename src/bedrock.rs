@@ -8,6 +8,9 @@ mod clock;
 mod decoder;
 mod error;
 mod means;
+mod meter;
+mod operations;
+mod pass;
 mod quota;
 mod retry;
 #[cfg(any(feature = "entry", test))]
@@ -21,4 +24,7 @@ pub(crate) use decoder::MAX_REPLY_BYTES;
 pub use decoder::{Decoder, Generated, Step};
 pub use error::InvokeError;
 pub use means::Bedrock;
+pub(crate) use meter::{End, Meter};
+pub(crate) use operations::{Bill, Operation, Subject};
+pub(crate) use pass::{Passed, Response, pass};
 pub(crate) use state::State;

@@ -23,6 +23,24 @@ pub(crate) const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 pub(crate) const X_AMZ_INVOCATION_TYPE: HeaderName =
     HeaderName::from_static("x-amz-invocation-type");
 pub(crate) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+pub(crate) const X_AMZN_BEDROCK_CACHE_READ_INPUT_TOKEN_COUNT: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-cache-read-input-token-count");
+pub(crate) const X_AMZN_BEDROCK_CACHE_WRITE_INPUT_TOKEN_COUNT: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-cache-write-input-token-count");
+pub(crate) const X_AMZN_BEDROCK_INPUT_TOKEN_COUNT: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-input-token-count");
+pub(crate) const X_AMZN_BEDROCK_OUTPUT_TOKEN_COUNT: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-output-token-count");
+pub(crate) const X_AMZN_BEDROCK_ACCEPT: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-accept");
+pub(crate) const X_AMZN_BEDROCK_PERFORMANCECONFIG_LATENCY: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-performanceconfig-latency");
+pub(crate) const X_AMZN_BEDROCK_PROJECTIDENTIFIER: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-projectidentifier");
+pub(crate) const X_AMZN_BEDROCK_REQUEST_METADATA: HeaderName =
+    HeaderName::from_static("x-amzn-bedrock-request-metadata");
+pub(crate) const X_AMZN_BEDROCK_TRACE: HeaderName = HeaderName::from_static("x-amzn-bedrock-trace");
+pub(crate) const AMZ_SDK_REQUEST: HeaderName = HeaderName::from_static("amz-sdk-request");
 pub(crate) const X_AMZN_BEDROCK_SERVICE_TIER: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-service-tier");
 pub(crate) const X_AMZN_ERRORTYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -35,9 +53,9 @@ pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(crate) const X_CLAUDE_CODE_SESSION_ID: HeaderName =
     HeaderName::from_static("x-claude-code-session-id");
 
-/// The request headers that the core reads, and whether it reads them of a POST. The Worker lists all headers of
-/// the other methods, and of every request if clients may sign.
-pub(crate) const REQUEST: [(HeaderName, bool); 20] = [
+/// The request headers that the core reads, and whether it reads them of a POST to any path. The Worker lists all headers
+/// of the other methods, of requests to Bedrock's own paths, and of every request if clients may sign.
+pub(crate) const REQUEST: [(HeaderName, bool); 29] = [
     (CONTENT_TYPE, true),
     (CONTENT_LENGTH, true),
     (CONTENT_ENCODING, true),
@@ -58,16 +76,29 @@ pub(crate) const REQUEST: [(HeaderName, bool); 20] = [
     (X_AMZ_CONTENT_SHA256, false),
     (X_AMZ_DATE, false),
     (X_AMZ_SECURITY_TOKEN, false),
+    (AMZ_SDK_REQUEST, false),
+    (X_AMZN_BEDROCK_ACCEPT, false),
+    (X_AMZN_BEDROCK_GUARDRAILIDENTIFIER, false),
+    (X_AMZN_BEDROCK_GUARDRAILVERSION, false),
+    (X_AMZN_BEDROCK_PERFORMANCECONFIG_LATENCY, false),
+    (X_AMZN_BEDROCK_PROJECTIDENTIFIER, false),
+    (X_AMZN_BEDROCK_REQUEST_METADATA, false),
+    (X_AMZN_BEDROCK_SERVICE_TIER, false),
+    (X_AMZN_BEDROCK_TRACE, false),
 ];
 
 /// The headers of Bedrock's, STS's and the JWT issuer's responses that the core reads, and whether it reads them
-/// of a response with status 200. The Worker lists all headers of other responses.
-pub(crate) const UPSTREAM: [(HeaderName, bool); 5] = [
+/// of a response with status 200. The Worker lists all headers of other responses, and of those that it passes on.
+pub(crate) const UPSTREAM: [(HeaderName, bool); 9] = [
     (CONTENT_TYPE, true),
     (X_AMZN_REQUESTID, true),
     (DATE, true),
     (X_AMZN_ERRORTYPE, false),
     (RETRY_AFTER, false),
+    (X_AMZN_BEDROCK_CACHE_READ_INPUT_TOKEN_COUNT, false),
+    (X_AMZN_BEDROCK_CACHE_WRITE_INPUT_TOKEN_COUNT, false),
+    (X_AMZN_BEDROCK_INPUT_TOKEN_COUNT, false),
+    (X_AMZN_BEDROCK_OUTPUT_TOKEN_COUNT, false),
 ];
 
 /// Returns the first value of a request header.

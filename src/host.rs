@@ -11,7 +11,7 @@ mod request;
 mod sessions;
 
 pub(crate) use body::RequestBody;
-pub use body::{Body, BodyStream};
+pub use body::{Body, BodyStream, Kept, KeptBody};
 pub(crate) use capabilities::Algorithm;
 pub use capabilities::{
     Cipher, Host, Http, LedgerStore, RateLimiter, Runtime, SignatureVerifier, Unsupported,

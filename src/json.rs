@@ -3,6 +3,7 @@
 //! Out of scope: everything else about JSON, which is serde's.
 
 mod edits;
+mod scan;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub(crate) use edits::Edits;
+pub(crate) use scan::{Found, Scan};
 
 /// A JSON object's members in the order in which they are written, duplicates included, with raw values.
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);

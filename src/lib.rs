@@ -157,6 +157,6 @@ pub use log::Record;
 pub use redact::Redacted;
 pub use secret::Secret;
 pub use server::{
-    Accepted, Generation, Handled, Isolate, Remainder, Streaming, WebSocket, handle,
-    lambda_handler, socket_handler,
+    Accepted, Generation, Handled, Isolate, Passage, Passing, Remainder, Rest, Streaming,
+    WebSocket, handle, lambda_handler, socket_handler,
 };

@@ -22,7 +22,7 @@ pub(crate) use memory::{Admitted, Held, HeldByStream, Memory, weight};
 pub use rate::Address;
 pub(crate) use rate::{admit, admit_socket};
 pub use reservation::{Reservation, Settlement};
-pub(crate) use reservation::{reserve, reserve_again, settle};
+pub(crate) use reservation::{reserve, reserve_again, reserve_tokens, settle};
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ mod content;
 mod generation;
 mod handlers;
 mod isolate;
+mod passing;
 mod pipeline;
 mod response;
 mod routes;
@@ -35,6 +36,7 @@ pub use handlers::{Accepted, Handled, WebSocket, handle, lambda_handler, socket_
 #[cfg(feature = "workerd")]
 pub(crate) use handlers::{socket_admit, socket_reply};
 pub use isolate::Isolate;
+pub use passing::{Passage, Passing, Rest};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! The envelope of a response, which API Gateway, Function URLs and the Lambda's callers know.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -20,7 +22,8 @@ pub struct Envelope {
     pub headers: Vec<(&'static str, String)>,
     /// The body: JSON in a string, as API Gateway demands, or empty.
     pub body: String,
-    /// Whether the body is bytes in base64. Only the responses of Lambda's InvokeWithResponseStream are.
+    /// Whether the body is bytes in base64. Only the responses of Lambda's InvokeWithResponseStream are, and errors of AWS
+    /// that are not text.
     pub is_base64_encoded: bool,
     /// The form in which it serializes.
     pub(crate) form: ResponseForm,
@@ -99,6 +102,17 @@ impl Envelope {
             body,
             is_base64_encoded: false,
             form: ResponseForm::default(),
+        }
+    }
+
+    /// Makes a response of bytes, which are base64 in it if they are not UTF-8.
+    pub(crate) fn bytes(status: u16, content_type: &str, body: &[u8]) -> Self {
+        match std::str::from_utf8(body) {
+            Ok(text) => Self::new(status, content_type, text.to_owned()),
+            Err(_) => {
+                let envelope = Self::new(status, content_type, STANDARD.encode(body));
+                Self { is_base64_encoded: true, ..envelope }
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Authentication of a request.
 
+use sha2::{Digest, Sha256};
+
 use super::caller::Session;
 use super::cors::is_foreign;
 use super::credential::Credential;
@@ -18,8 +20,16 @@ pub(crate) struct State {
     jwks: Jwks,
 }
 
-/// Authenticates a request. If a signature covers the body, the body, of `limit` bytes at most, is read and returned with
-/// the request.
+/// The way in which the body of a request is taken to check a signature that covers it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intake {
+    /// The most bytes.
+    pub limit: usize,
+    /// Whether the platform keeps it.
+    pub is_kept: bool,
+}
+
+/// Authenticates a request. If a signature covers the body, the body is taken and returned with the request.
 ///
 /// 1. The request has one credential or none. Of two, neither counts.
 /// 2. The credential is of a configured method and proves who calls.
@@ -29,7 +39,7 @@ pub(crate) async fn authenticate<B: Body, H: Host>(
     config: &Config,
     state: &State,
     deadline: Deadline,
-    limit: usize,
+    intake: Intake,
     host: &H,
 ) -> Result<(Session, IncomingRequest<RequestBody<B>>), Refusal> {
     let access = &config.access;
@@ -43,7 +53,7 @@ pub(crate) async fn authenticate<B: Body, H: Host>(
             Credential::Signature(authorization) => {
                 let (keys, region) = (&access.keys, &config.endpoint.region);
                 let signed = sigv4::verify(authorization, &request, keys, region, host.now())?;
-                outlined(read_signed(signed, request, limit, deadline, host)).await?
+                outlined(take_signed(signed, request, intake, deadline, host)).await?
             }
             credential => (check_token(&credential, access, state, deadline, host).await?, request),
         }
@@ -64,21 +74,28 @@ pub(crate) fn check_origin<B>(
     Ok((session, request))
 }
 
-/// Reads the body and checks that it is the signed one.
-async fn read_signed<B: Body, H: Host>(
+/// Takes the body and checks that it is the signed one.
+async fn take_signed<B: Body, H: Host>(
     signed: sigv4::Signed,
     request: IncomingRequest<RequestBody<B>>,
-    limit: usize,
+    Intake { limit, is_kept }: Intake,
     deadline: Deadline,
     host: &H,
 ) -> Result<(Session, IncomingRequest<RequestBody<B>>), Refusal> {
     let (request, body) = request.take_body();
-    let body = body
-        .read(limit, deadline.left(host.now()))
-        .await
-        .map_err(|error| Refusal::Other(Error::unreadable(error, limit)))?;
-    let session = Session::new(signed.check(&body)?);
-    Ok((session, request.with_body(RequestBody::Buffered(body))))
+    let within = deadline.left(host.now());
+    let unreadable = |error| Refusal::Other(Error::unreadable(error, limit));
+    let (body, hash) = if is_kept {
+        let body = body.keep(limit, within).await.map_err(unreadable)?;
+        let hash = host.sha256_kept(&body).await;
+        (RequestBody::Kept(body), hash)
+    } else {
+        let body = body.read(limit, within).await.map_err(unreadable)?;
+        let hash = Sha256::digest(&body).into();
+        (RequestBody::Buffered(body), hash)
+    };
+    let session = Session::new(signed.check(&hash)?);
+    Ok((session, request.with_body(body)))
 }
 
 /// Checks a credential that is not a signature.
@@ -103,7 +120,9 @@ async fn check_token<H: Host>(
             Some(issuer) => jwt(issuer, assertion).await,
             None => Err("no JWT_ISSUER is configured".into()),
         },
-        Credential::None | Credential::Signature(_) => Err(no_credential(access).into()),
+        Credential::None | Credential::Signature(_) => {
+            Err(Refusal::Missing(no_credential(access).into()))
+        }
     }
 }
 

@@ -160,16 +160,16 @@ impl Claims {
     }
 
     /// Checks the times and returns when the token expires, leeway included.
-    fn check_times(&self, now: SystemTime) -> Result<SystemTime, &'static str> {
+    fn check_times(&self, now: SystemTime) -> Result<SystemTime, Refusal> {
         let expires = self.time("exp")?.ok_or("the JWT has no exp")? + LEEWAY;
         if now >= expires {
-            return Err("the JWT has expired");
+            return Err(Refusal::Expired("the JWT has expired".into()));
         }
         for (name, cause) in
             [("nbf", "the JWT is not valid yet"), ("iat", "the JWT was issued in the future")]
         {
             if self.time(name)?.is_some_and(|begins| begins > now + LEEWAY) {
-                return Err(cause);
+                return Err(cause.into());
             }
         }
         Ok(expires)

@@ -4,17 +4,30 @@ use std::time::Duration;
 
 use super::caller::{Session, UNAUTHORIZED};
 use crate::config::Access;
-use crate::error::{Code, Error};
+use crate::error::{AwsWords, Code, Error};
 use crate::redact::Redacted;
 
 /// When to retry while the issuer's keys cannot be fetched.
 pub(super) const ISSUER_PAUSE: Duration = Duration::from_secs(5);
+
+// The refusals of a credential in AWS's words: the name of the error, and its message.
+//
+// <https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html>
+const UNKNOWN: &AwsWords =
+    &("UnrecognizedClientException", "The security token included in the request is invalid.");
+const MISSING: &AwsWords = &("MissingAuthenticationTokenException", "Missing Authentication Token");
+const EXPIRED: &AwsWords =
+    &("ExpiredTokenException", "The security token included in the request is expired");
 
 /// The reason why a caller does not get in.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// 401: the caller is not authenticated.
     Unauthenticated(Redacted),
+    /// 401: there is no credential.
+    Missing(Redacted),
+    /// 401: the credential has expired.
+    Expired(Redacted),
     /// 401 in AWS's words: the type of the error, and its message.
     Aws { kind: &'static str, message: String, cause: Redacted },
     /// 403: the caller's token lacks this scope.
@@ -46,10 +59,14 @@ impl Refusal {
     /// Returns the error for the caller.
     pub(crate) fn into_error(self, access: &Access) -> Error {
         const CHALLENGE: &str = "www-authenticate";
+        let unauthorized = |cause, in_aws_words| {
+            let error = Error::new(Code::Unauthorized, UNAUTHORIZED).because(cause);
+            Error { in_aws_words: Some(in_aws_words), ..error }.with(CHALLENGE, &access.challenge)
+        };
         match self {
-            Self::Unauthenticated(cause) => Error::new(Code::Unauthorized, UNAUTHORIZED)
-                .because(cause)
-                .with(CHALLENGE, &access.challenge),
+            Self::Unauthenticated(cause) => unauthorized(cause, UNKNOWN),
+            Self::Missing(cause) => unauthorized(cause, MISSING),
+            Self::Expired(cause) => unauthorized(cause, EXPIRED),
             Self::Aws { kind, message, cause } => Error::new(Code::Unauthorized, message)
                 .because(cause)
                 .with(CHALLENGE, &access.challenge)

@@ -24,6 +24,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use ctutils::CtEq;
 use http::HeaderMap;
+use http::header::ACCEPT_ENCODING;
 use sha2::{Digest, Sha256};
 
 use super::caller::Caller;
@@ -40,8 +41,22 @@ use refusals::{incomplete, invalid, mismatch};
 /// AWS's limit for the difference of clocks, in seconds. An observer can replay a request for so long.
 const MAX_SKEW: u64 = 5 * 60;
 
-/// The services for which a client may sign: Bedrock, the API Gateway in front of the Lambda, and the Lambda.
-const SERVICES: [&str; 3] = ["bedrock", "execute-api", "lambda"];
+/// The services for which a client may sign: Bedrock, its endpoint of Anthropic's API, the API Gateway in front of the
+/// Lambda, and the Lambda.
+const SERVICES: [&str; 4] = ["bedrock", "bedrock-mantle", "execute-api", "lambda"];
+
+/// The values of `accept-encoding` that clients sign: those of httpx, of requests, of Node, and of AWS's SDKs. Cloudflare
+/// replaces the client's own on the way. To try them is safe: the header decides nothing.
+const ACCEPT_ENCODINGS: [&str; 8] = [
+    "gzip, deflate",
+    "gzip, deflate, br",
+    "gzip, deflate, br, zstd",
+    "gzip, deflate, zstd",
+    "br, gzip, deflate",
+    "gzip",
+    "identity",
+    "*",
+];
 
 /// A signature that is right as far as the headers tell. [`check`](Self::check) completes the verification.
 #[derive(Debug)]
@@ -60,8 +75,8 @@ enum Payload {
 
 /// The inputs of a signature, without the hash of the body.
 struct Unsigned {
-    /// All lines of the canonical request but the last.
-    canonical: String,
+    /// All lines of the canonical request but the last, as the client may have signed them.
+    canonical: Vec<String>,
     /// All lines of the string to sign but the last.
     to_sign: String,
     signing_key: Vec<u8>,
@@ -74,11 +89,15 @@ impl fmt::Debug for Unsigned {
 }
 
 impl Unsigned {
-    fn signature(&self, payload_hash: &[u8; 32]) -> String {
-        let canonical = [self.canonical.as_bytes(), b"\n", &to_hex(payload_hash)].concat();
-        let canonical_hash = Sha256::digest(canonical).into();
-        let to_sign = [self.to_sign.as_bytes(), b"\n", &to_hex(&canonical_hash)].concat();
-        calculate_signature(&self.signing_key, &to_sign)
+    /// Reports whether a signature is that of a body with this hash.
+    fn has_signature(&self, presented: &str, payload_hash: &[u8; 32]) -> bool {
+        let signature = |canonical: &String| {
+            let canonical = [canonical.as_bytes(), b"\n", &to_hex(payload_hash)].concat();
+            let canonical_hash = Sha256::digest(canonical).into();
+            let to_sign = [self.to_sign.as_bytes(), b"\n", &to_hex(&canonical_hash)].concat();
+            calculate_signature(&self.signing_key, &to_sign)
+        };
+        self.canonical.iter().any(|it| is_signature(&signature(it), presented))
     }
 }
 
@@ -156,9 +175,9 @@ pub(super) fn verify<B>(
         .to_vec(),
     };
     let is_right = match payload_hash {
-        Some(hash) => is_signature(&unsigned.signature(&hash), signature),
+        Some(hash) => unsigned.has_signature(signature, &hash),
         // The same work, and a meaningless result.
-        None => is_signature(&unsigned.signature(&[0; 32]), signature) | true,
+        None => unsigned.has_signature(signature, &[0; 32]) | true,
     };
     let Some(key) = known else { return Err(mismatch("the access key does not exist")) };
     if !is_right {
@@ -172,14 +191,11 @@ pub(super) fn verify<B>(
 }
 
 impl Signed {
-    /// Returns the caller if the body is the signed one.
-    pub(super) fn check(self, body: &[u8]) -> Result<Caller, Refusal> {
-        let hash = Sha256::digest(body);
+    /// Returns the caller if the body with this SHA-256 is the signed one.
+    pub(super) fn check(self, hash: &[u8; 32]) -> Result<Caller, Refusal> {
         let is_right = match &self.payload {
             Payload::Hash(signed) => signed.as_slice().ct_eq(hash.as_slice()).to_bool(),
-            Payload::Unknown { unsigned, signature } => {
-                is_signature(&unsigned.signature(&hash.into()), signature)
-            }
+            Payload::Unknown { unsigned, signature } => unsigned.has_signature(signature, hash),
         };
         if is_right { Ok(self.caller) } else { Err(mismatch("the signature is of another body")) }
     }
@@ -225,11 +241,12 @@ fn check_date(headers: &HeaderMap, scope_date: &str, now: SystemTime) -> Result<
     Ok(time)
 }
 
-/// Returns all lines of the canonical request that the client signed but the last.
+/// Returns all lines of the canonical request but the last, for each form in which the client may have signed what
+/// changes on the way: `accept-encoding`, and `host`, which some clients sign without its port.
 ///
 /// JavaScript joins the values of a repeated header with a comma and a space, so that the signature of such a request
 /// does not match in a Worker. Signers repeat no header.
-fn canonical<B>(request: &IncomingRequest<B>, signed_headers: &[&str]) -> String {
+fn canonical<B>(request: &IncomingRequest<B>, signed_headers: &[&str]) -> Vec<String> {
     let joined = |name: &str| {
         let values = request.headers.get_all(name).iter();
         let values = values.map(|it| String::from_utf8_lossy(it.as_bytes()).trim().to_owned());
@@ -237,7 +254,30 @@ fn canonical<B>(request: &IncomingRequest<B>, signed_headers: &[&str]) -> String
     };
     let headers: Vec<(&str, String)> =
         signed_headers.iter().map(|name| (*name, joined(name))).collect();
-    canonical_request(request.method.as_str(), request.path(), request.query(), &headers)
+    let mut forms = vec![headers];
+    let mut vary = |name: &str, values: &[&str]| {
+        let Some(at) = signed_headers.iter().position(|it| *it == name) else { return };
+        for form in forms.clone() {
+            let others =
+                values.iter().filter(|value| form.get(at).is_some_and(|it| it.1 != **value));
+            for value in others {
+                let mut other = form.clone();
+                if let Some(header) = other.get_mut(at) {
+                    header.1 = (*value).to_owned();
+                }
+                forms.push(other);
+            }
+        }
+    };
+    let host = joined("host");
+    if let Some((name, port)) = host.rsplit_once(':')
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        vary("host", &[name]);
+    }
+    vary(ACCEPT_ENCODING.as_str(), &ACCEPT_ENCODINGS);
+    let (method, path, query) = (request.method.as_str(), request.path(), request.query());
+    forms.iter().map(|headers| canonical_request(method, path, query, headers)).collect()
 }
 
 fn check_signed_headers(headers: &HeaderMap, signed: &[&str]) -> Result<(), Refusal> {
@@ -252,7 +292,8 @@ fn check_signed_headers(headers: &HeaderMap, signed: &[&str]) -> Result<(), Refu
         }
     }
     for name in signed {
-        if !headers.contains_key(*name) {
+        // A proxy on the way may take it out.
+        if !headers.contains_key(*name) && *name != ACCEPT_ENCODING.as_str() {
             let message = format!(
                 "'{name}' is named as a SignedHeader, but it does not exist in the HTTP request."
             );

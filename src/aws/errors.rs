@@ -34,7 +34,7 @@ pub(crate) struct AwsError {
     /// The name, in `x-amzn-errortype` or in an exception frame. Claude's own types end in `_error`. Empty: any.
     name: &'static str,
     /// The usual HTTP status. Several names also come with 400.
-    status: u16,
+    pub status: u16,
     /// The code for the caller.
     pub code: Code,
     /// The remedy.

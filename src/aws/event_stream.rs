@@ -130,6 +130,48 @@ impl<'a> Message<'a> {
     }
 }
 
+/// The lengths of a frame, by its prelude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Prelude {
+    /// The length of the headers.
+    pub headers: usize,
+    /// The length of the payload.
+    pub payload: usize,
+}
+
+impl Prelude {
+    /// The length of a prelude.
+    pub(crate) const BYTES: usize = PRELUDE_BYTES;
+    /// The length of the CRC at the end of a frame.
+    pub(crate) const BYTES_OF_CRC: usize = 4;
+
+    /// Parses a prelude. Returns `None` if its CRC is wrong, or its lengths do not fit.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (lengths, crc) = bytes.split_last_chunk()?;
+        if crc32fast::hash(lengths) != u32::from_be_bytes(*crc) {
+            return None;
+        }
+        let (total, headers) = lengths.split_first_chunk()?;
+        let total = u32::from_be_bytes(*total) as usize;
+        let headers = u32::from_be_bytes(*headers.first_chunk()?) as usize;
+        let around = headers.checked_add(Self::BYTES + Self::BYTES_OF_CRC)?;
+        let payload = total.checked_sub(around).filter(|_| total <= MAX_FRAME_BYTES)?;
+        Some(Self { headers, payload })
+    }
+}
+
+/// Returns the value of a header in the headers of a frame: empty if it is missing or not a string.
+pub(crate) fn header_in<'a>(mut headers: &'a [u8], name: &str) -> &'a str {
+    while !headers.is_empty() {
+        match header(&mut headers) {
+            Some((known, value)) if known == name => return value,
+            Some(_) => {}
+            None => break,
+        }
+    }
+    ""
+}
+
 /// Splits a frame without its last CRC into headers and payload.
 fn divide(frame: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = frame.get(4..)?.first_chunk()?;
@@ -162,8 +204,22 @@ fn header<'a>(headers: &mut &'a [u8]) -> Option<(&'a str, &'a str)> {
 
 /// Appends an event: a message with headers that are strings, each shorter than 256 bytes, and a payload.
 pub(crate) fn encode_event(kind: &str, content_type: &str, payload: &[u8], out: &mut Vec<u8>) {
-    let headers =
-        [(":message-type", "event"), (":event-type", kind), (":content-type", content_type)];
+    encode("event", (":event-type", kind), content_type, payload, out);
+}
+
+/// Appends an exception like an event.
+pub(crate) fn encode_exception(kind: &str, payload: &[u8], out: &mut Vec<u8>) {
+    encode("exception", (":exception-type", kind), "application/json", payload, out);
+}
+
+fn encode(
+    message: &str,
+    kind: (&str, &str),
+    content_type: &str,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let headers = [(":message-type", message), kind, (":content-type", content_type)];
     let length = |text: &str| text.len() as u32;
     let headers_length: u32 =
         headers.iter().map(|(name, value)| 1 + length(name) + 3 + length(value)).sum();

@@ -47,6 +47,11 @@ impl Partition {
     }
 }
 
+/// Returns the name of the partition of a region, as in ARNs.
+pub(crate) fn partition(region: &str) -> &'static str {
+    Partition::of(region).name
+}
+
 /// The variants of an endpoint: `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT`.
 ///
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html>

@@ -233,10 +233,8 @@ impl<'a, H: Host> Call<'a, H> {
         match request.model.as_deref().and_then(|name| config.find_model(Some(name))) {
             Some(endpoint) if !std::ptr::eq(endpoint, &config.endpoint) => (endpoint, &[]),
             // A body was translated for one model.
-            _ if request.translated.is_some()
-                && config.fallbacks.iter().any(|it| it.model != config.endpoint.model) =>
-            {
-                (&config.endpoint, &[])
+            _ if request.translated.is_some() => {
+                (&config.endpoint, config.fallbacks_of_one_model())
             }
             _ => (&config.endpoint, &config.fallbacks),
         }

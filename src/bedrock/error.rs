@@ -255,6 +255,17 @@ impl InvokeError {
         }
     }
 
+    /// Reports whether AWS said that there is no access to a model, in words that name nothing of the account.
+    pub(super) fn is_of_model_access(&self) -> bool {
+        const MESSAGE: &str = "You don't have access to the model with the specified model ID";
+        match self {
+            Self::Refused { kind, message, .. } => {
+                as_str(kind) == "AccessDeniedException" && message.trim_end_matches('.') == MESSAGE
+            }
+            _ => false,
+        }
+    }
+
     /// Describes for the caller that the prompt is too long, if Bedrock said so.
     fn too_long(&self) -> Option<String> {
         match self {

@@ -93,6 +93,8 @@ pub(crate) struct Attempts<'a> {
     others: std::slice::Iter<'a, Endpoint>,
     /// The number of calls in this region.
     here: u32,
+    /// The most calls in one region, as far as repeating a failed one goes.
+    most: u32,
     /// The tokens that the last retry took from the quota.
     taken: Option<u32>,
     has_timed_out: bool,
@@ -127,11 +129,18 @@ impl<'a> Attempts<'a> {
             endpoint: first,
             others,
             here: 1,
+            most: config.max_attempts,
             taken: None,
             has_timed_out: false,
             is_corrected: false,
             is_refreshed: false,
         }
+    }
+
+    /// Leaves it to the caller to repeat a call that failed transiently. What only the Worker can do it still does: correct
+    /// its clock, replace its credentials, and move on to another region.
+    pub fn repeated_by_caller(self) -> Self {
+        Self { most: 1, ..self }
     }
 
     /// Returns the endpoint of the next call.
@@ -195,7 +204,7 @@ impl<'a> Attempts<'a> {
 
     /// Reports whether the call may be retried here after `wait`, and takes the price from the quota.
     fn may_repeat(&mut self, wait: Duration, cost: u32, now: SystemTime) -> bool {
-        let is_sensible = self.here < self.config.max_attempts
+        let is_sensible = self.here < self.most
             && wait < self.deadline.left(now)
             && (self.others.as_slice().is_empty()
                 || !self.state.breakers.is_open(self.endpoint, now));

@@ -44,6 +44,21 @@ impl<'de> Deserialize<'de> for Usage {
     }
 }
 
+/// The names of the numbers in what Bedrock's operations report: Anthropic's, those of Converse, of the metrics of an
+/// invocation, and of models of other makers.
+const NAMES: [&[&str]; 4] = [
+    &["input_tokens", "inputTokens", "inputTokenCount", "prompt_tokens", "prompt_token_count"],
+    &[
+        "output_tokens",
+        "outputTokens",
+        "outputTokenCount",
+        "completion_tokens",
+        "generation_token_count",
+    ],
+    &["cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount"],
+    &["cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount"],
+];
+
 /// Reads a number of tokens, also with a fraction of zeros.
 fn tokens(json: &str) -> Option<u64> {
     let (whole, fraction) = json.split_once('.').unwrap_or((json, "0"));
@@ -52,6 +67,17 @@ fn tokens(json: &str) -> Option<u64> {
 }
 
 impl Usage {
+    /// Reads the numbers of a JSON object, under any of the names that Bedrock's operations have for them.
+    pub(crate) fn parse_any(json: &[u8]) -> Self {
+        let Members(members) = serde_json::from_slice(json).unwrap_or(Members(Vec::new()));
+        let [input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens] =
+            NAMES.map(|names| {
+                let mut numbers = members.iter().filter(|(name, _)| names.contains(&&**name));
+                numbers.find_map(|(_, value)| tokens(value.get()))
+            });
+        Self { input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens }
+    }
+
     /// Takes over the numbers of a later event. A stream reports them in parts, and each part again when it has
     /// grown.
     pub(crate) fn update(&mut self, later: Self) {

@@ -12,6 +12,9 @@ use crate::percent::RESERVED;
 
 const BEDROCK_ENDPOINT: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
 
+/// The path of Bedrock's Messages API.
+const MESSAGES_PATH: &str = "/anthropic/v1/messages";
+
 /// The placeholder for the region in an endpoint.
 const REGION: &str = "{region}";
 
@@ -75,9 +78,16 @@ impl Endpoint {
             stream_uri: format!("{uri}/invoke-with-response-stream").parse()?,
             converse_uri: format!("{uri}/converse").parse()?,
             converse_stream_uri: format!("{uri}/converse-stream").parse()?,
-            messages_uri: format!("{base}/anthropic/v1/messages").parse()?,
+            messages_uri: format!("{base}{MESSAGES_PATH}").parse()?,
             count_uri: counted.transpose()?,
         })
+    }
+
+    /// Returns the URI of a path of Bedrock's in this region.
+    pub(crate) fn uri(&self, path: &str) -> Result<Uri, http::uri::InvalidUri> {
+        let messages = self.messages_uri.to_string();
+        let base = messages.strip_suffix(MESSAGES_PATH).unwrap_or_default();
+        format!("{base}{path}").parse()
     }
 
     /// Reports whether a caller's `model` means this one: by its id, or by its public name.

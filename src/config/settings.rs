@@ -234,6 +234,19 @@ impl Config {
         self.callable().find(|it| it.is_named(name))
     }
 
+    /// Finds the model whose tokens a request of CountTokens counts: of a profile, that operation takes the id without the
+    /// prefix.
+    pub(crate) fn find_counted(&self, id: &str) -> Option<&Endpoint> {
+        let counted = Model::by_id(id).filter(|_| id.starts_with("anthropic."))?;
+        self.callable().find(|it| it.model == Some(counted))
+    }
+
+    /// Returns the fallback regions, if their model is that of the first region: a body is made for one model.
+    pub(crate) fn fallbacks_of_one_model(&self) -> &[Endpoint] {
+        let is_other = |it: &Endpoint| it.model != self.endpoint.model;
+        if self.fallbacks.iter().any(is_other) { &[] } else { &self.fallbacks }
+    }
+
     /// Returns the path below [`base_path`](Self::base_path), which begins with `/`; empty if the path is not
     /// below it.
     ///

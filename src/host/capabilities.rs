@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use sha2::{Digest, Sha256};
 
-use super::body::BodyStream;
+use super::body::{BodyStream, KeptBody};
 use super::errors::{CipherError, LimitError, TransportError, VerifyError};
 use super::sessions::{
     Begun, Lease, NewTurn, SessionError, SessionInfo, SessionMark, SessionPage, SessionPlace,
@@ -50,6 +50,33 @@ pub trait Http: Runtime {
     /// Returns the SHA-256 of a request body. Override it where the platform has a faster one.
     fn sha256(&self, bytes: &[u8]) -> impl Future<Output = [u8; 32]> {
         ready(Sha256::digest(bytes).into())
+    }
+
+    /// Sends a request like [`send`](Self::send), with a body that the platform keeps, and returns all headers of the
+    /// response. Override it, and [`sha256_kept`](Self::sha256_kept), where bodies keep something else than bytes.
+    fn send_kept(
+        &self,
+        request: Request<KeptBody>,
+        within: Duration,
+    ) -> impl Future<Output = Result<Response<Self::Body>, TransportError>> {
+        async move {
+            let (head, body) = request.into_parts();
+            let Some(bytes) = body.content::<Bytes>() else {
+                let problem = "the host platform does not know the body that it is to send";
+                return Err(TransportError::Failed(problem.to_owned()));
+            };
+            self.send(Request::from_parts(head, bytes.clone()), within).await
+        }
+    }
+
+    /// Returns the SHA-256 of a body that the platform keeps.
+    fn sha256_kept(&self, body: &KeptBody) -> impl Future<Output = [u8; 32]> {
+        let mut hash = Sha256::new();
+        body.scan(|part| {
+            hash.update(part);
+            true
+        });
+        ready(hash.finalize().into())
     }
 }
 

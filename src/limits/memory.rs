@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::host::{Body, ReadError, Runtime};
+use crate::host::{Body, KeptBody, ReadError, Runtime};
 use crate::lock::lock;
 
 /// The bytes that all requests of an isolate may hold together: less than a quarter of an isolate. The rest is for code, for garbage that
@@ -67,6 +67,11 @@ struct Waiting<'a>(&'a Memory);
 /// Returns what a request holds whose body, or whose reply, has so many bytes.
 pub(crate) fn weight(length: usize) -> usize {
     length.saturating_mul(COPIES).saturating_add(OF_A_REQUEST).min(MOST_OF_ONE)
+}
+
+/// Returns what a request holds whose body, of so many bytes, is kept as it came: it is in memory once.
+fn weight_of_kept(length: usize) -> usize {
+    length.saturating_add(OF_A_REQUEST).min(MOST_OF_ONE)
 }
 
 /// The memory of a stream, which grows with its text.
@@ -211,6 +216,17 @@ impl<B: Body, H: Runtime> Body for Admitted<'_, B, H> {
         let bytes = body.read(limit, within.saturating_sub(waited)).await?;
         held.resize(weight(bytes.len()));
         Ok(Bytes::from_owner(HeldBytes { bytes, _held: held }))
+    }
+
+    async fn keep(self, limit: usize, within: Duration) -> Result<KeptBody, ReadError> {
+        let Self { body, announced, memory, host } = self;
+        let length = announced.unwrap_or(limit).min(limit);
+        let began = host.now();
+        let mut held = memory.hold(weight_of_kept(length), within.min(PATIENCE), host).await?;
+        let waited = host.now().duration_since(began).unwrap_or_default();
+        let kept = body.keep(limit, within.saturating_sub(waited)).await?;
+        held.resize(weight_of_kept(kept.length()));
+        Ok(kept.guarded(held))
     }
 }
 

@@ -124,6 +124,24 @@ pub(crate) async fn reserve<H: Host>(
     }
 }
 
+/// Reserves like [`reserve`], for a request that is passed on. `most` returns the most tokens of its input and output.
+///
+/// # Errors
+///
+/// As [`reserve`].
+pub(crate) async fn reserve_tokens<H: Host>(
+    most: impl FnOnce() -> (u64, u64),
+    caller: Option<&Caller>,
+    config: &Config,
+    host: &H,
+) -> Result<Option<Reservation>, Error> {
+    let Some(budget) = config.limits.budget else { return Ok(None) };
+    let id = Identifier::random(host.random()).as_str().to_owned();
+    let (input, output) = most();
+    let reservation = Reservation { account: account(caller).to_owned(), id, input, output };
+    make(reservation, None, budget, config, host).await.map(Some)
+}
+
 async fn reserve_of<H: Host>(
     budget: Budget,
     request: &Request<'_>,

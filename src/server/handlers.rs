@@ -9,7 +9,8 @@ use http::HeaderMap;
 use super::content::prefers_events;
 use super::generation::Streaming;
 use super::isolate::Isolate;
-use super::pipeline::{Admission, Entered, Exchange, Replied, Streams, upgrade_required};
+use super::passing::Passing;
+use super::pipeline::{Admission, Entered, Exchange, Passed, Replied, Streams, upgrade_required};
 #[cfg(any(feature = "entry", test))]
 use super::routes::RPC;
 use super::routes::Route;
@@ -57,6 +58,8 @@ pub enum Handled<'a, B> {
     Whole(Envelope, Record),
     /// The head of a response whose body is a stream of events. The record comes at its end.
     Stream(Envelope, Streaming<'a, B>),
+    /// The head of a response of Bedrock's that is passed on as it came. The record comes at its end.
+    Passed(Envelope, Passing<'a, B>),
     /// The request may open a WebSocket. The record is of its opening.
     WebSocket(WebSocket<'a>, Record),
     /// The response to an asynchronous invocation, and what is to be run after it.
@@ -99,6 +102,16 @@ impl<'a, B> From<Replied<'a, B>> for Handled<'a, B> {
 ///             }
 ///             record
 ///         }
+///         Handled::Passed(_, mut passing) => {
+///             while let Ok(Some(bytes)) = passing.next().await {
+///                 println!("{} bytes", bytes.len());
+///             }
+///             let (record, settlement) = passing.passage.finish(host.now());
+///             if let Some(settlement) = settlement {
+///                 let _ = settlement.send(host).await;
+///             }
+///             record
+///         }
 ///         // A server would respond first.
 ///         Handled::Accepted(_, accepted) => accepted.run(host).await.1,
 ///         Handled::WebSocket(..) => return println!("this platform has no WebSockets"),
@@ -137,6 +150,12 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
         Ok(Entered::TokenCount { config, headers, body }) => {
             let (envelope, record) = outlined(exchange.count(config, &headers, body)).await;
             Handled::Whole(envelope, record)
+        }
+        Ok(Entered::Operation { config, path, headers, body }) => {
+            match outlined(exchange.pass(config, &path, &headers, body)).await {
+                Passed::Response(envelope, passing) => Handled::Passed(envelope, passing),
+                Passed::Whole(envelope, record) => Handled::Whole(envelope, record),
+            }
         }
         Ok(Entered::Invocation { headers, payload, is_streaming }) => {
             outlined(invocation(exchange, &headers, payload, is_streaming, isolate, host)).await
@@ -205,7 +224,7 @@ async fn reply<'a, H: Host, B: Body>(
         Ok(Entered::Reply { config, interface, headers, body }) => {
             return exchange.reply(config, interface, &headers, body, streams).await;
         }
-        Ok(Entered::TokenCount { .. } | Entered::Invocation { .. }) => {
+        Ok(Entered::TokenCount { .. } | Entered::Invocation { .. } | Entered::Operation { .. }) => {
             let message = "this is not served here";
             exchange.fail("", Error::new(Code::NotFound, message))
         }

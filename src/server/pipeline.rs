@@ -8,20 +8,24 @@ use http::{HeaderMap, Method};
 use super::content::{announced_length, check_length, check_media_type};
 use super::generation::{Generation, Streaming};
 use super::isolate::Isolate;
+use super::passing::{Passage, Passing};
 use super::response::{describe, event_stream};
 use super::routes::{Auth, Cors, MODELS_BELOW, Resource, Route};
+use crate::api::native;
 use crate::api::{
     Article, Context, Envelope, Interface, Messages, RenderError, build_response, estimate,
     find_model, list_models, parse_count, render_count, render_session, render_sessions,
     render_usage,
 };
-use crate::auth::{self, Caller, Session};
-use crate::bedrock::{count_tokens, invoke_bedrock, invoke_bedrock_with_response_stream};
+use crate::auth::{self, Caller, Intake, Session};
+use crate::bedrock::{
+    Bill, Meter, Response, count_tokens, invoke_bedrock, invoke_bedrock_with_response_stream, pass,
+};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
 use crate::headers::is_upgrade;
-use crate::host::{Body, Host, IncomingRequest, RequestBody, ResponseForm};
+use crate::host::{Body, Host, IncomingRequest, KeptBody, RequestBody, ResponseForm};
 use crate::identifier::Identifier;
 use crate::limits::{self, Address, Admitted};
 use crate::lock::lock;
@@ -70,6 +74,8 @@ pub(super) enum Entered<'a> {
     TokenCount { config: &'a Config, headers: HeaderMap, body: Bytes },
     /// An invocation through Lambda's API, with its headers, and whether its response is streamed.
     Invocation { headers: HeaderMap, payload: Bytes, is_streaming: bool },
+    /// A request that is passed on to Bedrock.
+    Operation { config: &'a Config, path: String, headers: HeaderMap, body: KeptBody },
     /// A request for a WebSocket.
     WebSocket { config: &'a Config, session: Session, headers: HeaderMap },
 }
@@ -79,6 +85,15 @@ pub(super) enum Entered<'a> {
 pub(super) enum Replied<'a, B> {
     Whole(Envelope, Record),
     Stream(Envelope, Streaming<'a, B>),
+}
+
+/// The result of a request that is passed on.
+#[allow(clippy::large_enum_variant)] // It is made once for each request, and moved once or twice.
+pub(super) enum Passed<'a, B> {
+    /// The response of Bedrock.
+    Response(Envelope, Passing<'a, B>),
+    /// A response that ends here.
+    Whole(Envelope, Record),
 }
 
 impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
@@ -120,8 +135,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         Self { isolate, host, errors, started, longest, record, is_head, form, cors, carried }
     }
 
-    fn deadline(&self, config: &Config, interface: Option<&dyn Interface>) -> Deadline {
-        let timeout = interface.map_or(config.timeout, |it| it.timeout(config));
+    fn deadline(&self, timeout: Duration) -> Deadline {
         Deadline::new(self.started, timeout.min(self.longest))
     }
 
@@ -175,10 +189,12 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             }
             Some(Admission { session, .. }) => Ok((session, request)),
             None => {
-                let interface = route.and_then(Route::interface);
-                let (deadline, state) = (self.deadline(config, interface), &self.isolate.auth);
-                let limit = interface.map_or(config.max_body_bytes, |it| it.max_body_bytes(config));
-                auth::authenticate(request, config, state, deadline, limit, self.host).await
+                let timeout = route.map_or(config.timeout, |it| it.timeout(config));
+                let (deadline, state) = (self.deadline(timeout), &self.isolate.auth);
+                let limit = route.map_or(config.max_body_bytes, |it| it.max_body_bytes(config));
+                let is_kept = route.is_some_and(|it| matches!(it.resource, Resource::Operation));
+                let intake = Intake { limit, is_kept };
+                auth::authenticate(request, config, state, deadline, intake, self.host).await
             }
         };
         let (session, request) = match authenticated {
@@ -217,7 +233,9 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             | Resource::Usage
             | Resource::Models
             | Resource::Session
-            | Resource::Sessions => {}
+            | Resource::Sessions
+            | Resource::Operation
+            | Resource::Catalogue => {}
         }
         // 4. The caller is admitted.
         let caller = session.caller.as_ref();
@@ -260,20 +278,38 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             Resource::Session | Resource::Sessions => {
                 return Err(outlined(self.session(route, &request, caller, config)).await);
             }
+            Resource::Catalogue => {
+                let path = config.path_below(request.path());
+                return Err(match native::find_in_catalogue(path, request.query(), config) {
+                    Ok(json) => Envelope::new(200, "application/json", json),
+                    Err(error) => self.fail("", error),
+                });
+            }
             _ => route.interface(),
         };
         // 5. The headers announce an acceptable body, which is then read.
         let (request, body) = request.take_body();
+        let limit = route.max_body_bytes(config);
+        if matches!(route.resource, Resource::Operation) {
+            let path = config.path_below(request.path()).to_owned();
+            let headers = request.headers;
+            let within = self.deadline(route.timeout(config)).left(self.host.now());
+            let body = match check_length(&headers, limit) {
+                Ok(()) => outlined(body.keep(limit, within)).await,
+                Err(error) => return Err(self.fail("", error)),
+            };
+            let body = body.map_err(|error| self.fail("", Error::unreadable(error, limit)))?;
+            return Ok(Entered::Operation { config, path, headers, body });
+        }
         let headers = request.headers;
         // The SDKs declare no type for the payload of an invocation, or one of bytes.
         let announced = match interface {
             Some(_) => check_media_type(&headers),
             None => Ok(()),
         };
-        let limit = interface.map_or(config.max_body_bytes, |it| it.max_body_bytes(config));
         let announced = announced.and_then(|()| check_length(&headers, limit));
         announced.map_err(|error| self.fail("", error))?;
-        let body = self.read(body, config, interface).await;
+        let body = self.read(body, route.timeout(config), limit).await;
         let body = body.map_err(|error| self.fail("", error))?;
         Ok(match interface {
             Some(_) if matches!(route.resource, Resource::TokenCount) => {
@@ -326,18 +362,13 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         message: Bytes,
         config: &Config,
     ) -> Result<Bytes, Error> {
-        self.read(self.admitted(message, None), config, None).await
+        let message = self.admitted(message, None);
+        self.read(message, config.timeout, config.max_body_bytes).await
     }
 
     /// Reads a body before the deadline.
-    async fn read(
-        &self,
-        body: impl Body,
-        config: &Config,
-        interface: Option<&dyn Interface>,
-    ) -> Result<Bytes, Error> {
-        let within = self.deadline(config, interface).left(self.host.now());
-        let limit = interface.map_or(config.max_body_bytes, |it| it.max_body_bytes(config));
+    async fn read(&self, body: impl Body, timeout: Duration, limit: usize) -> Result<Bytes, Error> {
+        let within = self.deadline(timeout).left(self.host.now());
         body.read(limit, within).await.map_err(|error| Error::unreadable(error, limit))
     }
 
@@ -386,7 +417,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             }
         };
         // 8. Bedrock is called.
-        let deadline = self.deadline(config, Some(interface));
+        let deadline = self.deadline(interface.timeout(config));
         let bedrock = self.isolate.bedrock_until(deadline, config, self.host);
         let bedrock = bedrock.with_reservation(reservation);
         let result = if streams.is_wanted(request.stream) {
@@ -460,7 +491,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         let endpoint = config.find_model(request.model.as_deref());
         let mut counted = None;
         if endpoint.is_some_and(|it| it.count_uri.is_some()) {
-            let deadline = self.deadline(config, Some(&Messages));
+            let deadline = self.deadline(Messages.timeout(config));
             let bedrock = self.isolate.bedrock_until(deadline, config, self.host);
             counted = Some(count_tokens(&request, &bedrock, &mut self.record).await);
         }
@@ -477,12 +508,75 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         self.finish(envelope)
     }
 
+    /// Steps 6 to 9 of a request that is passed on. The settlement of a success follows when the response has passed.
+    pub(super) async fn pass(
+        mut self,
+        config: &'a Config,
+        path: &str,
+        headers: &HeaderMap,
+        body: KeptBody,
+    ) -> Passed<'a, H::Body> {
+        // 6. The path and the headers are parsed.
+        let request = match native::parse(path, headers, body, config) {
+            Ok(request) => request,
+            Err(error) => return self.refused(error),
+        };
+        // 7. The tokens are reserved.
+        let (caller, bill) = (self.record.caller.as_ref(), request.operation.bill);
+        let reservation = match bill {
+            Bill::Free => Ok(None),
+            _ => {
+                let most = || native::most_tokens(&request);
+                limits::reserve_tokens(most, caller, config, self.host).await
+            }
+        };
+        let reservation = match reservation {
+            Ok(reservation) => reservation,
+            Err(error) => return self.refused(error),
+        };
+        // 8. Bedrock is called.
+        let deadline = self.deadline(native::TIMEOUT);
+        let bedrock = self.isolate.bedrock_until(deadline, config, self.host);
+        let bedrock = bedrock.with_reservation(reservation);
+        let response = pass(&request, &bedrock, &mut self.record).await;
+        // 9. The reservation is settled, and the response is passed on.
+        let (headers, body) = match response {
+            Ok(Response::Success(headers, body)) => (headers, body),
+            Ok(Response::Error { status, headers, body, mut error }) => {
+                limits::settle(bedrock.take_reservation(), &mut self.record, self.host).await;
+                self.record.fail(error.code, error.cause.take());
+                return self.ended(native::error(status, &headers, &body));
+            }
+            Err(error) => {
+                limits::settle(bedrock.take_reservation(), &mut self.record, self.host).await;
+                return self.refused(error);
+            }
+        };
+        let meter = Meter::new(bill, &headers);
+        let (reservation, isolate, started) =
+            (bedrock.take_reservation(), self.isolate, self.started);
+        let (envelope, record) = self.finish(native::head(&headers));
+        let headers = native::response_headers(&headers, &envelope);
+        let passage = Passage::new(meter, (config, isolate), record, reservation, started);
+        Passed::Response(envelope, Passing { headers, body, passage, is_over: false })
+    }
+
     /// Records an error and renders it.
     pub(super) fn fail(&mut self, prompt: &str, mut error: Error) -> Envelope {
         // Nothing was added to it.
         (self.record.session_id, self.record.dropped_turns) = (None, None);
         self.record.fail(error.code, error.cause.take());
         self.errors.render_error(prompt, &error, &self.record)
+    }
+
+    fn refused<B>(mut self, error: Error) -> Passed<'a, B> {
+        let envelope = self.fail("", error);
+        self.ended(envelope)
+    }
+
+    fn ended<B>(self, envelope: Envelope) -> Passed<'a, B> {
+        let (envelope, record) = self.finish(envelope);
+        Passed::Whole(envelope, record)
     }
 
     fn whole<B>(self, envelope: Envelope) -> Replied<'a, B> {

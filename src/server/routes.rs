@@ -1,9 +1,12 @@
 //! The table of routes.
 
+use std::time::Duration;
+
 use http::Method;
 
 #[cfg(any(feature = "entry", test))]
 use crate::api::Rpc;
+use crate::api::native::{self, Native};
 use crate::api::{Article, Interface, Messages, RenderError, SDK_HEADERS, invoke};
 use crate::config::Config;
 use crate::host::IncomingRequest;
@@ -73,6 +76,10 @@ pub(super) enum Resource {
     Session,
     /// The sessions of the caller.
     Sessions,
+    /// An operation of Bedrock's own API, which is passed on.
+    Operation,
+    /// The inference profiles and foundation models that callers may use, in the form of Bedrock's own API.
+    Catalogue,
     /// Whether the configuration is valid.
     Health,
     /// Whether there is a service, as clients probe it.
@@ -80,7 +87,7 @@ pub(super) enum Resource {
 }
 
 #[rustfmt::skip]
-static ROUTES: [Route; 14] = [
+static ROUTES: [Route; 17] = [
     Route { path: Path::Exact("/"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Article), errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Exact("/"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Exact("/api/hello"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Messages, cors: Cors::None },
@@ -92,6 +99,10 @@ static ROUTES: [Route; 14] = [
     Route { path: Path::Exact("/usage"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Usage, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Exact("/sessions"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Sessions, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Matching(is_session), methods: &["DELETE", "GET", "HEAD"], auth: Auth::Callers, resource: Resource::Session, errors: &Article, cors: Cors::Preflight(&[]) },
+    Route { path: Path::Matching(native::is_operation), methods: &["POST"], auth: Auth::Callers, resource: Resource::Operation, errors: &Native, cors: Cors::Preflight(&native::SDK_HEADERS) },
+    Route { path: Path::Matching(native::is_catalogue_path), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Catalogue, errors: &Native, cors: Cors::Preflight(&native::SDK_HEADERS) },
+    // Operations that are not served.
+    Route { path: Path::Matching(native::is_below_root), methods: &[], auth: Auth::Callers, resource: Resource::Catalogue, errors: &Native, cors: Cors::None },
     Route { path: Path::Exact("/healthz"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Health, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Matching(invoke::is_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::Invocation, errors: &invoke::Invoke, cors: Cors::Preflight(&[]) },
     Route { path: Path::Matching(invoke::is_streaming_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::StreamingInvocation, errors: &invoke::Invoke, cors: Cors::Preflight(&[]) },
@@ -140,6 +151,22 @@ impl Route {
             Resource::Reply(interface) => Some(interface),
             Resource::TokenCount => Some(&Messages),
             _ => None,
+        }
+    }
+
+    /// Returns how long a request may take.
+    pub(super) fn timeout(&self, config: &Config) -> Duration {
+        match self.resource {
+            Resource::Operation => native::TIMEOUT,
+            _ => self.interface().map_or(config.timeout, |it| it.timeout(config)),
+        }
+    }
+
+    /// Returns the most bytes of a body.
+    pub(super) fn max_body_bytes(&self, config: &Config) -> usize {
+        match self.resource {
+            Resource::Operation => config.max_messages_body_bytes,
+            _ => self.interface().map_or(config.max_body_bytes, |it| it.max_body_bytes(config)),
         }
     }
 
@@ -199,6 +226,8 @@ mod tests {
             Some(Resource::Models) => "models",
             Some(Resource::Session) => "session",
             Some(Resource::Sessions) => "sessions",
+            Some(Resource::Operation) => "operation",
+            Some(Resource::Catalogue) => "catalogue",
             Some(Resource::Health) => "health",
             Some(Resource::Probe) => "probe",
             None => "none",

@@ -161,8 +161,10 @@ export function head(message, isWhole, out) {
     if (value !== null) lines += `\n${name}:${value}`;
     return value;
   };
-  if (isWhole || (method ? method !== "POST" : message.status !== 200)) {
-    for (const [name, value] of headers) lines += `\n${name}:${value}`;
+  if (isWhole || (method ? method !== "POST" || isNative(message.url) : message.status !== 200)) {
+    // Cloudflare replaces the client's accept-encoding, which the client may have signed.
+    const encoding = method && message.cf?.clientAcceptEncoding;
+    for (const [name, value] of headers) lines += `\n${name}:${(name === "accept-encoding" && encoding) || value}`;
   } else if (method) {
     for (const name of OF_POST) add(name);
     if (add("origin") !== null) add("host");
@@ -171,6 +173,11 @@ export function head(message, isWhole, out) {
   }
   const { read, written } = utf8.encodeInto(lines, out);
   return read === lines.length ? written : lines.length * 3;
+}
+
+/** Reports whether a URL may be one of Bedrock's own operations, which read headers of their own. */
+function isNative(url) {
+  return url.includes("/model/") || url.includes("/guardrail/") || url.includes("/anthropic/");
 }
 
 /** Reads the body of a Request or a Response. Resolves with null if it is longer than limit bytes. */
@@ -214,6 +221,63 @@ function byteReader(body) {
   } catch {
     return body.pipeThrough(new IdentityTransformStream()).getReader({ mode: "byob" });
   }
+}
+
+/** A body that stays in JavaScript. Not bytes by itself, which would go to Rust. */
+class Kept {
+  constructor(bytes) {
+    this.bytes = bytes;
+  }
+}
+
+/** Reads the body of a Request, and keeps it. Resolves with null if it is longer than limit bytes. */
+export async function keep(message, limit, within) {
+  running.within = within;
+  const { body, headers } = message;
+  if (!body) return new Kept(new Uint8Array());
+  const length = headers.get("content-length");
+  if (length > limit) return null;
+  // One buffer of the right length: arrayBuffer() would join parts, which takes twice the memory.
+  const bytes = length === null ? await chunks(body, limit) : await exactly(body, Number(length));
+  return bytes && new Kept(bytes);
+}
+
+async function exactly(body, length) {
+  const reader = byteReader(body);
+  const { value } = await reader.readAtLeast(length, new Uint8Array(length));
+  return value;
+}
+
+export function keptLength({ bytes }) {
+  return bytes.length;
+}
+
+/** Copies bytes of a body into wasm's memory, and returns their number. */
+export function keptRead({ bytes }, offset, out) {
+  const part = bytes.subarray(offset, offset + out.length);
+  out.set(part);
+  return part.length;
+}
+
+export function keptHash({ bytes }) {
+  return crypto.subtle.digest("SHA-256", bytes);
+}
+
+/** Gives back the memory of a body that is not sent any more. */
+export function keptFree({ bytes }) {
+  free(bytes);
+}
+
+/** Sends a request with a body that was kept, which stays for another attempt. */
+export function keptSend(method, url, headers, { bytes }, within) {
+  running.within = within;
+  const { signal } = (running.fetching ??= new AbortController());
+  return fetch(url, { method, headers: record(headers), body: bytes, redirect: "manual", signal });
+}
+
+/** Makes a response whose body workerd passes on by itself. */
+export function pipe(status, headers, { body }) {
+  return new Response(body, { status, headers: record(headers) });
 }
 
 export function sha256(bytes) {

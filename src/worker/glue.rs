@@ -64,6 +64,36 @@ extern "C" {
 
     pub fn sha256(bytes: &[u8]) -> Promise;
 
+    pub fn keep(message: &JsValue, limit: u32, within: f64) -> Promise;
+
+    #[wasm_bindgen(js_name = keptLength)]
+    pub fn kept_length(kept: &JsValue) -> u32;
+
+    #[wasm_bindgen(js_name = keptRead)]
+    pub fn kept_read(kept: &JsValue, offset: u32, out: &mut [u8]) -> u32;
+
+    #[wasm_bindgen(js_name = keptHash)]
+    pub fn kept_hash(kept: &JsValue) -> Promise;
+
+    #[wasm_bindgen(js_name = keptFree)]
+    pub fn kept_free(kept: &JsValue);
+
+    #[wasm_bindgen(catch, js_name = keptSend)]
+    pub fn kept_send(
+        method: &str,
+        url: &str,
+        headers: &str,
+        kept: &JsValue,
+        within: f64,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub fn pipe(
+        status: u16,
+        headers: &str,
+        message: &JsValue,
+    ) -> Result<web_sys::Response, JsValue>;
+
     #[wasm_bindgen(catch)]
     pub fn send(
         method: &str,
@@ -99,6 +129,7 @@ extern "C" {
 extern "C" {
     #[wasm_bindgen(catch)]
     pub fn events(
+        status: u16,
         headers: &str,
         reader: &JsValue,
         step: JsValue,

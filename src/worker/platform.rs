@@ -4,19 +4,19 @@ use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use js_sys::Date;
+use http::{HeaderMap, Request, Response, StatusCode};
+use js_sys::{Date, Promise};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::JsValue;
 
-use super::body::JsBody;
+use super::body::{JsBody, JsKept};
 use super::glue::{self, Platform};
 use super::http::{header_map, milliseconds, text_or_bytes, transport_error, with_head};
 use super::task::{settled, settled_bytes};
 use crate::date;
 use crate::host::{
-    Host, Http, LedgerStore, LimitError, RateLimiter, Runtime, SignatureVerifier, TransportError,
-    VerifyError, VerifyingKey,
+    Host, Http, KeptBody, LedgerStore, LimitError, RateLimiter, Runtime, SignatureVerifier,
+    TransportError, VerifyError, VerifyingKey,
 };
 
 /// Above so many bytes WebCrypto's digest is faster than ours, with the promise that it costs: 31 µs against 70 for
@@ -80,33 +80,43 @@ impl Http for Worker {
         within: Duration,
     ) -> Result<Response<JsBody>, TransportError> {
         let (head, body) = request.into_parts();
-        let mut headers = String::with_capacity(1024);
-        for name in head.headers.keys() {
-            headers.extend([if headers.is_empty() { "" } else { "\n" }, name.as_str(), "\n"]);
-            // RFC 9110: several lines of one name are a list.
-            for (at, value) in head.headers.get_all(name).iter().enumerate() {
-                let value = value.to_str();
-                let value = value.map_err(|error| TransportError::Failed(error.to_string()))?;
-                headers.extend([if at == 0 { "" } else { ", " }, value]);
-            }
-        }
-        let url = head.uri.to_string();
+        let (url, headers) = (head.uri.to_string(), header_lines(&head.headers)?);
         let (text, bytes) = text_or_bytes(&body);
         let (method, within) = (head.method.as_str(), milliseconds(within));
-        let response = match glue::send(method, &url, &headers, text, bytes, within) {
-            Ok(promise) => settled(promise).await,
-            Err(error) => Err(error),
-        };
-        let message = response.map_err(|error| transport_error(&error))?;
+        let promise = glue::send(method, &url, &headers, text, bytes, within);
+        receive(promise, false).await
+    }
 
-        let mut response = Response::new(());
-        with_head(&message, false, |status, headers| {
-            *response.status_mut() = StatusCode::from_bytes(status.as_bytes())
-                .map_err(|_| TransportError::Failed(format!("not a status: {status}")))?;
-            *response.headers_mut() = header_map(headers).0;
-            Ok(())
+    async fn send_kept(
+        &self,
+        request: Request<KeptBody>,
+        within: Duration,
+    ) -> Result<Response<JsBody>, TransportError> {
+        let (head, body) = request.into_parts();
+        let (url, headers) = (head.uri.to_string(), header_lines(&head.headers)?);
+        let (method, within) = (head.method.as_str(), milliseconds(within));
+        let send = |kept: &JsValue| glue::kept_send(method, &url, &headers, kept, within);
+        let promise = body.content::<JsKept>().and_then(|kept| kept.with(send));
+        let promise = promise.ok_or_else(|| {
+            TransportError::Failed("the body is not one of this platform".to_owned())
         })?;
-        Ok(response.map(|()| JsBody::new(message)))
+        receive(promise, true).await
+    }
+
+    async fn sha256_kept(&self, body: &KeptBody) -> [u8; 32] {
+        let promise = body.content::<JsKept>().and_then(|kept| kept.with(glue::kept_hash));
+        if let Some(promise) = promise
+            && let Ok(Some(hash)) = settled_bytes(promise).await
+            && let Ok(hash) = hash.try_into()
+        {
+            return hash;
+        }
+        let mut hash = Sha256::new();
+        body.scan(|part| {
+            hash.update(part);
+            true
+        });
+        hash.finalize().into()
     }
 
     async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
@@ -118,6 +128,41 @@ impl Http for Worker {
         }
         Sha256::digest(bytes).into()
     }
+}
+
+/// Writes headers for JavaScript: names and values by turns, a line each.
+fn header_lines(headers: &HeaderMap) -> Result<String, TransportError> {
+    let mut lines = String::with_capacity(1024);
+    for name in headers.keys() {
+        lines.extend([if lines.is_empty() { "" } else { "\n" }, name.as_str(), "\n"]);
+        // RFC 9110: several lines of one name are a list.
+        for (at, value) in headers.get_all(name).iter().enumerate() {
+            let value = value.to_str();
+            let value = value.map_err(|error| TransportError::Failed(error.to_string()))?;
+            lines.extend([if at == 0 { "" } else { ", " }, value]);
+        }
+    }
+    Ok(lines)
+}
+
+/// Awaits a Response, and reads its status and its headers: all of them, or those of the table.
+async fn receive(
+    promise: Result<Promise, JsValue>,
+    is_whole: bool,
+) -> Result<Response<JsBody>, TransportError> {
+    let response = match promise {
+        Ok(promise) => settled(promise).await,
+        Err(error) => Err(error),
+    };
+    let message = response.map_err(|error| transport_error(&error))?;
+    let mut response = Response::new(());
+    with_head(&message, is_whole, |status, headers| {
+        *response.status_mut() = StatusCode::from_bytes(status.as_bytes())
+            .map_err(|_| TransportError::Failed(format!("not a status: {status}")))?;
+        *response.headers_mut() = header_map(headers).0;
+        Ok(())
+    })?;
+    Ok(response.map(|()| JsBody::new(message)))
 }
 
 impl Host for Worker {

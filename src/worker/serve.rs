@@ -102,6 +102,9 @@ pub(super) async fn respond(
         Handled::Stream(envelope, streaming) => {
             Ok(streams::events(&lines(&envelope), streaming, &worker.platform)?.into())
         }
+        Handled::Passed(envelope, passing) => {
+            outlined(async { streams::pass(&envelope, passing, worker) }).await
+        }
         Handled::WebSocket(socket, record) => {
             log_for(worker, record, isolate);
             let platform = worker.platform.clone();

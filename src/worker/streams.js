@@ -3,7 +3,7 @@
 
 import { READ_BYTES, cancel, free, record, utf8 } from "./glue.js";
 
-// The inputs of step(). Its output is a byte of flags, and what the client gets.
+// The inputs of step(). Its output is a byte of flags, and what the client gets besides a chunk that is passed on.
 const CHUNK = 0;
 const END = 1;
 const FAILED = 2;
@@ -14,6 +14,8 @@ const NOTHING = new Uint8Array();
 // The flags.
 const IS_OVER = 1;
 const HAS_FRAME = 2;
+const PASSES = 4; // the chunk
+const IS_BROKEN = 8; // the client is to notice that the response is incomplete
 
 async function next(reader, step) {
   let result;
@@ -68,9 +70,13 @@ const GATHER_MS = 16;
 /** How many bytes of a reply may wait for its client. */
 const MAX_AHEAD = 16 << 10;
 
-/** Makes a response in Server-Sent Events. It reads on only while the client takes what there is. */
-export function events(headers, reader, step, stallMs, keepAlive) {
+/**
+ * Makes a response in Server-Sent Events, or one that is passed on as it came. It reads on only while the client takes what
+ * there is.
+ */
+export function events(status, headers, reader, step, stallMs, keepAlive) {
   let over = false;
+  let broken = false;
   let heard = Date.now();
   let timer;
   let stall;
@@ -94,15 +100,22 @@ export function events(headers, reader, step, stallMs, keepAlive) {
     pulled();
     arrived();
   }
-  function add(out) {
+  function send(bytes) {
+    waiting.push(bytes);
+    size += bytes.length;
+    arrived();
+  }
+  function add(out, chunk) {
     heard = Date.now();
     if (out[0] & HAS_FRAME) stall.wait();
-    if (out.length > 1) {
-      waiting.push(out.subarray(1));
-      size += out.length - 1;
-      arrived();
-    }
+    // A copy, because what is received next overwrites it.
+    if (out[0] & PASSES && chunk.length > 0) send(chunk.slice());
+    if (out.length > 1) send(out.subarray(1));
+    broken = (out[0] & IS_BROKEN) !== 0;
     if (out[0] & IS_OVER) end();
+  }
+  function pass(input, bytes) {
+    add(step(input, bytes), bytes);
   }
   /** Decodes what was received, and takes another step. */
   function take(input, bytes) {
@@ -110,8 +123,8 @@ export function events(headers, reader, step, stallMs, keepAlive) {
     gathering = undefined;
     const length = receivedSize;
     receivedSize = 0;
-    if (length > 0) add(step(CHUNK, received.subarray(0, length)));
-    if (input !== undefined && !over) add(step(input, bytes));
+    if (length > 0) pass(CHUNK, received.subarray(0, length));
+    if (input !== undefined && !over) pass(input, bytes);
   }
   function gather(chunk) {
     // A copy, because the next read overwrites the chunk.
@@ -173,7 +186,8 @@ export function events(headers, reader, step, stallMs, keepAlive) {
         if (size > 0) controller.enqueue(joined(waiting));
         [waiting, size, sent, hasBegun] = [[], 0, hasBegun ? Date.now() : 0, true];
         if (!over) return pulled();
-        controller.close();
+        if (broken) controller.error(new Error("the response of Bedrock is incomplete"));
+        else controller.close();
         step(DISCONNECTED, NOTHING);
       },
       cancel() {
@@ -184,7 +198,7 @@ export function events(headers, reader, step, stallMs, keepAlive) {
     },
     { highWaterMark: 0 },
   );
-  return new Response(body, { headers: record(headers) });
+  return new Response(body, { status, headers: record(headers) });
 }
 
 function joined(chunks) {

@@ -11,16 +11,20 @@ use wasm_bindgen::closure::Closure;
 
 use super::body::JsBody;
 use super::glue::Platform;
-use super::http::milliseconds;
+use super::http::{lines, milliseconds};
 use super::log::{log_for, log_to};
 use super::platform::{Worker, now};
 use super::{durable, glue, task};
-use crate::api::{RenderError, Socket};
+use crate::api::{Envelope, RenderError, Socket};
+use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::host::TransportError;
 use crate::identifier::Identifier;
+use crate::limits::Settlement;
 use crate::log::Record;
-use crate::server::{Generation, Streaming, WebSocket, socket_admit, socket_reply};
+use crate::server::{
+    Generation, Passage, Passing, Rest, Streaming, WebSocket, socket_admit, socket_reply,
+};
 
 /// Makes a response in Server-Sent Events.
 pub(super) fn events(
@@ -31,7 +35,32 @@ pub(super) fn events(
     let Streaming { mut body, generation } = streaming;
     let (stall, keep_alive) = (milliseconds(generation.stall()), generation.keep_alive());
     let step = step(generation, platform.clone());
-    glue::events(headers, &body.take_reader()?, step, stall, keep_alive)
+    glue::events(200, headers, &body.take_reader()?, step, stall, keep_alive)
+}
+
+/// Makes a response of one that is passed on. If there is nothing to read in it, workerd passes it on by itself.
+pub(super) fn pass(
+    envelope: &Envelope,
+    passing: Passing<'static, JsBody>,
+    worker: &Worker,
+) -> Result<JsValue, JsValue> {
+    let Passing { headers, mut body, passage, .. } = passing;
+    let mut lines = lines(envelope);
+    for (name, value) in &headers {
+        if let Ok(value) = value.to_str() {
+            lines.extend(["\n", name.as_str(), "\n", value]);
+        }
+    }
+    let (status, platform) = (envelope.status_code, &worker.platform);
+    if !passage.is_metered() {
+        let response = glue::pipe(status, &lines, body.message())?;
+        finish_passage(passage, platform);
+        return Ok(response.into());
+    }
+    let stall = milliseconds(passage.stall());
+    let reader = body.take_reader()?;
+    let step = step_of_passage(passage, platform.clone());
+    Ok(glue::events(status, &lines, &reader, step, stall, "")?.into())
 }
 
 /// Opens a WebSocket.
@@ -92,17 +121,52 @@ fn internal_error() -> Result<JsValue, JsValue> {
     Ok(Socket.render_error("", &error, &Record::new(Identifier::random(0))).body.into())
 }
 
+// The inputs of a step.
+const CHUNK: u32 = 0;
+const END: u32 = 1;
+const FAILED: u32 = 2;
+const STALLED: u32 = 3;
+
+// The flags of its output.
+const IS_OVER: u8 = 1;
+const HAS_FRAME: u8 = 2;
+const PASSES: u8 = 4;
+const IS_BROKEN: u8 = 8;
+
+/// Makes the `step` of a response that is passed on: the client gets each chunk, and at the end what the output has.
+fn step_of_passage(passage: Passage<'static>, platform: Platform) -> JsValue {
+    let mut passage = Some(passage);
+    let step = move |what: u32, bytes: Vec<u8>| -> Vec<u8> {
+        let Some(mut it) = passage.take() else { return vec![IS_OVER] };
+        let failure = match what {
+            CHUNK => {
+                it.push(&bytes);
+                passage = Some(it);
+                return vec![HAS_FRAME | PASSES];
+            }
+            END => None,
+            FAILED => {
+                let error = String::from_utf8_lossy(&bytes).into_owned();
+                Some(TransportError::Failed(error))
+            }
+            STALLED => Some(TransportError::TimedOut),
+            // The client has disconnected.
+            _ => {
+                finish_passage(it, &platform);
+                return vec![IS_OVER];
+            }
+        };
+        let Rest { tail, is_broken } = it.close(failure);
+        finish_passage(it, &platform);
+        let flags = IS_OVER | if is_broken { IS_BROKEN } else { 0 };
+        [&[flags], &*tail].concat()
+    };
+    Closure::<dyn FnMut(u32, Vec<u8>) -> Vec<u8>>::new(step).into_js_value()
+}
+
 /// Makes the `step` of `streams.js`: takes a chunk of Bedrock's response and returns what the client gets, behind a byte of
 /// flags: whether that was the last, and whether a frame has come. After the last, another call gives back the memory.
 fn step(generation: Generation<'static>, platform: Platform) -> JsValue {
-    const CHUNK: u32 = 0;
-    const END: u32 = 1;
-    const FAILED: u32 = 2;
-    const STALLED: u32 = 3;
-
-    const IS_OVER: u8 = 1;
-    const HAS_FRAME: u8 = 2;
-
     let mut generation = Some(generation);
     // What the client has not received yet is in memory, too.
     let mut held = None;
@@ -146,9 +210,21 @@ fn step(generation: Generation<'static>, platform: Platform) -> JsValue {
 fn finish(generation: Generation<'_>, platform: &Platform) {
     let config = generation.config();
     let (record, remainder) = generation.finish(now());
-    if let Some(settlement) = remainder.and_then(|it| it.settlement) {
+    let settlement = remainder.and_then(|it| it.settlement);
+    complete(&record, settlement, config, platform);
+}
+
+fn finish_passage(passage: Passage<'_>, platform: &Platform) {
+    let config = passage.config();
+    let (record, settlement) = passage.finish(now());
+    complete(&record, settlement, config, platform);
+}
+
+/// Settles a response that has ended, and logs it.
+fn complete(record: &Record, settlement: Option<Settlement>, config: &Config, platform: &Platform) {
+    if let Some(settlement) = settlement {
         // If it fails, the reservation expires and counts as used.
         let _ = durable::settle(platform, &settlement.account, &settlement.message);
     }
-    log_to(platform, &record, Some(config));
+    log_to(platform, record, Some(config));
 }

@@ -30,6 +30,7 @@ mod load;
 mod memory;
 mod messages;
 mod models;
+mod native;
 mod network_faults;
 mod privacy;
 mod rate_limits;

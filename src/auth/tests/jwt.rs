@@ -35,7 +35,8 @@ impl Service {
     async fn refusal_or_session(&self, host: &Scripted, token: &str) -> Result<Session, Refusal> {
         let request = post(&[("authorization", &format!("Bearer {token}"))]);
         let deadline = Deadline::new(host.now(), Duration::from_secs(25));
-        let result = authenticate(request, &self.config, &self.state, deadline, 1024, host).await;
+        let intake = Intake { limit: 1024, is_kept: false };
+        let result = authenticate(request, &self.config, &self.state, deadline, intake, host).await;
         result.map(|(session, _)| session)
     }
 
@@ -43,9 +44,9 @@ impl Service {
     async fn caller(&self, host: &Scripted, token: &str) -> Result<String, String> {
         match self.refusal_or_session(host, token).await {
             Ok(session) => Ok(session.caller.unwrap().as_str().to_owned()),
-            Err(Refusal::Unauthenticated(cause) | Refusal::Issuer(cause)) => {
-                Err(cause.as_str().to_owned())
-            }
+            Err(
+                Refusal::Unauthenticated(cause) | Refusal::Expired(cause) | Refusal::Issuer(cause),
+            ) => Err(cause.as_str().to_owned()),
             Err(other) => panic!("{other:?}"),
         }
     }
