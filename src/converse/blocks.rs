@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use super::conversion::{Conversion, comma, object};
+use super::conversion::{Conversion, at, comma, invalid, missing, object, put};
 use super::names::call_id;
 use crate::claude::{Feature, part};
 use crate::error::Error;
@@ -62,7 +62,7 @@ impl<'a> Block<'a> {
 
     /// Returns a member that it must have.
     fn required(&self, place: &str, name: &str) -> Result<&'a RawValue, Error> {
-        self.get(name).ok_or_else(|| Error::invalid(format!("{place}.{name}: Field required")))
+        self.get(name).ok_or_else(|| missing(place, name))
     }
 
     /// Returns the string of a member that it must have.
@@ -88,8 +88,8 @@ fn blocks<'a>(place: &str, json: &'a RawValue) -> Result<Vec<Placed<'a>>, Error>
         return Ok(vec![Placed { place: place.to_owned(), block }]);
     }
     let blocks: Vec<&RawValue> = part(place, json, "a string or a valid list of objects")?;
-    let placed = |(index, json)| {
-        let place = format!("{place}.{index}");
+    let placed = |(index, json): (usize, &'a RawValue)| {
+        let place = at(place, ".", &index.to_string());
         let block = Block { members: object(&place, json)?, text: None };
         Ok(Placed { place, block })
     };
@@ -100,37 +100,34 @@ impl<'a> Conversion<'a, '_> {
     /// Parses the messages, without the blocks that the model would refuse and that say nothing to it.
     pub(super) fn turns(&mut self) -> Result<Vec<Turn<'a>>, Error> {
         let json = self.member("messages");
-        let json = json.ok_or_else(|| Error::invalid("messages: Field required"))?;
+        let json = json.ok_or_else(|| invalid("messages", "Field required"))?;
         let messages: Vec<&RawValue> = part("messages", json, "a valid list of objects")?;
         let mut turns: Vec<Turn<'a>> = Vec::new();
         for (index, message) in messages.into_iter().enumerate() {
-            let place = format!("messages.{index}");
+            let place = at("messages", ".", &index.to_string());
             let message = object(&place, message)?;
             let is_user = match message.get("role").map(RawValue::get) {
                 Some(r#""assistant""#) => false,
                 Some(r#""user""#) => true,
                 Some(r#""system""#) => {
-                    self.tell(format!("{place}.role"));
+                    self.tell(at(&place, ".", "role"));
                     true
                 }
                 _ => {
-                    let message = format!("{place}.role: Input should be 'user' or 'assistant'");
-                    return Err(Error::invalid(message));
+                    let problem = "Input should be 'user' or 'assistant'";
+                    return Err(invalid(&at(&place, ".", "role"), problem));
                 }
             };
             if message.get("output_config").is_some() {
-                self.tell(format!("{place}.output_config"));
+                self.tell(at(&place, ".", "output_config"));
             }
-            let place = format!("{place}.content");
             let content = message.get("content");
-            let content =
-                content.ok_or_else(|| Error::invalid(format!("{place}: Field required")))?;
+            let content = content.ok_or_else(|| missing(&place, "content"))?;
+            let place = at(&place, ".", "content");
             let mut kept = blocks(&place, content)?;
             kept.retain(|placed| self.is_kept(placed));
             if kept.is_empty() && is_user {
-                return Err(Error::invalid(format!(
-                    "{place}: it must have text that is not blank"
-                )));
+                return Err(invalid(&place, "it must have text that is not blank"));
             }
             match turns.last_mut() {
                 _ if kept.is_empty() => {}
@@ -139,7 +136,7 @@ impl<'a> Conversion<'a, '_> {
             }
         }
         if turns.is_empty() {
-            return Err(Error::invalid("messages: at least one message is required"));
+            return Err(invalid("messages", "at least one message is required"));
         }
         Ok(turns)
     }
@@ -165,8 +162,8 @@ impl<'a> Conversion<'a, '_> {
     pub(super) fn turn(&mut self, turn: &Turn<'a>, out: &mut String) -> Result<(), Error> {
         if turn.has("document") && !turn.has("text") {
             let place = turn.blocks.first().map_or("messages", |placed| &placed.place);
-            let message = format!("{place}: Converse takes a document beside a text only: add one");
-            return Err(Error::invalid(message));
+            let problem = "Converse takes a document beside a text only: add one";
+            return Err(invalid(place, problem));
         }
         let is_split = turn.has_tool_blocks() && self.refuses(Feature::MixedBlocks);
         // Of a turn that the model refuses as it is, the tool blocks stay.
@@ -174,7 +171,7 @@ impl<'a> Conversion<'a, '_> {
             turn.blocks.iter().partition(|placed| !is_split || placed.block.is_tool_block());
         comma(out);
         let role = if turn.is_user { "user" } else { "assistant" };
-        *out += &format!(r#"{{"role":"{role}","content":["#);
+        put(out, &[r#"{"role":""#, role, r#"","content":["#]);
         for (index, placed) in blocks.iter().enumerate() {
             let is_last = index + 1 == blocks.len();
             let others = if is_last && turn.is_user { &others[..] } else { &[] };
@@ -197,10 +194,8 @@ impl<'a> Conversion<'a, '_> {
         match block.kind() {
             "thinking" => {
                 comma(out);
-                let text = block.required(place, "thinking")?;
-                *out += r#"{"reasoningContent":{"reasoningText":{"text":"#;
-                *out += text.get();
-                *out += "}}}";
+                let text = block.required(place, "thinking")?.get();
+                put(out, &[r#"{"reasoningContent":{"reasoningText":{"text":"#, text, "}}}"]);
             }
             "tool_use" => self.tool_use(place, block, out)?,
             "tool_result" => self.tool_result(place, block, others, out)?,
@@ -215,9 +210,7 @@ impl<'a> Conversion<'a, '_> {
         match block.kind() {
             "text" => {
                 comma(out);
-                *out += r#"{"text":"#;
-                *out += block.required(place, "text")?.get();
-                out.push('}');
+                put(out, &[r#"{"text":"#, block.required(place, "text")?.get(), "}"]);
                 Ok(())
             }
             "image" => {
@@ -226,22 +219,23 @@ impl<'a> Conversion<'a, '_> {
                 let media_type = source.get("media_type").and_then(string).unwrap_or_default();
                 let format = IMAGES.iter().find(|(known, _)| *known == media_type);
                 let Some((_, format)) = format else {
-                    let message = format!(
-                        "{place}.source.media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'"
-                    );
-                    return Err(Error::invalid(message));
+                    let problem =
+                        "Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'";
+                    return Err(invalid(&at(place, ".", "source.media_type"), problem));
                 };
                 comma(out);
-                *out += &format!(r#"{{"image":{{"format":"{format}","source":{{"bytes":"#);
-                *out += data(place, &source)?.get();
-                *out += "}}}";
+                let bytes = data(place, &source)?.get();
+                put(
+                    out,
+                    &[r#"{"image":{"format":""#, format, r#"","source":{"bytes":"#, bytes, "}}}"],
+                );
                 Ok(())
             }
             "document" => self.document(place, block, out),
             kind => {
                 let kind: String = kind.chars().take(64).collect();
-                let message = format!("{place}.type: only Claude takes blocks of the type {kind}");
-                Err(Error::invalid(message))
+                let problem = at("only Claude takes blocks of the type", " ", &kind);
+                Err(invalid(&at(place, ".", "type"), &problem))
             }
         }
     }
@@ -261,16 +255,14 @@ impl<'a> Conversion<'a, '_> {
                 ("txt", in_base64(&text))
             }
             (r#""content""#, _) => {
-                let place = format!("{place}.source.content");
                 let mut text = String::new();
                 let content = source.get("content");
-                let content =
-                    content.ok_or_else(|| Error::invalid(format!("{place}: Field required")))?;
+                let content = content.ok_or_else(|| missing(place, "source.content"))?;
+                let place = at(place, ".", "source.content");
                 for Placed { place, block } in blocks(&place, content)? {
                     if block.kind() != "text" {
-                        let message =
-                            format!("{place}.type: Converse takes text in a document only");
-                        return Err(Error::invalid(message));
+                        let problem = "Converse takes text in a document only";
+                        return Err(invalid(&at(&place, ".", "type"), problem));
                     }
                     text += &string(block.required(&place, "text")?).unwrap_or_default();
                     text.push('\n');
@@ -278,23 +270,28 @@ impl<'a> Conversion<'a, '_> {
                 ("txt", in_base64(&text))
             }
             _ => {
-                let message = format!(
-                    "{place}.source: Converse takes a text or a PDF in base64: got another document"
-                );
-                return Err(Error::invalid(message));
+                let problem = "Converse takes a text or a PDF in base64: got another document";
+                return Err(invalid(&at(place, ".", "source"), problem));
             }
         };
         if let Some(context) = block.get("context") {
             comma(out);
-            *out += r#"{"text":"#;
-            *out += context.get();
-            out.push('}');
+            put(out, &[r#"{"text":"#, context.get(), "}"]);
         }
         let title = block.get("title").and_then(string).unwrap_or_default();
         let name = to_json(&self.document_name(&title));
         comma(out);
-        *out += &format!(
-            r#"{{"document":{{"format":"{format}","name":{name},"source":{{"bytes":{bytes}}}}}}}"#
+        put(
+            out,
+            &[
+                r#"{"document":{"format":""#,
+                format,
+                r#"","name":"#,
+                &name,
+                r#","source":{"bytes":"#,
+                &bytes,
+                "}}}",
+            ],
         );
         Ok(())
     }
@@ -310,7 +307,7 @@ impl<'a> Conversion<'a, '_> {
         let mut count = 1;
         while self.documents.contains(&unique) {
             count += 1;
-            unique = format!("{name} ({count})");
+            unique = [name, " (", &count.to_string(), ")"].concat();
         }
         self.documents.push(unique.clone());
         unique
@@ -322,12 +319,19 @@ impl<'a> Conversion<'a, '_> {
         let name = to_json(&self.names.shorten(&name));
         let input = block.get("input").map_or("{}", RawValue::get);
         comma(out);
-        *out += &format!(
-            r#"{{"toolUse":{{"toolUseId":{},"name":{name},"input":"#,
-            to_json(&call_id(&id))
+        let id = to_json(&call_id(&id));
+        put(
+            out,
+            &[
+                r#"{"toolUse":{"toolUseId":"#,
+                &id,
+                r#","name":"#,
+                &name,
+                r#","input":"#,
+                input,
+                "}}",
+            ],
         );
-        *out += input;
-        *out += "}}";
         Ok(())
     }
 
@@ -340,9 +344,10 @@ impl<'a> Conversion<'a, '_> {
     ) -> Result<(), Error> {
         let id = block.word(place, "tool_use_id")?;
         comma(out);
-        *out += &format!(r#"{{"toolResult":{{"toolUseId":{},"content":["#, to_json(&call_id(&id)));
+        let id = to_json(&call_id(&id));
+        put(out, &[r#"{"toolResult":{"toolUseId":"#, &id, r#","content":["#]);
         let inner = match block.get("content") {
-            Some(content) => blocks(&format!("{place}.content"), content)?,
+            Some(content) => blocks(&at(place, ".", "content"), content)?,
             None => Vec::new(),
         };
         for placed in inner.iter().filter(|placed| !placed.block.is_blank()) {
@@ -362,7 +367,7 @@ impl<'a> Conversion<'a, '_> {
             if self.is_made_by("amazon.nova") {
                 out.push_str(r#","status":"error""#);
             } else {
-                self.tell(format!("{place}.is_error"));
+                self.tell(at(place, ".", "is_error"));
             }
         }
         out.push_str("}}");
@@ -381,7 +386,7 @@ impl<'a> Conversion<'a, '_> {
         out.push_str(r#","system":["#);
         for Placed { place, block } in &blocks {
             if block.kind() != "text" {
-                return Err(Error::invalid(format!("{place}.type: Input should be 'text'")));
+                return Err(invalid(&at(place, ".", "type"), "Input should be 'text'"));
             }
             self.content(place, block, out)?;
             self.cache_point(place, block.get("cache_control"), true, out);
@@ -393,16 +398,16 @@ impl<'a> Conversion<'a, '_> {
 
 /// Returns the source of an image or a document.
 fn source<'a>(place: &str, block: &Block<'a>) -> Result<Members<'a>, Error> {
-    object(&format!("{place}.source"), block.required(place, "source")?)
+    object(&at(place, ".", "source"), block.required(place, "source")?)
 }
 
 /// Returns the data of a source.
 fn data<'a>(place: &str, source: &Members<'a>) -> Result<&'a RawValue, Error> {
     let data = source.get("data");
-    data.ok_or_else(|| Error::invalid(format!("{place}.source.data: Field required")))
+    data.ok_or_else(|| missing(place, "source.data"))
 }
 
 /// Writes a text as a JSON string of base64.
 fn in_base64<'a>(text: &str) -> Cow<'a, str> {
-    Cow::Owned(format!(r#""{}""#, STANDARD.encode(text.as_bytes())))
+    Cow::Owned(["\"", &STANDARD.encode(text.as_bytes()), "\""].concat())
 }

@@ -73,9 +73,8 @@ impl Events {
             "messageStart" => {
                 let id = to_json(&self.id);
                 // Its usage comes last. The SDKs want a number here.
-                self.events.push_back(format!(
-                    r#"{{"type":"message_start","message":{{"id":{id},"type":"message","role":"assistant","model":"","content":[],"stop_reason":null,"stop_sequence":null,"usage":{{"input_tokens":0,"output_tokens":0}}}}}}"#
-                ));
+                const REST: &str = r#","type":"message","role":"assistant","model":"","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}}"#;
+                self.emit(&[r#"{"type":"message_start","message":{"id":"#, &id, REST]);
             }
             "contentBlockStart" => {
                 let start = payload.get("start").map(Members::of);
@@ -94,16 +93,15 @@ impl Events {
             "messageStop" => {
                 self.close(|_| true);
                 let stop = Stop::parse(payload.get("stopReason"))?;
-                let end = format!(
-                    r#"{{"type":"message_delta","delta":{{"stop_reason":{},"stop_sequence":null}},"usage":"#,
-                    stop.reason
-                );
+                let start = r#"{"type":"message_delta","delta":{"stop_reason":"#;
+                let rest = r#","stop_sequence":null},"usage":"#;
+                let end = [start, &stop.reason, rest].concat();
                 self.end = Some((end, stop.guardrail()));
             }
             "metadata" => {
                 if let Some((end, guardrail)) = self.end.take() {
-                    self.events.push_back(end + &usage(payload.get("usage")) + "}");
-                    self.events.push_back(format!(r#"{{"type":"message_stop"{guardrail}}}"#));
+                    self.emit(&[&end, &usage(payload.get("usage")), "}"]);
+                    self.emit(&[r#"{"type":"message_stop""#, guardrail, "}"]);
                 }
             }
             _ => {}
@@ -129,7 +127,7 @@ impl Events {
         }
         if let Some(data) = reasoning.get("redactedContent") {
             self.close(|it| it.at == at);
-            let block = format!(r#"{{"type":"redacted_thinking","data":{}}}"#, data.get());
+            let block = [r#"{"type":"redacted_thinking","data":"#, data.get(), "}"].concat();
             self.start(at, Kind::Thinking, &block);
             self.close(|it| it.at == at);
         }
@@ -159,10 +157,18 @@ impl Events {
                 self.start(at, kind, block)
             }
         };
-        self.events.push_back(format!(
-            r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{delta}","{name}":{}}}}}"#,
-            value.get()
-        ));
+        let index = index.to_string();
+        self.emit(&[
+            r#"{"type":"content_block_delta","index":"#,
+            &index,
+            r#","delta":{"type":""#,
+            delta,
+            r#"",""#,
+            name,
+            r#"":"#,
+            value.get(),
+            "}}",
+        ]);
         Ok(())
     }
 
@@ -170,10 +176,14 @@ impl Events {
         let index = self.blocks;
         self.blocks += 1;
         self.open.push(Open { at, kind, index });
-        self.events.push_back(format!(
-            r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#
-        ));
+        let number = index.to_string();
+        let start = r#"{"type":"content_block_start","index":"#;
+        self.emit(&[start, &number, r#","content_block":"#, block, "}"]);
         index
+    }
+
+    fn emit(&mut self, texts: &[&str]) {
+        self.events.push_back(texts.concat());
     }
 
     /// Ends the blocks that match.
@@ -182,8 +192,9 @@ impl Events {
         self.open.retain(|open| {
             let is_over = matches(open);
             if is_over {
-                let index = open.index;
-                events.push_back(format!(r#"{{"type":"content_block_stop","index":{index}}}"#));
+                let index = open.index.to_string();
+                events
+                    .push_back([r#"{"type":"content_block_stop","index":"#, &index, "}"].concat());
             }
             !is_over
         });

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::conversion::{Conversion, comma, object};
+use super::conversion::{Conversion, comma, missing, object, put};
 use crate::claude::Feature;
 use crate::error::Error;
 use crate::json::{string, to_json};
@@ -19,7 +19,7 @@ impl Conversion<'_, '_> {
         ] {
             if let Some(value) = self.member(name) {
                 comma(out);
-                *out += &format!(r#""{name_in_converse}":{}"#, value.get());
+                put(out, &["\"", name_in_converse, "\":", value.get()]);
             }
         }
         out.push('}');
@@ -30,30 +30,33 @@ impl Conversion<'_, '_> {
         let config = self.object("output_config")?;
         if let Some(format) = config.get("format") {
             let schema = object("output_config.format", format)?.get("schema");
-            let schema = schema
-                .ok_or_else(|| Error::invalid("output_config.format.schema: Field required"))?;
-            *out += &format!(
-                r#","outputConfig":{{"textFormat":{{"type":"json_schema","structure":{{"jsonSchema":{{"schema":{}}}}}}}}}"#,
-                to_json(&schema.get())
+            let schema = schema.ok_or_else(|| missing("output_config.format", "schema"))?;
+            put(
+                out,
+                &[
+                    r#","outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"#,
+                    &to_json(&schema.get()),
+                    "}}}}",
+                ],
             );
         }
-        let mut fields = Vec::new();
+        let mut fields = String::new();
         if let Some(top_k) = self.member("top_k") {
             if self.is_made_by("amazon.nova") {
-                fields.push(format!(r#""inferenceConfig":{{"topK":{}}}"#, top_k.get()));
+                put(&mut fields, &[r#","inferenceConfig":{"topK":"#, top_k.get(), "}"]);
             } else {
                 self.tell("top_k");
             }
         }
-        fields.extend(self.thinking(config.get("effort"))?);
-        if !fields.is_empty() {
-            *out += &format!(r#","additionalModelRequestFields":{{{}}}"#, fields.join(","));
+        self.thinking(config.get("effort"), &mut fields)?;
+        if let Some(fields) = fields.strip_prefix(',') {
+            put(out, &[r#","additionalModelRequestFields":{"#, fields, "}"]);
         }
         Ok(())
     }
 
-    /// Returns the model's own setting of thinking.
-    fn thinking(&mut self, effort: Option<&RawValue>) -> Result<Option<String>, Error> {
+    /// Writes the model's own setting of thinking.
+    fn thinking(&mut self, effort: Option<&RawValue>, out: &mut String) -> Result<(), Error> {
         let thinking = self.object("thinking")?;
         let (kind, budget_tokens) = (thinking.get("type"), thinking.get("budget_tokens"));
         let is_wanted = matches!(kind.map(RawValue::get), Some(r#""enabled""# | r#""adaptive""#));
@@ -67,7 +70,7 @@ impl Conversion<'_, '_> {
             self.tell("output_config.effort");
         }
         if !is_set {
-            return Ok(None);
+            return Ok(());
         }
         let budget = budget_tokens.and_then(|json| serde_json::from_str::<u64>(json.get()).ok());
         let level = match (effort.and_then(string).as_deref(), budget) {
@@ -75,15 +78,16 @@ impl Conversion<'_, '_> {
             (Some("high" | "xhigh" | "max"), _) | (None, Some(16384..)) => "high",
             _ => "medium",
         };
-        Ok(Some(if self.is_made_by("amazon.") {
+        if self.is_made_by("amazon.") {
             // With "high" it takes no `maxTokens`, which bounds what a reply costs.
             let level = if level == "high" { "medium" } else { level };
-            format!(r#""reasoningConfig":{{"type":"enabled","maxReasoningEffort":"{level}"}}"#)
-        } else if self.is_made_by("deepseek.") {
-            // It thinks with this one only (langchain-aws 1.7).
-            r#""reasoning_effort":"high""#.to_owned()
+            let start = r#","reasoningConfig":{"type":"enabled","maxReasoningEffort":""#;
+            put(out, &[start, level, "\"}"]);
         } else {
-            format!(r#""reasoning_effort":"{level}""#)
-        }))
+            // DeepSeek thinks with this one only (langchain-aws 1.7).
+            let level = if self.is_made_by("deepseek.") { "high" } else { level };
+            put(out, &[r#","reasoning_effort":""#, level, "\""]);
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::conversion::comma;
+use super::conversion::{comma, put};
 use super::names::ToolNames;
 use crate::claude::{InvalidReply, object};
 use crate::json::{Members, elements, string, to_json};
@@ -55,7 +55,7 @@ pub(super) fn usage(json: Option<&RawValue>) -> String {
     ] {
         if let Some(number) = members.get(name_in_converse) {
             comma(&mut out);
-            out += &format!(r#""{name}":{}"#, number.get());
+            put(&mut out, &["\"", name, "\":", number.get()]);
         }
     }
     out.push('}');
@@ -70,11 +70,8 @@ fn or<'a>(json: Option<&'a RawValue>, default: &'a str) -> &'a str {
 /// Writes the beginning of a tool call up to its input, with the caller's name of the tool.
 pub(super) fn tool_use(tool: &Members<'_>, names: &ToolNames) -> String {
     let name = tool.get("name").and_then(string).unwrap_or_default();
-    format!(
-        r#"{{"type":"tool_use","id":{},"name":{},"input":"#,
-        or(tool.get("toolUseId"), r#""""#),
-        to_json(&names.restore(&name))
-    )
+    let (id, name) = (or(tool.get("toolUseId"), r#""""#), to_json(&names.restore(&name)));
+    [r#"{"type":"tool_use","id":"#, id, r#","name":"#, &name, r#","input":"#].concat()
 }
 
 /// Converts the body of a response to Converse to Claude's reply. Returns `None` if it is not a reply of Converse: its reader
@@ -93,18 +90,22 @@ pub(crate) fn to_claude(
     let content = message.and_then(|it| Members::of(it).get("content"));
     let Some(content) = content.filter(|it| it.get().starts_with('[')) else { return Ok(None) };
     let stop = Stop::parse(body.get("stopReason"))?;
-    let mut out = format!(
-        r#"{{"id":{},"type":"message","role":"assistant","model":"","content":["#,
-        to_json(&id)
-    );
+    let mut out = String::with_capacity(content.get().len() + 256);
+    let start = r#","type":"message","role":"assistant","model":"","content":["#;
+    put(&mut out, &[r#"{"id":"#, &to_json(&id), start]);
     for block in elements(content) {
         write_block(&Members::of(block), names, &mut out);
     }
-    out += &format!(
-        r#"],"stop_reason":{},"stop_sequence":null,"usage":{}{}}}"#,
-        stop.reason,
-        usage(body.get("usage")),
-        stop.guardrail()
+    put(
+        &mut out,
+        &[
+            r#"],"stop_reason":"#,
+            &stop.reason,
+            r#","stop_sequence":null,"usage":"#,
+            &usage(body.get("usage")),
+            stop.guardrail(),
+            "}",
+        ],
     );
     Ok(Some(out))
 }
@@ -112,9 +113,7 @@ pub(crate) fn to_claude(
 fn write_block(block: &Members<'_>, names: &ToolNames, out: &mut String) {
     let mut write_text = |text: &RawValue| {
         comma(out);
-        *out += r#"{"type":"text","text":"#;
-        *out += text.get();
-        out.push('}');
+        put(out, &[r#"{"type":"text","text":"#, text.get(), "}"]);
     };
     if let Some(text) = block.get("text") {
         write_text(text);
@@ -127,21 +126,18 @@ fn write_block(block: &Members<'_>, names: &ToolNames, out: &mut String) {
     }
     if let Some(tool) = block.get("toolUse").map(Members::of) {
         comma(out);
-        *out += &tool_use(&tool, names);
-        *out += or(tool.get("input"), "{}");
-        out.push('}');
+        put(out, &[&tool_use(&tool, names), or(tool.get("input"), "{}"), "}"]);
     }
     let Some(reasoning) = block.get("reasoningContent").map(Members::of) else { return };
     if let Some(text) = reasoning.get("reasoningText").map(Members::of) {
         comma(out);
-        *out += r#"{"type":"thinking","thinking":"#;
-        *out += or(text.get("text"), r#""""#);
-        *out += r#","signature":"#;
-        *out += or(text.get("signature"), r#""""#);
-        out.push('}');
+        let signature = or(text.get("signature"), r#""""#);
+        let text = or(text.get("text"), r#""""#);
+        let start = r#"{"type":"thinking","thinking":"#;
+        put(out, &[start, text, r#","signature":"#, signature, "}"]);
     }
     if let Some(data) = reasoning.get("redactedContent") {
         comma(out);
-        *out += &format!(r#"{{"type":"redacted_thinking","data":{}}}"#, data.get());
+        put(out, &[r#"{"type":"redacted_thinking","data":"#, data.get(), "}"]);
     }
 }

@@ -1,7 +1,7 @@
 //! A request: its members, in the order in which Converse's documentation has them.
 
 use super::blocks::Turn;
-use super::conversion::{Conversion, Target};
+use super::conversion::{Conversion, Target, put};
 use super::names::ToolNames;
 use crate::claude::Feature;
 use crate::error::Error;
@@ -49,12 +49,19 @@ pub(crate) fn from_claude(json: &str, target: &Target<'_>) -> Result<Converted, 
     conversion.tools(has_tool_blocks, &mut out)?;
     if let Some((id, version)) = target.guardrail {
         let (id, version) = (to_json(&id), to_json(&version));
-        out += &format!(
-            r#","guardrailConfig":{{"guardrailIdentifier":{id},"guardrailVersion":{version}}}"#
+        put(
+            &mut out,
+            &[
+                r#","guardrailConfig":{"guardrailIdentifier":"#,
+                &id,
+                r#","guardrailVersion":"#,
+                &version,
+                "}",
+            ],
         );
     }
     if let Some(tier) = target.service_tier {
-        out += &format!(r#","serviceTier":{{"type":{}}}"#, to_json(&tier));
+        put(&mut out, &[r#","serviceTier":{"type":"#, &to_json(&tier), "}"]);
     }
     conversion.options(&mut out)?;
     out.push('}');

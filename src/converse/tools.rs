@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::conversion::{Conversion, comma, object};
+use super::conversion::{Conversion, at, comma, invalid, missing, object, put};
 use crate::claude::{Feature, part};
 use crate::error::Error;
 use crate::json::{Members, string, to_json};
@@ -22,14 +22,13 @@ impl<'a> Conversion<'a, '_> {
         let choice = self.object("tool_choice")?;
         let kind = choice.get("type").map_or("", RawValue::get);
         if has_blocks && tools.is_empty() {
-            let message = "tools: Field required, because the messages have tool blocks";
-            return Err(Error::invalid(message));
+            return Err(invalid("tools", "Field required, because the messages have tool blocks"));
         }
         if kind == r#""none""# {
             if has_blocks {
-                let message = "tool_choice.type: Converse takes the tools of messages with tool blocks, and cannot \
+                let problem = "Converse takes the tools of messages with tool blocks, and cannot \
                                forbid to use them: send \"auto\"";
-                return Err(Error::invalid(message));
+                return Err(invalid("tool_choice.type", problem));
             }
             return Ok(false);
         }
@@ -38,7 +37,7 @@ impl<'a> Conversion<'a, '_> {
         }
         out.push_str(r#","toolConfig":{"tools":["#);
         for (index, tool) in tools.into_iter().enumerate() {
-            self.tool(&format!("tools.{index}"), tool, out)?;
+            self.tool(&at("tools", ".", &index.to_string()), tool, out)?;
         }
         out.push(']');
         if self.member("tool_choice").is_some() {
@@ -58,28 +57,24 @@ impl<'a> Conversion<'a, '_> {
                 "input_schema" => schema = Some(value),
                 "cache_control" => cache = Some(value),
                 "type" if value.get() != r#""custom""# => {
-                    let message =
-                        format!("{place}.type: only Claude has this tool: send custom ones");
-                    return Err(Error::invalid(message));
+                    let problem = "only Claude has this tool: send custom ones";
+                    return Err(invalid(&at(place, ".", "type"), problem));
                 }
                 "type" => {}
                 _ if matches!(value.get(), "null" | "false") => {}
-                _ => self.tell(format!("{place}.{member}")),
+                _ => self.tell(at(place, ".", &member)),
             }
         }
-        let name = name.ok_or_else(|| Error::invalid(format!("{place}.name: Field required")))?;
-        let schema = schema
-            .ok_or_else(|| Error::invalid(format!("{place}.input_schema: Field required")))?;
+        let name = name.ok_or_else(|| missing(place, "name"))?;
+        let schema = schema.ok_or_else(|| missing(place, "input_schema"))?;
         comma(out);
-        *out += r#"{"toolSpec":{"name":"#;
-        *out += &to_json(&self.names.shorten(&name));
+        put(out, &[r#"{"toolSpec":{"name":"#, &to_json(&self.names.shorten(&name))]);
         let is_text = |json: &&RawValue| string(json).is_some_and(|text| !text.trim().is_empty());
         if let Some(description) = description.filter(is_text) {
-            *out += r#","description":"#;
-            *out += description.get();
+            put(out, &[r#","description":"#, description.get()]);
         }
         *out += r#","inputSchema":{"json":"#;
-        self.schema(&format!("{place}.input_schema"), schema, out)?;
+        self.schema(&at(place, ".", "input_schema"), schema, out)?;
         *out += "}}}";
         // Nova has it for messages and the system prompt.
         let is_possible = !self.is_made_by("amazon.");
@@ -96,13 +91,11 @@ impl<'a> Conversion<'a, '_> {
         out.push('{');
         for (name, value) in members {
             if !SCHEMA_OF_NOVA.contains(&&*name) {
-                self.tell(format!("{place}.{name}"));
+                self.tell(at(place, ".", &name));
                 continue;
             }
             comma(out);
-            *out += &to_json(&name);
-            out.push(':');
-            *out += value.get();
+            put(out, &[&to_json(&name), ":", value.get()]);
         }
         out.push('}');
         Ok(())
@@ -119,14 +112,13 @@ impl<'a> Conversion<'a, '_> {
             r#""tool""# => {
                 self.check("tool_choice.type", Feature::NamedToolChoice, "the name of one tool")?;
                 let name = choice.get("name").and_then(string);
-                let name =
-                    name.ok_or_else(|| Error::invalid("tool_choice.name: Field required"))?;
+                let name = name.ok_or_else(|| missing("tool_choice", "name"))?;
                 let name = to_json(&self.names.shorten(&name));
-                *out += &format!(r#","toolChoice":{{"tool":{{"name":{name}}}}}"#);
+                put(out, &[r#","toolChoice":{"tool":{"name":"#, &name, "}}"]);
             }
             _ => {
-                let message = "tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'";
-                return Err(Error::invalid(message));
+                let problem = "Input should be 'auto', 'any', 'tool' or 'none'";
+                return Err(invalid("tool_choice.type", problem));
             }
         }
         Ok(())
