@@ -128,8 +128,8 @@ struct Payload {
     json: Bytes,
     /// The body before it was wrapped, if it was translated.
     translated: Option<Translated>,
-    /// The names of tools that are not the caller's, if the body is for Converse.
-    converse: Option<ToolNames>,
+    /// The facts of a body for Converse.
+    converse: Option<Conversed>,
     /// The SHA-256, if the call is signed.
     hash: [u8; 32],
 }
@@ -145,6 +145,14 @@ struct Variant {
     native_model: Option<String>,
     /// The model that a body for Converse is for.
     converse: Option<ConverseModel>,
+}
+
+/// The facts of a body for Converse, which its reply needs.
+struct Conversed {
+    /// The names of tools that are not the caller's.
+    names: ToolNames,
+    /// Whether it goes to Converse even if a stream is wanted.
+    is_whole: bool,
 }
 
 /// A model that is called by Converse.

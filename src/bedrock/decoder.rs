@@ -18,6 +18,7 @@ use crate::claude::{
     Content, Delta, Event, InvalidReply, Joiner, PassedEvent, RawText, Usage, object, with_text,
 };
 use crate::converse;
+use crate::host::ReadError;
 use crate::identifier::Identifier;
 
 /// The longest reply in bytes, whole, or the longest text of a stream: far longer than any, and short enough for the 128 MB of
@@ -67,6 +68,8 @@ enum Source {
     Events(sse::Events),
     /// AWS's event stream with the events of ConverseStream.
     Converse(Frames, Box<converse::Events>),
+    /// A whole reply of Converse, which becomes events at its end.
+    Whole(Vec<u8>, Box<converse::Events>),
 }
 
 impl Default for Source {
@@ -80,6 +83,7 @@ impl Source {
         match self {
             Self::Frames(frames) | Self::Converse(frames, _) => frames.push(bytes),
             Self::Events(events) => events.push(bytes),
+            Self::Whole(body, _) => body.extend_from_slice(bytes),
         }
     }
 
@@ -101,6 +105,8 @@ impl Source {
                 }
                 Ok(Some(events.pop().map(String::into_bytes)))
             }
+            Self::Whole(body, _) if body.len() > MAX_REPLY_BYTES => Err(ReadError::TooLong.into()),
+            Self::Whole(_, events) => Ok(events.pop().map(String::into_bytes).map(Some)),
         }
     }
 }
@@ -141,9 +147,13 @@ impl Decoder {
         Self { source: Source::Events(sse::Events::default()), ..Self::default() }
     }
 
-    /// Makes a decoder of ConverseStream.
-    pub(super) fn of_converse(events: converse::Events) -> Self {
-        let source = Source::Converse(Frames::default(), Box::new(events));
+    /// Makes a decoder of ConverseStream, or of a reply of Converse.
+    pub(super) fn of_converse(events: converse::Events, is_whole: bool) -> Self {
+        let events = Box::new(events);
+        let source = match is_whole {
+            true => Source::Whole(Vec::new(), events),
+            false => Source::Converse(Frames::default(), events),
+        };
         Self { source, ..Self::default() }
     }
 
@@ -171,6 +181,11 @@ impl Decoder {
 
     /// Ends the bytes.
     pub fn close(&mut self) {
+        if let Source::Whole(body, events) = &mut self.source
+            && let Err(error) = events.push_reply(body)
+        {
+            return self.fail(error.into());
+        }
         // Without `message_stop` the reply is incomplete, inside a frame or between two.
         self.fail(InvokeError::Truncated);
     }
@@ -285,7 +300,7 @@ impl Decoder {
         self.generated.guardrail_intervened |= guardrail_intervened;
         match delta {
             // ConverseStream reports its usage at the end.
-            Delta::Start(_) if matches!(self.source, Source::Converse(..)) => {}
+            Delta::Start(_) if matches!(self.source, Source::Converse(..) | Source::Whole(..)) => {}
             Delta::Start(usage) => self.generated.usage.update(usage),
             Delta::Text(_) if self.passes_for.is_some() => {}
             Delta::Text(RawText(delta)) => {

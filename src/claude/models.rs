@@ -49,8 +49,12 @@ pub enum Feature {
     StreamedTools,
     /// `tool_choice` of type `tool` alone (langchain-aws PR 688 and 1.7).
     NamedToolChoice,
-    /// Text beside tool calls or tool results in one message (strands harness-sdk #1223, quarkus-langchain4j #1983).
-    MixedBlocks,
+    /// Text beside tool results in one message (browser-use #710, strands harness-sdk #1223).
+    TextBesideResults,
+    /// Text beside tool calls in one message (quarkus-langchain4j #1983).
+    TextBesideCalls,
+    /// `stop_sequences` (crewAI #3317, dify-official-plugins #1767).
+    StopSequences,
     /// Images (AWS's table of features).
     Images,
     /// Documents (AWS's table of features).
@@ -65,9 +69,10 @@ pub enum Feature {
 
 use Feature::{
     CachePoint, CountTokens, Documents, Effort, EffortMax, EffortXhigh, ForcedToolChoice, Images,
-    MixedBlocks, NamedToolChoice, PerTurnControl, Prefill, Sampling, StreamedTools,
-    StructuredOutput, SystemMessage, SystemPrompt, TemperatureWithTopP, Thinking, ThinkingAdaptive,
-    ThinkingBudget, ThinkingDisabled, ThinkingHistory, Tools,
+    NamedToolChoice, PerTurnControl, Prefill, Sampling, StopSequences, StreamedTools,
+    StructuredOutput, SystemMessage, SystemPrompt, TemperatureWithTopP, TextBesideCalls,
+    TextBesideResults, Thinking, ThinkingAdaptive, ThinkingBudget, ThinkingDisabled,
+    ThinkingHistory, Tools,
 };
 
 /// The format in which a model is called.
@@ -139,25 +144,40 @@ const OF_NOVA: &[Feature] = &[Thinking, ThinkingHistory, StructuredOutput];
 /// The refusals of the models of Llama with images and without.
 #[rustfmt::skip]
 const OF_LLAMA_4: &[Feature] =
-    &[Prefill, ForcedToolChoice, StreamedTools, MixedBlocks, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
+    &[Prefill, StopSequences, ForcedToolChoice, StreamedTools, TextBesideResults, TextBesideCalls, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
 #[rustfmt::skip]
 const OF_LLAMA_3: &[Feature] =
-    &[Prefill, ForcedToolChoice, StreamedTools, MixedBlocks, Images, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
+    &[Prefill, StopSequences, ForcedToolChoice, StreamedTools, TextBesideResults, TextBesideCalls, Images, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
 /// The refusals of models with text alone.
-const OF_TEXT: &[Feature] =
-    &[Prefill, Tools, Images, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
+const OF_TEXT: &[Feature] = &[
+    Prefill,
+    StopSequences,
+    Tools,
+    Images,
+    CachePoint,
+    Thinking,
+    ThinkingHistory,
+    StructuredOutput,
+];
 /// The refusals of Mistral's models, by their age.
-const OF_MISTRAL_3: &[Feature] = &[CachePoint, Thinking, ThinkingHistory];
+const OF_MISTRAL_3: &[Feature] = &[TextBesideResults, CachePoint, Thinking, ThinkingHistory];
 #[rustfmt::skip]
 const OF_MISTRAL_LARGE: &[Feature] =
-    &[Prefill, NamedToolChoice, StreamedTools, MixedBlocks, Images, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
+    &[Prefill, NamedToolChoice, StreamedTools, TextBesideResults, TextBesideCalls, Images, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
 #[rustfmt::skip]
 const OF_MISTRAL_7B: &[Feature] =
     &[SystemPrompt, Prefill, Tools, Images, CachePoint, Thinking, ThinkingHistory, StructuredOutput];
 /// The refusals of open weights that have text and tools.
-const OF_OPEN_WEIGHTS: &[Feature] = &[Images, CachePoint, Thinking, ThinkingHistory];
+const OF_OPEN_WEIGHTS: &[Feature] =
+    &[TextBesideResults, Images, CachePoint, Thinking, ThinkingHistory];
+/// The refusals of Qwen's models, with images and without.
+const OF_QWEN_VL: &[Feature] =
+    &[StopSequences, TextBesideResults, CachePoint, Thinking, ThinkingHistory];
+const OF_QWEN: &[Feature] =
+    &[StopSequences, TextBesideResults, Images, CachePoint, Thinking, ThinkingHistory];
 /// The refusals of OpenAI's open weights.
-const OF_GPT_OSS: &[Feature] = &[Images, CachePoint, ThinkingDisabled];
+const OF_GPT_OSS: &[Feature] =
+    &[StopSequences, TextBesideResults, Images, CachePoint, ThinkingDisabled];
 
 #[rustfmt::skip]
 const MODELS: [Model; 55] = [
@@ -196,22 +216,22 @@ const MODELS: [Model; 55] = [
     other("ministral-3-3b", "mistral.ministral-3-3b-instruct", &[], 8_000, OF_MISTRAL_3),
     other("magistral-small", "mistral.magistral-small-2509", &[], 40_000, OF_MISTRAL_3),
     other("devstral-2", "mistral.devstral-2-123b", &[], 32_000, OF_OPEN_WEIGHTS),
-    other("pixtral-large", "mistral.pixtral-large-2502-v1:0", &["us", "eu"], 16_384, &[ForcedToolChoice, StreamedTools, CachePoint, Thinking, ThinkingHistory, StructuredOutput]),
+    other("pixtral-large", "mistral.pixtral-large-2502-v1:0", &["us", "eu"], 16_384, &[ForcedToolChoice, StreamedTools, TextBesideResults, CachePoint, Thinking, ThinkingHistory, StructuredOutput]),
     other("mistral-large-2407", "mistral.mistral-large-2407-v1:0", &[], 8_191, OF_MISTRAL_LARGE),
     other("mistral-large-2402", "mistral.mistral-large-2402-v1:0", &[], 4_096, OF_MISTRAL_LARGE),
     other("mistral-small-2402", "mistral.mistral-small-2402-v1:0", &[], 4_096, OF_MISTRAL_LARGE),
     other("mixtral-8x7b", "mistral.mixtral-8x7b-instruct-v0:1", &[], 4_096, OF_MISTRAL_7B),
     other("mistral-7b", "mistral.mistral-7b-instruct-v0:2", &[], 4_096, OF_MISTRAL_7B),
-    other("deepseek-v3.2", "deepseek.v3.2", &[], 8_000, &[Images, CachePoint]),
-    other("deepseek-v3.1", "deepseek.v3-v1:0", &[], 8_000, &[Images, CachePoint, NamedToolChoice]),
+    other("deepseek-v3.2", "deepseek.v3.2", &[], 8_000, &[TextBesideResults, Images, CachePoint]),
+    other("deepseek-v3.1", "deepseek.v3-v1:0", &[], 8_000, &[TextBesideResults, Images, CachePoint, NamedToolChoice]),
     other("deepseek-r1", "deepseek.r1-v1:0", &["us"], 8_192, &[Tools, Images, CachePoint, Thinking, ThinkingDisabled, ThinkingHistory, StructuredOutput]),
-    other("qwen3-235b", "qwen.qwen3-235b-a22b-2507-v1:0", &[], 8_192, OF_OPEN_WEIGHTS),
-    other("qwen3-32b", "qwen.qwen3-32b-v1:0", &[], 8_192, OF_OPEN_WEIGHTS),
-    other("qwen3-next-80b", "qwen.qwen3-next-80b-a3b", &[], 8_000, OF_OPEN_WEIGHTS),
-    other("qwen3-vl-235b", "qwen.qwen3-vl-235b-a22b", &[], 8_000, OF_MISTRAL_3),
-    other("qwen3-coder-480b", "qwen.qwen3-coder-480b-a35b-v1:0", &[], 16_384, OF_OPEN_WEIGHTS),
-    other("qwen3-coder-30b", "qwen.qwen3-coder-30b-a3b-v1:0", &[], 16_384, OF_OPEN_WEIGHTS),
-    other("qwen3-coder-next", "qwen.qwen3-coder-next", &[], 16_000, OF_OPEN_WEIGHTS),
+    other("qwen3-235b", "qwen.qwen3-235b-a22b-2507-v1:0", &[], 8_192, OF_QWEN),
+    other("qwen3-32b", "qwen.qwen3-32b-v1:0", &[], 8_192, OF_QWEN),
+    other("qwen3-next-80b", "qwen.qwen3-next-80b-a3b", &[], 8_000, OF_QWEN),
+    other("qwen3-vl-235b", "qwen.qwen3-vl-235b-a22b", &[], 8_000, OF_QWEN_VL),
+    other("qwen3-coder-480b", "qwen.qwen3-coder-480b-a35b-v1:0", &[], 16_384, OF_QWEN),
+    other("qwen3-coder-30b", "qwen.qwen3-coder-30b-a3b-v1:0", &[], 16_384, OF_QWEN),
+    other("qwen3-coder-next", "qwen.qwen3-coder-next", &[], 16_000, OF_QWEN),
     other("gpt-oss-120b", "openai.gpt-oss-120b-1:0", &[], 16_384, OF_GPT_OSS),
     other("gpt-oss-20b", "openai.gpt-oss-20b-1:0", &[], 16_384, OF_GPT_OSS),
     other("gpt-oss-safeguard-120b", "openai.gpt-oss-safeguard-120b", &[], 16_000, OF_GPT_OSS),

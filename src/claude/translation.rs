@@ -318,7 +318,7 @@ impl<'a, 't> Translation<'a, 't> {
 }
 
 /// Parses a part of a body, or says that it has another form. The text of the error follows the place.
-pub(crate) fn part<'a, T: Deserialize<'a>>(
+fn part<'a, T: Deserialize<'a>>(
     place: impl std::fmt::Display,
     json: &'a RawValue,
     form: &str,

@@ -6,15 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use super::conversion::{Conversion, at, comma, invalid, missing, object, put};
+use super::conversion::{Conversion, put, put_next};
 use super::names::call_id;
-use crate::claude::{Feature, part};
-use crate::error::Error;
+use crate::claude::Feature;
 use crate::json::{Members, string, to_json};
 
 /// The types of images that Converse takes.
-const IMAGES: [(&str, &str); 4] =
-    [("image/png", "png"), ("image/jpeg", "jpeg"), ("image/gif", "gif"), ("image/webp", "webp")];
+const IMAGES: [&str; 4] = ["png", "jpeg", "gif", "webp"];
 
 /// The longest name of a document, without what tells it from others.
 const MAX_DOCUMENT_NAME: usize = 100;
@@ -22,16 +20,13 @@ const MAX_DOCUMENT_NAME: usize = 100;
 /// Messages of one role that follow each other: roles must alternate in Converse.
 pub(super) struct Turn<'a> {
     is_user: bool,
-    blocks: Vec<Placed<'a>>,
+    blocks: Vec<Block<'a>>,
 }
 
-/// A block and its place, such as `messages.0.content.1`.
-struct Placed<'a> {
-    place: String,
-    block: Block<'a>,
-}
-
+/// A block.
 struct Block<'a> {
+    /// Its place, such as `messages.0.content.1`.
+    place: String,
     members: Members<'a>,
     /// The text that stands for a list of one block.
     text: Option<&'a RawValue>,
@@ -59,89 +54,92 @@ impl<'a> Block<'a> {
         let is_blank = |text| string(text).is_some_and(|it| it.trim().is_empty());
         self.kind() == "text" && self.get("text").is_none_or(is_blank)
     }
-
-    /// Returns a member that it must have.
-    fn required(&self, place: &str, name: &str) -> Result<&'a RawValue, Error> {
-        self.get(name).ok_or_else(|| missing(place, name))
-    }
-
-    /// Returns the string of a member that it must have.
-    fn word(&self, place: &str, name: &str) -> Result<Cow<'a, str>, Error> {
-        Ok(string(self.required(place, name)?).unwrap_or_default())
-    }
 }
 
 impl Turn<'_> {
     pub(super) fn has_tool_blocks(&self) -> bool {
-        self.blocks.iter().any(|placed| placed.block.is_tool_block())
+        self.blocks.iter().any(Block::is_tool_block)
     }
 
     fn has(&self, kind: &str) -> bool {
-        self.blocks.iter().any(|placed| placed.block.kind() == kind)
+        self.blocks.iter().any(|block| block.kind() == kind)
     }
-}
-
-/// Parses blocks, or a text that stands for one.
-fn blocks<'a>(place: &str, json: &'a RawValue) -> Result<Vec<Placed<'a>>, Error> {
-    if json.get().starts_with('"') {
-        let block = Block { members: Members(Vec::new()), text: Some(json) };
-        return Ok(vec![Placed { place: place.to_owned(), block }]);
-    }
-    let blocks: Vec<&RawValue> = part(place, json, "a string or a valid list of objects")?;
-    let placed = |(index, json): (usize, &'a RawValue)| {
-        let place = at(place, ".", &index.to_string());
-        let block = Block { members: object(&place, json)?, text: None };
-        Ok(Placed { place, block })
-    };
-    blocks.into_iter().enumerate().map(placed).collect()
 }
 
 impl<'a> Conversion<'a, '_> {
+    /// Parses blocks, or a text that stands for one.
+    fn blocks(&mut self, place: &str, json: &'a RawValue) -> Vec<Block<'a>> {
+        if json.get().starts_with('"') {
+            let (place, members) = (place.to_owned(), Members(Vec::new()));
+            return vec![Block { place, members, text: Some(json) }];
+        }
+        let mut blocks = Vec::new();
+        for (index, json) in self.list(&[place], json).into_iter().enumerate() {
+            let place = [place, ".", &index.to_string()].concat();
+            let members = self.object(&[&place], json);
+            blocks.push(Block { place, members, text: None });
+        }
+        blocks
+    }
+
+    /// Returns a member that a block must have.
+    fn required(&mut self, block: &Block<'a>, name: &str) -> &'a RawValue {
+        match block.get(name) {
+            Some(json) => json,
+            None => {
+                self.missing(&[&block.place, ".", name]);
+                RawValue::NULL
+            }
+        }
+    }
+
     /// Parses the messages, without the blocks that the model would refuse and that say nothing to it.
-    pub(super) fn turns(&mut self) -> Result<Vec<Turn<'a>>, Error> {
-        let json = self.member("messages");
-        let json = json.ok_or_else(|| invalid("messages", "Field required"))?;
-        let messages: Vec<&RawValue> = part("messages", json, "a valid list of objects")?;
+    pub(super) fn turns(&mut self) -> Vec<Turn<'a>> {
         let mut turns: Vec<Turn<'a>> = Vec::new();
-        for (index, message) in messages.into_iter().enumerate() {
-            let place = at("messages", ".", &index.to_string());
-            let message = object(&place, message)?;
-            let is_user = match message.get("role").map(RawValue::get) {
-                Some(r#""assistant""#) => false,
-                Some(r#""user""#) => true,
-                Some(r#""system""#) => {
-                    self.tell(at(&place, ".", "role"));
-                    true
-                }
+        let Some(json) = self.member("messages") else {
+            self.missing(&["messages"]);
+            return turns;
+        };
+        for (index, message) in self.list(&["messages"], json).into_iter().enumerate() {
+            let place = ["messages.", &index.to_string()].concat();
+            let message = self.object(&[&place], message);
+            let role = message.get("role").map_or("", RawValue::get);
+            match role {
+                r#""user""# | r#""assistant""# => {}
+                r#""system""# => self.tell(&[&place, ".role"]),
                 _ => {
                     let problem = "Input should be 'user' or 'assistant'";
-                    return Err(invalid(&at(&place, ".", "role"), problem));
+                    self.invalid(&[&place, ".role"], &[problem]);
                 }
-            };
+            }
+            let is_user = role != r#""assistant""#;
             if message.get("output_config").is_some() {
-                self.tell(at(&place, ".", "output_config"));
+                self.tell(&[&place, ".output_config"]);
             }
-            let content = message.get("content");
-            let content = content.ok_or_else(|| missing(&place, "content"))?;
-            let place = at(&place, ".", "content");
-            let mut kept = blocks(&place, content)?;
-            kept.retain(|placed| self.is_kept(placed));
-            if kept.is_empty() && is_user {
-                return Err(invalid(&place, "it must have text that is not blank"));
-            }
+            let place = place + ".content";
+            let Some(content) = message.get("content") else {
+                self.missing(&[&place]);
+                continue;
+            };
+            let mut kept = self.blocks(&place, content);
+            kept.retain(|block| self.is_kept(block));
             match turns.last_mut() {
-                _ if kept.is_empty() => {}
+                _ if kept.is_empty() => {
+                    if is_user {
+                        self.invalid(&[&place], &["it must have text that is not blank"]);
+                    }
+                }
                 Some(last) if last.is_user == is_user => last.blocks.append(&mut kept),
                 _ => turns.push(Turn { is_user, blocks: kept }),
             }
         }
         if turns.is_empty() {
-            return Err(invalid("messages", "at least one message is required"));
+            self.invalid(&["messages"], &["at least one message is required"]);
         }
-        Ok(turns)
+        turns
     }
 
-    fn is_kept(&mut self, Placed { place, block }: &Placed<'_>) -> bool {
+    fn is_kept(&mut self, block: &Block<'_>) -> bool {
         let is_kept = match block.kind() {
             "thinking" => {
                 // A signature is of another model.
@@ -153,147 +151,164 @@ impl<'a> Conversion<'a, '_> {
             _ => !block.is_blank(),
         };
         if !is_kept {
-            self.tell(place);
+            self.tell(&[&block.place]);
         }
         is_kept
     }
 
     /// Writes a turn.
-    pub(super) fn turn(&mut self, turn: &Turn<'a>, out: &mut String) -> Result<(), Error> {
+    pub(super) fn turn(&mut self, turn: &Turn<'a>, out: &mut String) {
         if turn.has("document") && !turn.has("text") {
-            let place = turn.blocks.first().map_or("messages", |placed| &placed.place);
+            let place = turn.blocks.first().map_or("", |block| &block.place);
             let problem = "Converse takes a document beside a text only: add one";
-            return Err(invalid(place, problem));
+            self.invalid(&[place], &[problem]);
         }
-        let is_split = turn.has_tool_blocks() && self.refuses(Feature::MixedBlocks);
-        // Of a turn that the model refuses as it is, the tool blocks stay.
-        let (blocks, others): (Vec<_>, Vec<_>) =
-            turn.blocks.iter().partition(|placed| !is_split || placed.block.is_tool_block());
-        comma(out);
+        let feature =
+            if turn.is_user { Feature::TextBesideResults } else { Feature::TextBesideCalls };
+        let is_split = turn.has_tool_blocks() && self.refuses(feature);
         let role = if turn.is_user { "user" } else { "assistant" };
-        put(out, &[r#"{"role":""#, role, r#"","content":["#]);
-        for (index, placed) in blocks.iter().enumerate() {
-            let is_last = index + 1 == blocks.len();
-            let others = if is_last && turn.is_user { &others[..] } else { &[] };
-            self.block(placed, others, out)?;
+        put_next(out, &[r#"{"role":""#, role, r#"","content":["#]);
+        // Of a turn that the model refuses as it is, the tool blocks stay. A result takes the others in.
+        let is_other = |block: &&Block<'a>| is_split && !block.is_tool_block();
+        let last = turn.blocks.iter().rfind(|block| !is_other(block));
+        for block in turn.blocks.iter().filter(|block| !is_other(block)) {
+            let is_last = turn.is_user && last.is_some_and(|last| std::ptr::eq(last, block));
+            let others = turn.blocks.iter().filter(|block| is_last && is_other(block));
+            self.block(block, others, out);
         }
-        for placed in others.iter().filter(|_| !others.is_empty()) {
-            self.tell(&placed.place);
+        for block in turn.blocks.iter().filter(is_other) {
+            self.tell(&[&block.place]);
         }
         out.push_str("]}");
-        Ok(())
     }
 
     /// Writes a block. `others` are written into it if it is a tool's result.
-    fn block(
+    fn block<'b>(
         &mut self,
-        Placed { place, block }: &Placed<'a>,
-        others: &[&Placed<'a>],
+        block: &Block<'a>,
+        others: impl Iterator<Item = &'b Block<'a>>,
         out: &mut String,
-    ) -> Result<(), Error> {
+    ) where
+        'a: 'b,
+    {
         match block.kind() {
             "thinking" => {
-                comma(out);
-                let text = block.required(place, "thinking")?.get();
-                put(out, &[r#"{"reasoningContent":{"reasoningText":{"text":"#, text, "}}}"]);
+                let text = self.required(block, "thinking").get();
+                let start = r#"{"reasoningContent":{"reasoningText":{"text":"#;
+                put_next(out, &[start, text, "}}}"]);
             }
-            "tool_use" => self.tool_use(place, block, out)?,
-            "tool_result" => self.tool_result(place, block, others, out)?,
-            _ => self.content(place, block, out)?,
+            "tool_use" => {
+                let id = string(self.required(block, "id")).unwrap_or_default();
+                let name = string(self.required(block, "name")).unwrap_or_default();
+                let (id, name) = (to_json(&call_id(&id)), to_json(&self.names.shorten(&name)));
+                let input = block.get("input").map_or("{}", RawValue::get);
+                put_next(out, &[r#"{"toolUse":{"toolUseId":"#, &id, r#","name":"#, &name]);
+                put(out, &[r#","input":"#, input, "}}"]);
+            }
+            "tool_result" => {
+                let id = string(self.required(block, "tool_use_id")).unwrap_or_default();
+                let id = to_json(&call_id(&id));
+                put_next(out, &[r#"{"toolResult":{"toolUseId":"#, &id, r#","content":["#]);
+                if let Some(content) = block.get("content") {
+                    for inner in self.blocks(&[&block.place, ".content"].concat(), content) {
+                        if !inner.is_blank() {
+                            self.content(&inner, out);
+                        }
+                        self.cache_point(&inner.place, inner.get("cache_control"), false, out);
+                    }
+                }
+                for other in others {
+                    self.content(other, out);
+                }
+                if out.ends_with('[') {
+                    // It must have something.
+                    out.push_str(r#"{"json":{}}"#);
+                }
+                out.push(']');
+                if block.get("is_error").is_some_and(|it| it.get() == "true") {
+                    // "This field is only supported by Amazon Nova and Anthropic Claude" (ToolResultBlock in AWS's reference).
+                    if self.is_made_by("amazon.nova") {
+                        out.push_str(r#","status":"error""#);
+                    } else {
+                        self.tell(&[&block.place, ".is_error"]);
+                    }
+                }
+                out.push_str("}}");
+            }
+            _ => self.content(block, out),
         }
-        self.cache_point(place, block.get("cache_control"), true, out);
-        Ok(())
+        self.cache_point(&block.place, block.get("cache_control"), true, out);
     }
 
     /// Writes a block that can also stand in a tool's result.
-    fn content(&mut self, place: &str, block: &Block<'a>, out: &mut String) -> Result<(), Error> {
+    fn content(&mut self, block: &Block<'a>, out: &mut String) {
+        let place = &*block.place;
         match block.kind() {
-            "text" => {
-                comma(out);
-                put(out, &[r#"{"text":"#, block.required(place, "text")?.get(), "}"]);
-                Ok(())
-            }
+            "text" => put_next(out, &[r#"{"text":"#, self.required(block, "text").get(), "}"]),
             "image" => {
-                self.check(place, Feature::Images, "images")?;
-                let source = source(place, block)?;
-                let media_type = source.get("media_type").and_then(string).unwrap_or_default();
-                let format = IMAGES.iter().find(|(known, _)| *known == media_type);
-                let Some((_, format)) = format else {
+                self.check(&[place], Feature::Images, "images");
+                let source = self.source(block);
+                let media_type = source.get("media_type").map_or("", RawValue::get);
+                let format =
+                    media_type.trim_matches('"').strip_prefix("image/").unwrap_or_default();
+                if !IMAGES.contains(&format) {
                     let problem =
                         "Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'";
-                    return Err(invalid(&at(place, ".", "source.media_type"), problem));
-                };
-                comma(out);
-                let bytes = data(place, &source)?.get();
-                put(
-                    out,
-                    &[r#"{"image":{"format":""#, format, r#"","source":{"bytes":"#, bytes, "}}}"],
-                );
-                Ok(())
+                    self.invalid(&[place, ".source.media_type"], &[problem]);
+                }
+                let bytes = self.data(place, &source, "data").get();
+                put_next(out, &[r#"{"image":{"format":""#, format, r#"","source":{"bytes":"#]);
+                put(out, &[bytes, "}}}"]);
             }
-            "document" => self.document(place, block, out),
+            "document" => self.document(block, out),
             kind => {
+                let problem = "only Claude takes blocks of the type ";
                 let kind: String = kind.chars().take(64).collect();
-                let problem = at("only Claude takes blocks of the type", " ", &kind);
-                Err(invalid(&at(place, ".", "type"), &problem))
+                self.invalid(&[place, ".type"], &[problem, &kind]);
             }
         }
     }
 
-    fn document(&mut self, place: &str, block: &Block<'a>, out: &mut String) -> Result<(), Error> {
-        self.check(place, Feature::Documents, "documents")?;
-        let source = source(place, block)?;
-        let (format, bytes) = match (
+    fn document(&mut self, block: &Block<'a>, out: &mut String) {
+        let place = &*block.place;
+        self.check(&[place], Feature::Documents, "documents");
+        let source = self.source(block);
+        let (mut text, mut is_pdf) = (String::new(), false);
+        match (
             source.get("type").map_or("", RawValue::get),
             source.get("media_type").map_or("", RawValue::get),
         ) {
-            (r#""base64""#, r#""application/pdf""#) => {
-                ("pdf", Cow::Borrowed(data(place, &source)?.get()))
-            }
+            (r#""base64""#, r#""application/pdf""#) => is_pdf = true,
             (r#""text""#, _) => {
-                let text = string(data(place, &source)?).unwrap_or_default();
-                ("txt", in_base64(&text))
+                text += &string(self.data(place, &source, "data")).unwrap_or_default();
             }
             (r#""content""#, _) => {
-                let mut text = String::new();
-                let content = source.get("content");
-                let content = content.ok_or_else(|| missing(place, "source.content"))?;
-                let place = at(place, ".", "source.content");
-                for Placed { place, block } in blocks(&place, content)? {
+                let content = self.data(place, &source, "content");
+                for block in self.blocks(&[place, ".source.content"].concat(), content) {
                     if block.kind() != "text" {
                         let problem = "Converse takes text in a document only";
-                        return Err(invalid(&at(&place, ".", "type"), problem));
+                        self.invalid(&[&block.place, ".type"], &[problem]);
                     }
-                    text += &string(block.required(&place, "text")?).unwrap_or_default();
+                    text += &block.get("text").and_then(string).unwrap_or_default();
                     text.push('\n');
                 }
-                ("txt", in_base64(&text))
             }
             _ => {
                 let problem = "Converse takes a text or a PDF in base64: got another document";
-                return Err(invalid(&at(place, ".", "source"), problem));
+                self.invalid(&[place, ".source"], &[problem]);
             }
+        }
+        let (format, bytes) = match is_pdf {
+            true => ("pdf", Cow::Borrowed(self.data(place, &source, "data").get())),
+            false => ("txt", Cow::Owned(to_json(&STANDARD.encode(text)))),
         };
         if let Some(context) = block.get("context") {
-            comma(out);
-            put(out, &[r#"{"text":"#, context.get(), "}"]);
+            put_next(out, &[r#"{"text":"#, context.get(), "}"]);
         }
         let title = block.get("title").and_then(string).unwrap_or_default();
-        let name = to_json(&self.document_name(&title));
-        comma(out);
-        put(
-            out,
-            &[
-                r#"{"document":{"format":""#,
-                format,
-                r#"","name":"#,
-                &name,
-                r#","source":{"bytes":"#,
-                &bytes,
-                "}}}",
-            ],
-        );
-        Ok(())
+        let name = self.document_name(&title);
+        put_next(out, &[r#"{"document":{"format":""#, format, r#"","name":""#, &name]);
+        put(out, &[r#"","source":{"bytes":"#, &bytes, "}}}"]);
     }
 
     /// Makes a name of a title: one that no other document has, in the characters that Converse takes.
@@ -301,10 +316,10 @@ impl<'a> Conversion<'a, '_> {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-()[]".contains(c);
         let words = title.split(|c| !is_allowed(c)).filter(|word| !word.is_empty());
         let joined = words.collect::<Vec<_>>().join(" ");
-        let name: String = joined.chars().take(MAX_DOCUMENT_NAME).collect();
-        let name = if name.is_empty() { "Document" } else { name.trim_end() };
+        let name = joined.get(..MAX_DOCUMENT_NAME).unwrap_or(&joined).trim_end();
+        let name = if name.is_empty() { "Document" } else { name };
         let mut unique = name.to_owned();
-        let mut count = 1;
+        let mut count = 1_usize;
         while self.documents.contains(&unique) {
             count += 1;
             unique = [name, " (", &count.to_string(), ")"].concat();
@@ -313,101 +328,37 @@ impl<'a> Conversion<'a, '_> {
         unique
     }
 
-    fn tool_use(&mut self, place: &str, block: &Block<'a>, out: &mut String) -> Result<(), Error> {
-        let id = block.word(place, "id")?;
-        let name = block.word(place, "name")?;
-        let name = to_json(&self.names.shorten(&name));
-        let input = block.get("input").map_or("{}", RawValue::get);
-        comma(out);
-        let id = to_json(&call_id(&id));
-        put(
-            out,
-            &[
-                r#"{"toolUse":{"toolUseId":"#,
-                &id,
-                r#","name":"#,
-                &name,
-                r#","input":"#,
-                input,
-                "}}",
-            ],
-        );
-        Ok(())
+    /// Returns the source of an image or a document.
+    fn source(&mut self, block: &Block<'a>) -> Members<'a> {
+        let json = self.required(block, "source");
+        self.object(&[&block.place, ".source"], json)
     }
 
-    fn tool_result(
-        &mut self,
-        place: &str,
-        block: &Block<'a>,
-        others: &[&Placed<'a>],
-        out: &mut String,
-    ) -> Result<(), Error> {
-        let id = block.word(place, "tool_use_id")?;
-        comma(out);
-        let id = to_json(&call_id(&id));
-        put(out, &[r#"{"toolResult":{"toolUseId":"#, &id, r#","content":["#]);
-        let inner = match block.get("content") {
-            Some(content) => blocks(&at(place, ".", "content"), content)?,
-            None => Vec::new(),
-        };
-        for placed in inner.iter().filter(|placed| !placed.block.is_blank()) {
-            self.content(&placed.place, &placed.block, out)?;
-            self.cache_point(&placed.place, placed.block.get("cache_control"), false, out);
-        }
-        for placed in others {
-            self.content(&placed.place, &placed.block, out)?;
-        }
-        if out.ends_with('[') {
-            // It must have something.
-            out.push_str(r#"{"json":{}}"#);
-        }
-        out.push(']');
-        if block.get("is_error").is_some_and(|it| it.get() == "true") {
-            // "This field is only supported by Amazon Nova and Anthropic Claude" (ToolResultBlock in AWS's reference).
-            if self.is_made_by("amazon.nova") {
-                out.push_str(r#","status":"error""#);
-            } else {
-                self.tell(at(place, ".", "is_error"));
-            }
-        }
-        out.push_str("}}");
-        Ok(())
+    /// Returns a member that a source must have.
+    fn data(&mut self, place: &str, source: &Members<'a>, name: &str) -> &'a RawValue {
+        source.get(name).unwrap_or_else(|| {
+            self.missing(&[place, ".source.", name]);
+            RawValue::NULL
+        })
     }
 
     /// Writes the system prompt.
-    pub(super) fn system(&mut self, out: &mut String) -> Result<(), Error> {
-        let Some(json) = self.member("system") else { return Ok(()) };
-        let mut blocks = blocks("system", json)?;
-        blocks.retain(|placed| self.is_kept(placed));
+    pub(super) fn system(&mut self, out: &mut String) {
+        let Some(json) = self.member("system") else { return };
+        let mut blocks = self.blocks("system", json);
+        blocks.retain(|block| self.is_kept(block));
         if blocks.is_empty() {
-            return Ok(());
+            return;
         }
-        self.check("system", Feature::SystemPrompt, "a system prompt")?;
+        self.check(&["system"], Feature::SystemPrompt, "a system prompt");
         out.push_str(r#","system":["#);
-        for Placed { place, block } in &blocks {
+        for block in &blocks {
             if block.kind() != "text" {
-                return Err(invalid(&at(place, ".", "type"), "Input should be 'text'"));
+                self.invalid(&[&block.place, ".type"], &["Input should be 'text'"]);
             }
-            self.content(place, block, out)?;
-            self.cache_point(place, block.get("cache_control"), true, out);
+            self.content(block, out);
+            self.cache_point(&block.place, block.get("cache_control"), true, out);
         }
         out.push(']');
-        Ok(())
     }
-}
-
-/// Returns the source of an image or a document.
-fn source<'a>(place: &str, block: &Block<'a>) -> Result<Members<'a>, Error> {
-    object(&at(place, ".", "source"), block.required(place, "source")?)
-}
-
-/// Returns the data of a source.
-fn data<'a>(place: &str, source: &Members<'a>) -> Result<&'a RawValue, Error> {
-    let data = source.get("data");
-    data.ok_or_else(|| missing(place, "source.data"))
-}
-
-/// Writes a text as a JSON string of base64.
-fn in_base64<'a>(text: &str) -> Cow<'a, str> {
-    Cow::Owned(["\"", &STANDARD.encode(text.as_bytes()), "\""].concat())
 }

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use serde_json::value::RawValue;
 
 use super::names::ToolNames;
-use super::reply::{Stop, tool_use, usage};
-use crate::claude::{InvalidReply, object};
+use super::reply::{Stop, content, tool_use, usage};
+use crate::claude::{InvalidReply, Reply, object};
 use crate::json::{Members, to_json};
 
 /// The events of one reply: events of ConverseStream go in, Claude's come out as JSON.
@@ -109,21 +109,56 @@ impl Events {
         Ok(())
     }
 
+    /// Adds a whole reply of Converse.
+    ///
+    /// # Errors
+    ///
+    /// If it is not one.
+    pub(crate) fn push_reply(&mut self, body: &[u8]) -> Result<(), InvalidReply> {
+        let Some(blocks) = content(&object(body)?) else {
+            return Err(Reply::parse(body).err().unwrap_or(InvalidReply::NoText));
+        };
+        self.push("messageStart", b"{}")?;
+        for block in blocks {
+            let block = Members::of(block);
+            if let Some(tool) = block.get("toolUse").map(Members::of) {
+                self.start(0, Kind::Tool, &(tool_use(&tool, &self.names) + "{}}"));
+                let input = to_json(&tool.get("input").map_or("{}", RawValue::get));
+                self.add(0, Kind::Tool, "input_json_delta", "partial_json", &input)?;
+                self.close(|_| true);
+                continue;
+            }
+            let reasoning = block.get("reasoningContent").map(Members::of);
+            match reasoning.and_then(|it| it.get("reasoningText")) {
+                Some(text) => self.reasoning(0, &Members::of(text))?,
+                None => self.delta(0, &block)?,
+            }
+            self.close(|_| true);
+        }
+        // Both read what they need of it.
+        self.push("messageStop", body)?;
+        self.push("metadata", body)
+    }
+
     fn delta(&mut self, at: u64, delta: &Members<'_>) -> Result<(), InvalidReply> {
         if let Some(text) = delta.get("text") {
-            self.add(at, Kind::Text, "text_delta", "text", text)?;
+            self.add(at, Kind::Text, "text_delta", "text", text.get())?;
         }
         if let Some(input) = delta.get("toolUse").and_then(|it| Members::of(it).get("input")) {
-            self.add(at, Kind::Tool, "input_json_delta", "partial_json", input)?;
+            self.add(at, Kind::Tool, "input_json_delta", "partial_json", input.get())?;
         }
-        let Some(reasoning) = delta.get("reasoningContent").map(Members::of) else {
-            return Ok(());
-        };
+        match delta.get("reasoningContent") {
+            Some(reasoning) => self.reasoning(at, &Members::of(reasoning)),
+            None => Ok(()),
+        }
+    }
+
+    fn reasoning(&mut self, at: u64, reasoning: &Members<'_>) -> Result<(), InvalidReply> {
         if let Some(text) = reasoning.get("text") {
-            self.add(at, Kind::Thinking, "thinking_delta", "thinking", text)?;
+            self.add(at, Kind::Thinking, "thinking_delta", "thinking", text.get())?;
         }
         if let Some(signature) = reasoning.get("signature") {
-            self.add(at, Kind::Thinking, "signature_delta", "signature", signature)?;
+            self.add(at, Kind::Thinking, "signature_delta", "signature", signature.get())?;
         }
         if let Some(data) = reasoning.get("redactedContent") {
             self.close(|it| it.at == at);
@@ -141,7 +176,7 @@ impl Events {
         kind: Kind,
         delta: &str,
         name: &str,
-        value: &RawValue,
+        value: &str,
     ) -> Result<(), InvalidReply> {
         let known = self.open.iter().find(|it| it.at == at && it.kind == kind);
         let index = match (known, kind) {
@@ -166,7 +201,7 @@ impl Events {
             r#"",""#,
             name,
             r#"":"#,
-            value.get(),
+            value,
             "}}",
         ]);
         Ok(())

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::conversion::{comma, put};
+use super::conversion::{put, put_next};
 use super::names::ToolNames;
 use crate::claude::{InvalidReply, object};
 use crate::json::{Members, elements, string, to_json};
@@ -54,8 +54,7 @@ pub(super) fn usage(json: Option<&RawValue>) -> String {
         ("cache_creation_input_tokens", "cacheWriteInputTokens"),
     ] {
         if let Some(number) = members.get(name_in_converse) {
-            comma(&mut out);
-            put(&mut out, &["\"", name, "\":", number.get()]);
+            put_next(&mut out, &["\"", name, "\":", number.get()]);
         }
     }
     out.push('}');
@@ -74,6 +73,13 @@ pub(super) fn tool_use(tool: &Members<'_>, names: &ToolNames) -> String {
     [r#"{"type":"tool_use","id":"#, id, r#","name":"#, &name, r#","input":"#].concat()
 }
 
+/// Returns the blocks of a reply of Converse.
+pub(super) fn content<'a>(body: &Members<'a>) -> Option<Vec<&'a RawValue>> {
+    let message = Members::of(body.get("output")?).get("message")?;
+    let content = Members::of(message).get("content")?;
+    content.get().starts_with('[').then(|| elements(content))
+}
+
 /// Converts the body of a response to Converse to Claude's reply. Returns `None` if it is not a reply of Converse: its reader
 /// says what it is.
 ///
@@ -86,14 +92,12 @@ pub(crate) fn to_claude(
     id: &str,
 ) -> Result<Option<String>, InvalidReply> {
     let body: Members = object(body)?;
-    let message = body.get("output").and_then(|it| Members::of(it).get("message"));
-    let content = message.and_then(|it| Members::of(it).get("content"));
-    let Some(content) = content.filter(|it| it.get().starts_with('[')) else { return Ok(None) };
+    let Some(blocks) = content(&body) else { return Ok(None) };
     let stop = Stop::parse(body.get("stopReason"))?;
-    let mut out = String::with_capacity(content.get().len() + 256);
+    let mut out = String::new();
     let start = r#","type":"message","role":"assistant","model":"","content":["#;
     put(&mut out, &[r#"{"id":"#, &to_json(&id), start]);
-    for block in elements(content) {
+    for block in blocks {
         write_block(&Members::of(block), names, &mut out);
     }
     put(
@@ -112,8 +116,7 @@ pub(crate) fn to_claude(
 
 fn write_block(block: &Members<'_>, names: &ToolNames, out: &mut String) {
     let mut write_text = |text: &RawValue| {
-        comma(out);
-        put(out, &[r#"{"type":"text","text":"#, text.get(), "}"]);
+        put_next(out, &[r#"{"type":"text","text":"#, text.get(), "}"]);
     };
     if let Some(text) = block.get("text") {
         write_text(text);
@@ -125,19 +128,16 @@ fn write_block(block: &Members<'_>, names: &ToolNames, out: &mut String) {
         }
     }
     if let Some(tool) = block.get("toolUse").map(Members::of) {
-        comma(out);
-        put(out, &[&tool_use(&tool, names), or(tool.get("input"), "{}"), "}"]);
+        put_next(out, &[&tool_use(&tool, names), or(tool.get("input"), "{}"), "}"]);
     }
     let Some(reasoning) = block.get("reasoningContent").map(Members::of) else { return };
     if let Some(text) = reasoning.get("reasoningText").map(Members::of) {
-        comma(out);
         let signature = or(text.get("signature"), r#""""#);
         let text = or(text.get("text"), r#""""#);
         let start = r#"{"type":"thinking","thinking":"#;
-        put(out, &[start, text, r#","signature":"#, signature, "}"]);
+        put_next(out, &[start, text, r#","signature":"#, signature, "}"]);
     }
     if let Some(data) = reasoning.get("redactedContent") {
-        comma(out);
-        put(out, &[r#"{"type":"redacted_thinking","data":"#, data.get(), "}"]);
+        put_next(out, &[r#"{"type":"redacted_thinking","data":"#, data.get(), "}"]);
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Converted {
     pub json: String,
     /// The names of tools that are not the caller's.
     pub names: ToolNames,
+    /// Whether the body must not go to ConverseStream: it has tools, which the model takes by Converse only.
+    pub is_whole: bool,
     /// The places that were removed or changed, such as `tools.0.strict`.
     pub removed: Vec<String>,
 }
@@ -32,40 +34,45 @@ pub(crate) fn from_claude(json: &str, target: &Target<'_>) -> Result<Converted, 
         names: ToolNames::default(),
         documents: Vec::new(),
         removed: Vec::new(),
+        problem: None,
     };
-    let turns = conversion.turns()?;
-    let has_tool_blocks = turns.iter().any(Turn::has_tool_blocks);
-    if has_tool_blocks || conversion.member("tools").is_some_and(|it| it.get().len() > 2) {
-        conversion.check("tools", Feature::Tools, "tools")?;
-    }
     let mut out = String::with_capacity(json.len() + json.len() / 8 + 256);
-    out.push_str(r#"{"messages":["#);
-    for turn in &turns {
-        conversion.turn(turn, &mut out)?;
+    let has_tools = conversion.write(&mut out);
+    let is_whole = has_tools && conversion.refuses(Feature::StreamedTools);
+    let Conversion { names, removed, problem, .. } = conversion;
+    match problem {
+        Some(problem) => Err(Error::invalid(problem)),
+        None => Ok(Converted { json: out, names, is_whole, removed }),
     }
-    out.push(']');
-    conversion.system(&mut out)?;
-    conversion.inference(&mut out);
-    conversion.tools(has_tool_blocks, &mut out)?;
-    if let Some((id, version)) = target.guardrail {
-        let (id, version) = (to_json(&id), to_json(&version));
-        put(
-            &mut out,
-            &[
-                r#","guardrailConfig":{"guardrailIdentifier":"#,
-                &id,
-                r#","guardrailVersion":"#,
-                &version,
-                "}",
-            ],
-        );
+}
+
+impl Conversion<'_, '_> {
+    /// Writes the body. Returns whether it has tools.
+    fn write(&mut self, out: &mut String) -> bool {
+        let turns = self.turns();
+        let has_tool_blocks = turns.iter().any(Turn::has_tool_blocks);
+        if has_tool_blocks || self.member("tools").is_some_and(|it| it.get().len() > 2) {
+            self.check(&["tools"], Feature::Tools, "tools");
+        }
+        out.push_str(r#"{"messages":["#);
+        for turn in &turns {
+            self.turn(turn, out);
+        }
+        out.push(']');
+        self.system(out);
+        self.inference(out);
+        let has_tools = self.tools(has_tool_blocks, out);
+        if let Some((id, version)) = self.target.guardrail {
+            let (id, version) = (to_json(&id), to_json(&version));
+            let start = r#","guardrailConfig":{"guardrailIdentifier":"#;
+            put(out, &[start, &id, r#","guardrailVersion":"#, &version, "}"]);
+        }
+        if let Some(tier) = self.target.service_tier {
+            put(out, &[r#","serviceTier":{"type":"#, &to_json(&tier), "}"]);
+        }
+        self.options(out);
+        out.push('}');
+        self.tell_unknown();
+        has_tools
     }
-    if let Some(tier) = target.service_tier {
-        put(&mut out, &[r#","serviceTier":{"type":"#, &to_json(&tier), "}"]);
-    }
-    conversion.options(&mut out)?;
-    out.push('}');
-    conversion.tell_unknown();
-    let Conversion { names, removed, .. } = conversion;
-    Ok(Converted { json: out, names, removed })
 }

@@ -175,7 +175,8 @@ fn tool_calls_and_thinking_of_earlier_turns_are_written_as_the_model_takes_them(
 
     let (messages, .., removed) = convert("gpt-oss-120b");
     assert_eq!(messages[1]["content"][0], thinking);
-    assert_eq!(removed, [&claudes[..], &["messages.2.content.1.is_error"]].concat());
+    let of_gpt = ["messages.2.content.1.is_error", "messages.2.content.2"];
+    assert_eq!(removed, [&claudes[..], &of_gpt].concat());
     let (messages, .., removed) = convert("unknown");
     assert_eq!(messages[1]["content"][0], json!({ "text": "Let me see." }));
     assert_eq!(removed[0], "messages.1.content.0");
@@ -711,6 +712,54 @@ fn a_stream_has_claudes_events_in_claudes_order() {
         json!({ "type": "message_stop" }),
     ];
     assert_eq!(out, expected);
+}
+
+#[test]
+fn a_whole_reply_becomes_the_events_of_a_stream() {
+    let (own, claudes) = counterparts();
+    let body = json!({
+        "output": { "message": { "role": "assistant", "content": own } },
+        "stopReason": "tool_use",
+        "usage": { "inputTokens": 3, "outputTokens": 4, "totalTokens": 7 },
+    });
+    let mut events = Events::new(ToolNames::default(), "msg_1".to_owned());
+    events.push_reply(body.to_string().as_bytes()).unwrap();
+    let all: Vec<Value> = std::iter::from_fn(|| events.pop())
+        .map(|event| serde_json::from_str(&event).unwrap_or_else(|_| panic!("{event}")))
+        .collect();
+    // As an SDK accumulates them.
+    let mut content: Vec<Value> = Vec::new();
+    for event in &all {
+        match event["type"].as_str().unwrap() {
+            "content_block_start" => {
+                assert_eq!(event["index"], content.len());
+                content.push(event["content_block"].clone());
+            }
+            "content_block_delta" => {
+                let block = content.last_mut().unwrap();
+                let delta = event["delta"].as_object().unwrap();
+                let (name, value) = delta.iter().find(|(name, _)| *name != "type").unwrap();
+                match &**name {
+                    "partial_json" => {
+                        block["input"] = serde_json::from_str(value.as_str().unwrap()).unwrap();
+                    }
+                    name => block[name] = value.clone(),
+                }
+            }
+            _ => {}
+        }
+    }
+    // What is cited has no events.
+    let expected = claudes.as_array().unwrap().iter().filter(|block| block["text"] != "c");
+    assert_eq!(content, expected.cloned().collect::<Vec<_>>());
+    let last = &all[all.len() - 2];
+    assert_eq!(last["delta"]["stop_reason"], "tool_use");
+    assert_eq!(last["usage"], json!({ "input_tokens": 3, "output_tokens": 4 }));
+    assert_eq!(all[all.len() - 1]["type"], "message_stop");
+
+    let mut events = Events::new(ToolNames::default(), "msg_1".to_owned());
+    let error = events.push_reply(br#"{"message":"Too many requests"}"#).unwrap_err();
+    assert!(matches!(error, crate::InvalidReply::Error { .. }), "{error}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode, response};
 
-use super::{Attempt, Call, Operation, Outcome, Payload};
+use super::{Attempt, Call, Conversed, Operation, Outcome, Payload};
 use crate::bedrock::decoder::{Decoder, MAX_REPLY_BYTES, Step};
 use crate::bedrock::error::InvokeError;
 use crate::claude::{InvalidReply, Reply};
@@ -55,7 +55,8 @@ impl<H: Host> Call<'_, H> {
             }
             Operation::Stream => {}
         }
-        if !is_event_stream(&head.headers, self.is_native()) {
+        let is_whole = attempt.payload.is_whole();
+        if !is_whole && !is_event_stream(&head.headers, self.is_native()) {
             // The body may still say what it is.
             self.read_reply(attempt.payload, body, record).await?;
             return Err(InvalidReply::NotEvents.into());
@@ -76,7 +77,7 @@ impl<H: Host> Call<'_, H> {
         // It is paid for, so it waits as long as there is time. Until then it stays in the platform's buffers.
         let _held = self.bedrock.memory.hold(weight(length), self.left(), self.host).await?;
         let mut body = body.read(MAX_REPLY_BYTES, self.left()).await?;
-        if let Some(names) = &payload.converse
+        if let Some(Conversed { names, .. }) = &payload.converse
             && let Some(json) = converse::to_claude(&body, names, &message_id(record))?
         {
             body = json.into();
@@ -101,8 +102,9 @@ impl<H: Host> Call<'_, H> {
     /// Makes the decoder of a stream.
     fn decoder(&self, payload: &Payload, record: &Record) -> Decoder {
         let decoder = match &payload.converse {
-            Some(names) => {
-                Decoder::of_converse(converse::Events::new(names.clone(), message_id(record)))
+            Some(Conversed { names, is_whole }) => {
+                let events = converse::Events::new(names.clone(), message_id(record));
+                Decoder::of_converse(events, *is_whole)
             }
             None if self.is_native() => Decoder::of_sse(),
             None => Decoder::default(),
@@ -160,8 +162,10 @@ impl<H: Host> Call<'_, H> {
                 Some(uri) => uri,
                 None => return Err(InvalidReply::NoText.into()),
             },
-            Operation::Invoke if payload.converse.is_some() => &endpoint.converse_uri,
-            Operation::Stream if payload.converse.is_some() => &endpoint.converse_stream_uri,
+            Operation::Stream if payload.converse.is_some() && !payload.is_whole() => {
+                &endpoint.converse_stream_uri
+            }
+            _ if payload.converse.is_some() => &endpoint.converse_uri,
             _ if self.is_native() => &endpoint.messages_uri,
             Operation::Invoke => &endpoint.invoke_uri,
             Operation::Stream => &endpoint.stream_uri,
@@ -211,6 +215,13 @@ impl<H: Host> Call<'_, H> {
             headers.insert(ANTHROPIC_BETA, betas.parse().map_err(http::Error::from)?);
         }
         Ok(())
+    }
+}
+
+impl Payload {
+    /// Reports whether the reply is not streamed, whatever is wanted.
+    fn is_whole(&self) -> bool {
+        self.converse.as_ref().is_some_and(|it| it.is_whole)
     }
 }
 

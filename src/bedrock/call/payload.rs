@@ -4,11 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{Call, ConverseModel, Operation, Payload, Variant};
+use super::{Call, ConverseModel, Conversed, Operation, Payload, Variant};
 use crate::bedrock::error::InvokeError;
 use crate::claude::{Codec, Feature, build_payload, names_field};
 use crate::config::{Authentication, Endpoint};
-use crate::converse::{self, CACHE_CONTROL, Converted, ToolNames};
+use crate::converse::{self, CACHE_CONTROL, Converted};
 use crate::error::Error;
 use crate::host::Host;
 use crate::log::Record;
@@ -34,7 +34,8 @@ impl<H: Host> Call<'_, H> {
     pub(super) fn removable_parts(&self, error: &InvokeError, payload: &Payload) -> Vec<String> {
         let Some(message) = error.rejection() else { return Vec::new() };
         if payload.converse.is_some() && is_of_cache(message) {
-            let has_cache = memchr::memmem::find(&payload.json, b"\"cachePoint\"").is_some();
+            let json = std::str::from_utf8(&payload.json).unwrap_or_default();
+            let has_cache = json.contains(r#""cachePoint""#);
             return if has_cache { vec![CACHE_CONTROL.to_owned()] } else { Vec::new() };
         }
         if let Some(translated) = &payload.translated {
@@ -96,8 +97,8 @@ impl<H: Host> Call<'_, H> {
         let (json, converse) = match variant.converse {
             Some(model) => {
                 let tier = translated.as_ref().and_then(|it| it.service_tier);
-                let (json, names) = self.converse(&json, model, &variant.without, tier, record)?;
-                (json, Some(names))
+                let (json, facts) = self.converse(&json, model, &variant.without, tier, record)?;
+                (json, Some(facts))
             }
             None => (json, None),
         };
@@ -116,7 +117,7 @@ impl<H: Host> Call<'_, H> {
         without: &[String],
         service_tier: Option<&str>,
         record: &mut Record,
-    ) -> Result<(Bytes, ToolNames), Error> {
+    ) -> Result<(Bytes, Conversed), Error> {
         let guardrail = self.config.guardrail.as_ref();
         let guardrail =
             guardrail.and_then(|it| Some((it.id.to_str().ok()?, it.version.to_str().ok()?)));
@@ -128,13 +129,13 @@ impl<H: Host> Call<'_, H> {
         };
         // It was written from text.
         let json = std::str::from_utf8(json).unwrap_or_default();
-        let Converted { json, names, removed } = converse::from_claude(json, &target)?;
+        let Converted { json, names, is_whole, removed } = converse::from_claude(json, &target)?;
         for place in removed {
             if !record.removed.contains(&place) {
                 record.removed.push(place);
             }
         }
-        Ok((json.into(), names))
+        Ok((json.into(), Conversed { names, is_whole }))
     }
 }
 
