@@ -216,7 +216,7 @@ export class BedrockError extends Error {
   readonly request_id?: string;
 }
 
-/** The Worker itself: `export { default, CallerLedger } from "bedrock-edge"`. */
+/** The Worker itself: `export { default, CallerLedger, CallerSessions } from "bedrock-edge"`. */
 declare const worker: {
   fetch(request: Request, env?: object, context?: object): Promise<Response>;
 };
@@ -225,6 +225,12 @@ export default worker;
 /** The class of the Durable Objects behind the binding `LEDGER`, which count the tokens of each caller. */
 export class CallerLedger extends DurableObject {
   fetch(request: Request): Promise<Response>;
+}
+
+/** The class of the Durable Objects behind the binding `SESSIONS`, which keep the conversations of each caller. */
+export class CallerSessions extends DurableObject {
+  fetch(request: Request): Promise<Response>;
+  alarm(): Promise<void>;
 }
 
 /** The entry point for service bindings of other Workers, whose `props.caller` is the caller. */

@@ -27,7 +27,7 @@
 //! - `auth`: API tokens, JWTs, SigV4 signatures, CORS.
 //! - `log`: the [`Record`] of a request.
 //! - [`limits`]: requests, requests in flight, tokens, memory.
-//! - `sessions`: conversations that are remembered, with a time to live.
+//! - [`sessions`]: conversations that are remembered, with a time to live.
 //! - [`bedrock`]: one call, with retries and fallback regions.
 //! - `api`: the interfaces: the Lambda's, its events, Lambda's Invoke API, WebSockets, RPC, Anthropic's Messages API.
 //! - `server`: the table of routes, the pipeline, and [`Isolate`], which outlives a request.
@@ -128,7 +128,7 @@ mod percent;
 mod redact;
 mod secret;
 mod server;
-mod sessions;
+pub mod sessions;
 mod single_flight;
 #[cfg(test)]
 mod testing;

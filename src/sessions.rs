@@ -15,10 +15,12 @@ mod place;
 mod stored;
 mod turn;
 mod view;
+mod wire;
 
 pub(crate) use place::is_id;
 pub(crate) use turn::{Abandoned, Carried, Turn, begin};
 pub(crate) use view::{List, View, delete, list, read};
+pub use wire::{SessionMessage, SessionReply};
 
 #[cfg(test)]
 mod tests;

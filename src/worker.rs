@@ -25,7 +25,7 @@ mod streams;
 mod task;
 
 #[cfg(feature = "worker")]
-pub use durable::Ledger;
+pub use durable::{Ledger, Sessions};
 #[cfg(feature = "worker")]
 pub use host::{WorkerBody, WorkerHost};
 #[cfg(feature = "worker")]

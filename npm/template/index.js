@@ -1,1 +1,1 @@
-export { default, BedrockEntrypoint, CallerLedger } from "bedrock-edge";
+export { default, BedrockEntrypoint, CallerLedger, CallerSessions } from "bedrock-edge";

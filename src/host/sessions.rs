@@ -15,9 +15,10 @@ use bytes::Bytes;
 ///
 /// One request at a time adds a turn: it begins the turn with a lease, and commits or aborts it. A session without a turn
 /// does not exist for [`read`](Self::read), [`delete`](Self::delete) and [`list`](Self::list). A session is gone when both its
-/// expiry and its lease have passed. Every operation is atomic.
+/// expiry and its lease have passed, and may then be deleted at any time. Every operation is atomic.
 pub trait SessionStore {
     /// Takes the lease of a session and returns all its turns, in order. Where the session does not exist, it may be created.
+    /// A repeated message has the same result: a lease is not busy for itself.
     ///
     /// # Errors
     ///

@@ -143,6 +143,12 @@ impl<'a> Generation<'a> {
         })
     }
 
+    /// Reports whether the reply is of a session.
+    #[cfg(feature = "workerd")]
+    pub(crate) fn is_of_session(&self) -> bool {
+        self.turn.is_some()
+    }
+
     /// Reports whether the turn of a session is to be committed, or that is under way.
     pub(crate) fn is_waiting(&self) -> bool {
         self.last.is_some() && (self.turn.is_some() || self.is_committing)

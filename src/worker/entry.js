@@ -1,6 +1,7 @@
 // The Worker's module. scripts/build bundles it with what wasm-bindgen makes of entry.rs.
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import * as wasm from "bedrock-edge";
+import { expire, respond } from "./durable/session_storage.js";
 import { platformFor } from "./platform.js";
 import { isEventStream, returned, toRemoteError } from "./rpc.js";
 
@@ -39,5 +40,16 @@ export class CallerLedger extends DurableObject {
   fetch(request) {
     wasm.instantiate();
     return wasm.ledger(this.ctx, request);
+  }
+}
+
+/** The class behind the binding SESSIONS, whose objects keep the conversations of a caller. */
+export class CallerSessions extends DurableObject {
+  fetch(request) {
+    return respond(this.ctx, request);
+  }
+
+  alarm() {
+    return expire(this.ctx);
   }
 }

@@ -344,6 +344,31 @@ export async function verify(algorithm, jwk, message, signature) {
   return crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, message);
 }
 
+export function encrypt(key, nonce, text, associated) {
+  return cipher("encrypt", key, nonce, text, associated);
+}
+
+export function decrypt(key, nonce, text, associated) {
+  return cipher("decrypt", key, nonce, text, associated);
+}
+
+/** The imported keys of AES-GCM, by their bytes. A configuration has two at most. */
+const cipherKeys = new Map();
+
+async function cipher(operation, bytes, nonce, text, associated) {
+  // Copied before anything is awaited, because wasm's memory moves when it grows.
+  const algorithm = { name: "AES-GCM", iv: nonce.slice(), additionalData: associated.slice() };
+  text = text.slice();
+  const name = bytes.join();
+  let key = cipherKeys.get(name);
+  if (!key) {
+    key = await crypto.subtle.importKey("raw", bytes.slice(), "AES-GCM", false, ["encrypt", "decrypt"]);
+    if (cipherKeys.size >= MAX_KEYS) cipherKeys.clear();
+    cipherKeys.set(name, key);
+  }
+  return crypto.subtle[operation](algorithm, key, text);
+}
+
 /** Parses names and values, a line each, by turns. A record takes half the time of a list of pairs. */
 export function record(lines) {
   const parts = lines.split("\n");

@@ -115,6 +115,8 @@ extern "C" {
     pub fn random(length: u32) -> Vec<u8>;
 
     pub fn verify(algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]) -> Promise;
+    pub fn encrypt(key: &[u8], nonce: &[u8], text: &[u8], associated: &[u8]) -> Promise;
+    pub fn decrypt(key: &[u8], nonce: &[u8], text: &[u8], associated: &[u8]) -> Promise;
     pub fn admit(platform: &Platform, key: &str) -> Promise;
 
     #[wasm_bindgen(catch)]
@@ -135,6 +137,7 @@ extern "C" {
         step: JsValue,
         stall_ms: f64,
         keep_alive: &str,
+        commit: JsValue,
     ) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch)]

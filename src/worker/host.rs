@@ -16,8 +16,9 @@ use super::body::JsBody;
 use super::platform::{Worker, own};
 use super::task;
 use crate::host::{
-    Body, BodyStream, Host, Http, LedgerStore, LimitError, RateLimiter, ReadError, Runtime,
-    SignatureVerifier, TransportError, VerifyError, VerifyingKey,
+    Begun, Body, BodyStream, Cipher, CipherError, Host, Http, Lease, LedgerStore, LimitError,
+    NewTurn, RateLimiter, ReadError, Runtime, SessionError, SessionInfo, SessionMark, SessionPage,
+    SessionPlace, SessionStore, SignatureVerifier, TransportError, VerifyError, VerifyingKey,
 };
 
 /// The Cloudflare platform, for what one request leads to. Of a response with status 200 it returns only the headers that
@@ -105,6 +106,14 @@ impl Host for WorkerHost {
     fn ledgers(&self) -> Option<impl LedgerStore> {
         self.0.ledgers().is_some().then_some(self)
     }
+
+    fn sessions(&self) -> Option<impl SessionStore> {
+        self.0.sessions().is_some().then_some(self)
+    }
+
+    fn cipher(&self) -> Option<impl Cipher> {
+        Some(self)
+    }
 }
 
 impl SignatureVerifier for WorkerHost {
@@ -140,6 +149,104 @@ impl LedgerStore for WorkerHost {
 
     async fn settle(&self, account: &str, message: String) -> Result<(), LimitError> {
         self.0.settle(account, message).await
+    }
+}
+
+impl WorkerHost {
+    async fn run_in_session<T: 'static, F: Future<Output = Result<T, SessionError>> + 'static>(
+        &self,
+        operation: impl FnOnce(Worker) -> F,
+    ) -> Result<T, SessionError> {
+        self.run(operation).await.map_err(|error| SessionError(error.to_string()))?
+    }
+}
+
+impl SessionStore for WorkerHost {
+    async fn begin(
+        &self,
+        place: &SessionPlace,
+        lease: &Lease,
+        may_create: bool,
+        now: SystemTime,
+    ) -> Result<Begun, SessionError> {
+        let (place, lease) = (place.clone(), lease.clone());
+        self.run_in_session(
+            |worker| async move { worker.begin(&place, &lease, may_create, now).await },
+        )
+        .await
+    }
+
+    async fn commit(
+        &self,
+        place: &SessionPlace,
+        turn: &NewTurn,
+        now: SystemTime,
+    ) -> Result<bool, SessionError> {
+        let (place, turn) = (place.clone(), turn.clone());
+        self.run_in_session(|worker| async move { worker.commit(&place, &turn, now).await }).await
+    }
+
+    async fn abort(&self, place: &SessionPlace, token: &str) -> Result<(), SessionError> {
+        self.0.abort(place, token).await
+    }
+
+    async fn read(
+        &self,
+        place: &SessionPlace,
+        from: u64,
+        limit: u32,
+        now: SystemTime,
+    ) -> Result<Option<SessionPage>, SessionError> {
+        let place = place.clone();
+        self.run_in_session(|worker| async move { worker.read(&place, from, limit, now).await })
+            .await
+    }
+
+    async fn delete(&self, place: &SessionPlace, now: SystemTime) -> Result<bool, SessionError> {
+        let place = place.clone();
+        self.run_in_session(|worker| async move { worker.delete(&place, now).await }).await
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        behind: Option<&SessionMark>,
+        limit: u32,
+        now: SystemTime,
+    ) -> Result<Vec<SessionInfo>, SessionError> {
+        let (owner, behind) = (owner.to_owned(), behind.cloned());
+        self.run_in_session(|worker| async move {
+            worker.list(&owner, behind.as_ref(), limit, now).await
+        })
+        .await
+    }
+}
+
+impl Cipher for WorkerHost {
+    async fn encrypt(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        text: &[u8],
+        associated: &[u8],
+    ) -> Result<Vec<u8>, CipherError> {
+        let (key, nonce, text, associated) = (*key, *nonce, text.to_vec(), associated.to_vec());
+        self.run(|worker| async move { worker.encrypt(&key, &nonce, &text, &associated).await })
+            .await
+            .map_err(|error| CipherError(error.to_string()))?
+    }
+
+    async fn decrypt(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        text: &[u8],
+        associated: &[u8],
+    ) -> Result<Vec<u8>, CipherError> {
+        let (key, nonce, text, associated) = (*key, *nonce, text.to_vec(), associated.to_vec());
+        self.run(|worker| async move { worker.decrypt(&key, &nonce, &text, &associated).await })
+            .await
+            .map_err(|error| CipherError(error.to_string()))?
     }
 }
 

@@ -15,8 +15,8 @@ use super::http::{header_map, milliseconds, text_or_bytes, transport_error, with
 use super::task::{settled, settled_bytes};
 use crate::date;
 use crate::host::{
-    Host, Http, KeptBody, LedgerStore, LimitError, RateLimiter, Runtime, SignatureVerifier,
-    TransportError, VerifyError, VerifyingKey,
+    Cipher, Host, Http, KeptBody, LedgerStore, LimitError, RateLimiter, Runtime, SessionStore,
+    SignatureVerifier, TransportError, VerifyError, VerifyingKey,
 };
 
 /// Above so many bytes WebCrypto's digest is faster than ours, with the promise that it costs: 31 µs against 70 for
@@ -176,6 +176,14 @@ impl Host for Worker {
 
     fn ledgers(&self) -> Option<impl LedgerStore> {
         self.platform.has("LEDGER").then_some(self)
+    }
+
+    fn sessions(&self) -> Option<impl SessionStore> {
+        self.platform.has("SESSIONS").then_some(self)
+    }
+
+    fn cipher(&self) -> Option<impl Cipher> {
+        Some(self)
     }
 }
 

@@ -1,7 +1,7 @@
 // The JavaScript side of streams.rs: reads Bedrock's response and writes the reply to the client, as Server-Sent Events or
 // over a WebSocket.
 
-import { READ_BYTES, cancel, free, record, utf8 } from "./glue.js";
+import { READ_BYTES, cancel, free, outlast, record, utf8 } from "./glue.js";
 
 // The inputs of step(). Its output is a byte of flags, and what the client gets besides a chunk that is passed on.
 const CHUNK = 0;
@@ -16,6 +16,7 @@ const IS_OVER = 1;
 const HAS_FRAME = 2;
 const PASSES = 4; // the chunk
 const IS_BROKEN = 8; // the client is to notice that the response is incomplete
+const IS_WAITING = 16; // for the turn of a session to be stored
 
 async function next(reader, step) {
   let result;
@@ -72,9 +73,9 @@ const MAX_AHEAD = 16 << 10;
 
 /**
  * Makes a response in Server-Sent Events, or one that is passed on as it came. It reads on only while the client takes what
- * there is.
+ * there is. commit() stores the turn of a session, before the last event.
  */
-export function events(status, headers, reader, step, stallMs, keepAlive) {
+export function events(status, headers, reader, step, stallMs, keepAlive, commit) {
   let over = false;
   let broken = false;
   let heard = Date.now();
@@ -88,6 +89,7 @@ export function events(status, headers, reader, step, stallMs, keepAlive) {
   let hasBegun = false; // with the event "start", after which the first text does not wait
   let sent = 0;
   let gathering; // a timer
+  let committing;
   let pulled = () => {}; // wakes the reader
   let arrived = () => {}; // wakes the writer
 
@@ -113,6 +115,11 @@ export function events(status, headers, reader, step, stallMs, keepAlive) {
     if (out.length > 1) send(out.subarray(1));
     broken = (out[0] & IS_BROKEN) !== 0;
     if (out[0] & IS_OVER) end();
+    if (out[0] & IS_WAITING && !committing) {
+      committing = commit().then(() => over || add(step(CHUNK, NOTHING)));
+      outlast(committing);
+      committing.catch(fail);
+    }
   }
   function pass(input, bytes) {
     add(step(input, bytes), bytes);
@@ -262,7 +269,7 @@ export function socket(open, admit, protocol, limit, stallMs) {
       if (!gone) server.send(opened);
       return;
     }
-    const [reader, step] = opened;
+    const [reader, step, commit] = opened;
     let over = false;
     function send(out) {
       for (const message of new TextDecoder().decode(out.subarray(1)).split("\n")) {
@@ -285,7 +292,9 @@ export function socket(open, admit, protocol, limit, stallMs) {
     };
     if (gone) return leave();
     stall.wait();
-    for (let out = step(CHUNK, NOTHING); ; out = await next(reader, step)) {
+    // What waits for a commit needs nothing more from Bedrock.
+    const after = (out) => (out[0] & IS_WAITING ? step(CHUNK, NOTHING) : next(reader, step));
+    for (let out = step(CHUNK, NOTHING); ; out = await after(out)) {
       if (over) return;
       send(out);
       if (out[0] & IS_OVER) {
@@ -293,6 +302,11 @@ export function socket(open, admit, protocol, limit, stallMs) {
         return end();
       }
       if (out[0] & HAS_FRAME) stall.wait();
+      if (out[0] & IS_WAITING) {
+        const committing = commit();
+        outlast(committing);
+        await committing;
+      }
     }
   }
 

@@ -3,6 +3,7 @@
 //! JavaScript reads Bedrock's response and writes the client's. A chunk goes through wasm in one synchronous call,
 //! however many frames it has.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::{Array, Promise};
@@ -23,8 +24,9 @@ use crate::identifier::Identifier;
 use crate::limits::Settlement;
 use crate::log::Record;
 use crate::server::{
-    Generation, Passage, Passing, Rest, Streaming, WebSocket, socket_admit, socket_reply,
+    Generation, Passage, Passing, Remainder, Rest, Streaming, WebSocket, socket_admit, socket_reply,
 };
+use crate::sessions::Abandoned;
 
 /// Makes a response in Server-Sent Events.
 pub(super) fn events(
@@ -34,8 +36,8 @@ pub(super) fn events(
 ) -> Result<web_sys::Response, JsValue> {
     let Streaming { mut body, generation } = streaming;
     let (stall, keep_alive) = (milliseconds(generation.stall()), generation.keep_alive());
-    let step = step(generation, platform.clone());
-    glue::events(200, headers, &body.take_reader()?, step, stall, keep_alive)
+    let Steps { step, commit } = steps(generation, platform.clone());
+    glue::events(200, headers, &body.take_reader()?, step, stall, keep_alive, commit)
 }
 
 /// Makes a response of one that is passed on. If there is nothing to read in it, workerd passes it on by itself.
@@ -60,7 +62,8 @@ pub(super) fn pass(
     let stall = milliseconds(passage.stall());
     let reader = body.take_reader()?;
     let step = step_of_passage(passage, platform.clone());
-    Ok(glue::events(status, &lines, &reader, step, stall, "")?.into())
+    let commit = JsValue::UNDEFINED;
+    Ok(glue::events(status, &lines, &reader, step, stall, "", commit)?.into())
 }
 
 /// Opens a WebSocket.
@@ -90,7 +93,7 @@ pub(super) fn socket(
         .limits
         .requests
         .map(|_| Closure::<dyn FnMut(JsValue) -> Promise>::new(admit).into_js_value());
-    // Takes a message and the client that waits for the reply. Returns the reader of Bedrock's response and its step, or
+    // Takes a message and the client that waits for the reply. Returns the reader of Bedrock's response and its steps, or
     // the only message.
     let open = move |message: Vec<u8>, client: JsValue| -> Promise {
         let worker = Worker { client: client.clone(), platform: platform.clone() };
@@ -98,8 +101,8 @@ pub(super) fn socket(
         let opened = async move {
             match socket_reply(message.into(), &socket, &worker).await {
                 Ok(Streaming { mut body, generation }) => {
-                    let step = step(generation, worker.platform.clone());
-                    Ok(Array::of2(&body.take_reader()?, &step).into())
+                    let Steps { step, commit } = steps(generation, worker.platform.clone());
+                    Ok(Array::of3(&body.take_reader()?, &step, &commit).into())
                 }
                 Err((message, record)) => {
                     log_for(&worker, record, socket.isolate());
@@ -132,6 +135,7 @@ const IS_OVER: u8 = 1;
 const HAS_FRAME: u8 = 2;
 const PASSES: u8 = 4;
 const IS_BROKEN: u8 = 8;
+const IS_WAITING: u8 = 16;
 
 /// Makes the `step` of a response that is passed on: the client gets each chunk, and at the end what the output has.
 fn step_of_passage(passage: Passage<'static>, platform: Platform) -> JsValue {
@@ -164,10 +168,22 @@ fn step_of_passage(passage: Passage<'static>, platform: Platform) -> JsValue {
     Closure::<dyn FnMut(u32, Vec<u8>) -> Vec<u8>>::new(step).into_js_value()
 }
 
-/// Makes the `step` of `streams.js`: takes a chunk of Bedrock's response and returns what the client gets, behind a byte of
-/// flags: whether that was the last, and whether a frame has come. After the last, another call gives back the memory.
-fn step(generation: Generation<'static>, platform: Platform) -> JsValue {
-    let mut generation = Some(generation);
+/// The functions of a streamed reply that `streams.js` calls.
+struct Steps {
+    /// Takes a chunk of Bedrock's response and returns what the client gets, behind a byte of flags: whether that was the last,
+    /// whether a frame has come, and whether the rest waits for `commit`. After the last, another call gives back the memory.
+    step: JsValue,
+    /// Stores the turn of a session. Its promise is never rejected. `undefined` if the reply is of no session.
+    commit: JsValue,
+}
+
+fn steps(generation: Generation<'static>, platform: Platform) -> Steps {
+    let is_of_session = generation.is_of_session();
+    let generation = Rc::new(RefCell::new(Some(generation)));
+    let commit = match is_of_session {
+        true => commit(generation.clone(), platform.clone()),
+        false => JsValue::UNDEFINED,
+    };
     // What the client has not received yet is in memory, too.
     let mut held = None;
     let step = move |what: u32, bytes: Vec<u8>| -> Vec<u8> {
@@ -195,22 +211,54 @@ fn step(generation: Generation<'static>, platform: Platform) -> JsValue {
         }
         let has_frame = if it.frames() > frames { HAS_FRAME } else { 0 };
         let is_over = if it.is_over() { IS_OVER } else { 0 };
-        out.splice(..1, [has_frame | is_over]);
+        let is_waiting = if it.is_waiting() { IS_WAITING } else { 0 };
+        out.splice(..1, [has_frame | is_over | is_waiting]);
         if it.is_over() {
             held = it.take_memory();
             finish(it, &platform);
         } else {
-            generation = Some(it);
+            generation.replace(Some(it));
         }
         out
     };
-    Closure::<dyn FnMut(u32, Vec<u8>) -> Vec<u8>>::new(step).into_js_value()
+    let step = Closure::<dyn FnMut(u32, Vec<u8>) -> Vec<u8>>::new(step).into_js_value();
+    Steps { step, commit }
+}
+
+/// Makes the function that stores the turn of a session. It goes on when the client disconnects: the reply is complete.
+fn commit(generation: Rc<RefCell<Option<Generation<'static>>>>, platform: Platform) -> JsValue {
+    let commit = move || -> Promise {
+        let client = web_sys::AbortController::new().map_or(JsValue::UNDEFINED, JsValue::from);
+        let worker = Worker { client: client.clone(), platform: platform.clone() };
+        let turn = generation
+            .borrow_mut()
+            .as_mut()
+            .and_then(|it| Some((it.complete_turn()?, it.config())));
+        let generation = generation.clone();
+        let committed = async move {
+            let Some((turn, config)) = turn else { return Ok(JsValue::UNDEFINED) };
+            let committed = turn.commit(config, &worker).await;
+            if let Some(it) = generation.borrow_mut().as_mut() {
+                it.committed(committed);
+            }
+            Ok(JsValue::UNDEFINED)
+        };
+        task::promise(&client, committed, || Ok(JsValue::UNDEFINED))
+    };
+    Closure::<dyn FnMut() -> Promise>::new(commit).into_js_value()
 }
 
 fn finish(generation: Generation<'_>, platform: &Platform) {
     let config = generation.config();
     let (record, remainder) = generation.finish(now());
-    let settlement = remainder.and_then(|it| it.settlement);
+    let (settlement, abandoned) = match remainder {
+        Some(Remainder { settlement, abandoned }) => (settlement, abandoned),
+        None => (None, None),
+    };
+    if let Some(Abandoned { place, token }) = abandoned {
+        // If it fails, the lease expires.
+        let _ = durable::abort(platform, &place, &token);
+    }
     complete(&record, settlement, config, platform);
 }
 

@@ -115,7 +115,12 @@ impl SessionStore for MemorySessions {
     ) -> Result<Begun, SessionError> {
         let mut sessions = self.at(now)?;
         let session = match sessions.get_mut(&key(place)) {
-            Some(session) if session.lease.as_ref().is_some_and(|it| now < it.expires) => {
+            Some(session)
+                if session
+                    .lease
+                    .as_ref()
+                    .is_some_and(|it| now < it.expires && it.token != lease.token) =>
+            {
                 return Ok(Begun::Busy);
             }
             Some(session) if may_create || !session.turns.is_empty() => session,

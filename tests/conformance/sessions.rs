@@ -234,7 +234,12 @@ impl<S: SessionStore> Checked<'_, S> {
         }
         self.store.abort(&place, &token).await.unwrap();
         assert_eq!(self.turns(&place).await.unwrap(), [stored(0, "a")]);
-        let (next, _) = self.begin(&place).await;
+        let lease = self.lease();
+        let next = lease.token.clone();
+        for _ in 0..2 {
+            let begun = self.store.begin(&place, &lease, true, self.now).await.unwrap();
+            assert_eq!(begun, Begun::Turns(vec![stored(0, "a")]));
+        }
         // It arrives once more while the next turn is under way.
         assert!(self.commit(&place, &token, stored(0, "a")).await);
         assert!(self.is_busy(&place).await);

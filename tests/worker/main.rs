@@ -39,6 +39,7 @@ mod refused_fields;
 mod request_bodies;
 mod responses;
 mod routes;
+mod sessions;
 mod soak;
 mod stream_faults;
 mod stream_load;

@@ -8,6 +8,7 @@ pub mod fixture;
 pub mod issuer;
 pub mod messages;
 pub mod raw_server;
+pub mod sessions;
 pub mod signer;
 pub mod sse;
 pub mod usage;

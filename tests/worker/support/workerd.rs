@@ -35,6 +35,8 @@ pub struct Workerd {
     pub address: SocketAddr,
     /// The address of `ledger_proxy.js`, which forwards messages to the ledgers.
     pub ledger_address: SocketAddr,
+    /// The address of `session_proxy.js`, which forwards messages to the objects that keep sessions.
+    pub session_address: SocketAddr,
     output: Arc<Output>,
     /// Kept open for `UNTIL_INPUT_ENDS`.
     input: Option<ChildStdin>,
@@ -92,18 +94,20 @@ impl Workerd {
         let mut started = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             ledger_address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            session_address: SocketAddr::from(([127, 0, 0, 1], 0)),
             output,
             input: shell.stdin.take(),
             shell,
             _storage: storage,
         };
-        for socket in ["http", "ledgers"] {
+        for socket in ["http", "ledgers", "sessions"] {
             let is_it = |line: &Value| line["socket"] == socket;
             let find = |line: &Value| is_it(line).then(|| line["port"].as_u64()).flatten();
             let port = started.wait_for(socket, find).await.try_into().unwrap();
             match socket {
                 "http" => started.address.set_port(port),
-                _ => started.ledger_address.set_port(port),
+                "ledgers" => started.ledger_address.set_port(port),
+                _ => started.session_address.set_port(port),
             }
         }
         started
@@ -280,9 +284,10 @@ fn prerequisites() -> Result<(PathBuf, PathBuf), &'static str> {
 }
 
 /// The modules in the configuration besides the Worker.
-const MODULES: [(&str, &str); 2] = [
+const MODULES: [(&str, &str); 3] = [
     ("rate_limiter.js", include_str!("rate_limiter.js")),
     ("ledger_proxy.js", include_str!("ledger_proxy.js")),
+    ("session_proxy.js", include_str!("session_proxy.js")),
 ];
 
 /// Writes workerd's configuration:
@@ -295,6 +300,9 @@ fn configuration(bindings: &Value, TempDir(storage): &TempDir) -> String {
         .map(|(name, value)| match value {
             _ if name == "LEDGER" => {
                 r#"(name = "LEDGER", durableObjectNamespace = "CallerLedger")"#.to_owned()
+            }
+            _ if name == "SESSIONS" => {
+                r#"(name = "SESSIONS", durableObjectNamespace = "CallerSessions")"#.to_owned()
             }
             // The number is the limit of requests. With 0 the limiter never responds.
             Value::Number(limit) if name == "RATE_LIMITER" => format!(
@@ -326,6 +334,7 @@ const config :Workerd.Config = (
       bindings = [{bindings}],
       durableObjectNamespaces = [
         (className = "CallerLedger", uniqueKey = "ledger", enableSql = true),
+        (className = "CallerSessions", uniqueKey = "sessions", enableSql = true),
       ],
       durableObjectStorage = (localDisk = "disk"),
       globalOutbound = "net",
@@ -338,6 +347,14 @@ const config :Workerd.Config = (
          durableObjectNamespace = (className = "CallerLedger", serviceName = "worker")),
       ],
     )),
+    (name = "sessions", worker = (
+      modules = [(name = "session_proxy.js", esModule = embed "session_proxy.js")],
+      compatibilityDate = {date},
+      bindings = [
+        (name = "SESSIONS",
+         durableObjectNamespace = (className = "CallerSessions", serviceName = "worker")),
+      ],
+    )),
     (name = "disk", disk = (path = {storage}, writable = true)),
     (name = "net", network = (allow = ["local"])),
   ],
@@ -347,6 +364,7 @@ const config :Workerd.Config = (
   sockets = [
     (name = "http", address = "127.0.0.1:0", http = (), service = "worker"),
     (name = "ledgers", address = "127.0.0.1:0", http = (), service = "ledgers"),
+    (name = "sessions", address = "127.0.0.1:0", http = (), service = "sessions"),
   ],
 );
 "#
