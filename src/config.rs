@@ -13,6 +13,7 @@ mod endpoint;
 mod guardrail;
 mod level;
 mod limits;
+mod patterns;
 mod sessions;
 mod settings;
 mod variables;

@@ -7,6 +7,7 @@
 mod catalogue;
 mod tokens;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
@@ -155,15 +156,16 @@ pub(crate) fn parse<'c>(
     let (operation, names) = Operation::find(path).ok_or_else(unknown)?;
     let (endpoint, names) = match (operation.subject(), &*names) {
         (Subject::Model, [name]) if operation.bill == Bill::Free => {
-            let endpoint = config.find_counted(name).or_else(|| config.find_model(Some(name)));
+            let counted = config.find_counted(name).map(Cow::Borrowed);
+            let endpoint = counted.or_else(|| config.find_model(Some(name)));
             (endpoint.ok_or_else(no_access)?, Some(vec![name.clone()]))
         }
         (Subject::Model, [name]) => (config.find_model(Some(name)).ok_or_else(no_access)?, None),
-        (Subject::Guardrail, names) => (&config.endpoint, Some(names.to_vec())),
+        (Subject::Guardrail, names) => (Cow::Borrowed(&config.endpoint), Some(names.to_vec())),
         _ => return Err(unknown()),
     };
     tokens::check_countable(operation, &endpoint.model_id, config)?;
-    let is_default = names.is_none() && std::ptr::eq(endpoint, &config.endpoint);
+    let is_default = names.is_none() && config.is_default(&endpoint);
     Ok(Passed {
         operation,
         names,

@@ -8,6 +8,7 @@
 mod attempt;
 mod payload;
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -189,7 +190,7 @@ impl<'a, H: Host> Call<'a, H> {
         let Self { config, state, bedrock, host, .. } = *self;
         let (endpoint, fallbacks) = self.endpoints();
         let deadline = bedrock.deadline;
-        let mut attempts = Attempts::new(endpoint, fallbacks, config, state, deadline, host.now());
+        let mut attempts = Attempts::new(&endpoint, fallbacks, config, state, deadline, host.now());
         // The endpoint whose model has just refused parts of the payload, and these parts.
         let mut refused: Option<(&Endpoint, Vec<String>)> = None;
         let mut payload = self.payload(self.variant(attempts.endpoint(), None), record).await?;
@@ -236,15 +237,15 @@ impl<'a, H: Host> Call<'a, H> {
 
     /// Returns the endpoint to call, and those to fall back to. The fallback regions have a model of their own, which stands for the
     /// default model only.
-    fn endpoints(&self) -> (&'a Endpoint, &'a [Endpoint]) {
+    fn endpoints(&self) -> (Cow<'a, Endpoint>, &'a [Endpoint]) {
         let Self { request, config, .. } = *self;
         match request.model.as_deref().and_then(|name| config.find_model(Some(name))) {
-            Some(endpoint) if !std::ptr::eq(endpoint, &config.endpoint) => (endpoint, &[]),
+            Some(endpoint) if !config.is_default(&endpoint) => (endpoint, &[]),
             // A body was translated for one model.
             _ if request.translated.is_some() => {
-                (&config.endpoint, config.fallbacks_of_one_model())
+                (Cow::Borrowed(&config.endpoint), config.fallbacks_of_one_model())
             }
-            _ => (&config.endpoint, &config.fallbacks),
+            _ => (Cow::Borrowed(&config.endpoint), &config.fallbacks),
         }
     }
 

@@ -6,6 +6,9 @@
 //!
 //! Out of scope: which headers a caller may set, and what the response is billed by ([`meter`](super::meter)).
 
+use std::borrow::Cow;
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
@@ -30,7 +33,7 @@ pub(crate) struct Passed<'a> {
     pub operation: &'static Operation,
     /// The names in the path. `None`: the model of the endpoint.
     pub names: Option<Vec<String>>,
-    pub endpoint: &'a Endpoint,
+    pub endpoint: Cow<'a, Endpoint>,
     /// The endpoints of other regions.
     pub fallbacks: &'a [Endpoint],
     /// The headers that AWS gets, without the signature.
@@ -83,7 +86,7 @@ async fn attempts<H: Host>(
         _ => host.sha256_kept(&request.body).await,
     };
     let mut attempts =
-        Attempts::new(request.endpoint, request.fallbacks, config, state, deadline, host.now());
+        Attempts::new(&request.endpoint, request.fallbacks, config, state, deadline, host.now());
     if request.is_repeated_by_caller {
         attempts = attempts.repeated_by_caller();
     }
@@ -135,7 +138,7 @@ fn sign<H: Host>(
     bedrock: &Bedrock<'_, H>,
     identity: &Identity<'_>,
     hash: &[u8; 32],
-    signed_at: std::time::SystemTime,
+    signed_at: SystemTime,
 ) -> Result<http::Request<KeptBody>, InvokeError> {
     let names: Vec<&str> = match &request.names {
         Some(names) => names.iter().map(|name| &**name).collect(),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::Uri;
 use percent_encoding::utf8_percent_encode;
 
+use super::patterns::parse_pattern;
 use super::variables::{Variables, entries};
 use crate::aws::{Elsewhere, Variant, check_model, endpoint_url};
 use crate::claude::{Codec, Feature, Model};
@@ -19,7 +20,7 @@ const MESSAGES_PATH: &str = "/anthropic/v1/messages";
 const REGION: &str = "{region}";
 
 /// A model in a region. The URIs are made once, because they are the same for every request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Endpoint {
     /// The region of the endpoint and of the credential scope.
@@ -46,7 +47,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Makes the URIs below `base`, a URL without a `/` at its end, or a variant of AWS's own.
-    fn new(
+    pub(super) fn new(
         base: Result<&str, Variant>,
         region: String,
         model: NamedModel,
@@ -103,8 +104,8 @@ impl Endpoint {
 
 /// A model id, and the model that it stands for.
 pub(super) struct NamedModel {
-    id: String,
-    model: Option<&'static Model>,
+    pub id: String,
+    pub model: Option<&'static Model>,
 }
 
 impl<F: Fn(&str) -> Option<String>> Variables<F> {
@@ -138,6 +139,16 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         Some(Variant { is_fips: is_fips?, is_dual_stack: is_dual_stack? })
     }
 
+    /// Returns the URL of the endpoint in a region, or the variant of AWS's own.
+    pub(super) fn base(
+        &mut self,
+        (url, variant): (Option<&str>, Variant),
+        region: &str,
+    ) -> Option<Result<String, Variant>> {
+        let url = url.map(|url| url.replace(REGION, region));
+        Some(self.parse_optional(BEDROCK_ENDPOINT, url, parse_endpoint)?.ok_or(variant))
+    }
+
     /// Makes the endpoint of a model in a region. `variable` names the model.
     pub(super) fn endpoint(
         &mut self,
@@ -159,9 +170,8 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
             );
             return None;
         }
-        let url = url.map(|url| url.replace(REGION, &region));
-        let base = self.parse_optional(BEDROCK_ENDPOINT, url, parse_endpoint)?;
-        Endpoint::new(base.as_deref().ok_or(variant), region, model)
+        let base = self.base((url, variant), &region)?;
+        Endpoint::new(base.as_deref().map_err(|variant| *variant), region, model)
             .map_err(|error| self.problem("the endpoint", &format!("is not a URL: {error}")))
             .ok()
     }
@@ -186,6 +196,9 @@ pub(super) fn parse_region(text: &str) -> Result<String, &'static str> {
     }
 }
 
+const NOT_MODELS: &str = "must be a list of model ids, inference profiles' ids and ARNs, of patterns of \
+                          them such as us.anthropic.*, or *";
+
 const UNKNOWN_NAME: &str = "has a name before its = that is not in the table of models: \
                             expected one such as claude-sonnet-5-5";
 
@@ -204,6 +217,8 @@ pub(super) fn parse_model(text: &str) -> Result<NamedModel, &'static str> {
 #[derive(Default)]
 pub(super) struct ModelList {
     named: Vec<NamedModel>,
+    /// The patterns.
+    pub patterns: Vec<String>,
     /// Whether `*` is in the list.
     has_all: bool,
 }
@@ -240,15 +255,19 @@ pub(super) fn parse_models(text: &str) -> Result<ModelList, &'static str> {
             list.has_all = true;
             continue;
         }
+        if let Some(pattern) = parse_pattern(entry) {
+            list.patterns.push(pattern.map_err(|_| NOT_MODELS)?);
+            continue;
+        }
         list.named.push(parse_model(entry).map_err(|problem| match problem {
             UNKNOWN_NAME => problem,
-            _ => "must be a list of model ids, inference profiles' ids and ARNs, or *",
+            _ => NOT_MODELS,
         })?);
     }
     Ok(list)
 }
 
-fn parse_model_id(text: &str) -> Result<String, &'static str> {
+pub(super) fn parse_model_id(text: &str) -> Result<String, &'static str> {
     let is_arn = text.starts_with("arn:");
     // InvokeModel's pattern for modelId: these characters, `/` in ARNs only, 2048 of them.
     let is_allowed = |byte: u8| {

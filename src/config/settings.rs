@@ -1,5 +1,6 @@
 //! All settings together.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::access::Access;
@@ -10,6 +11,7 @@ use super::endpoint::{
 use super::guardrail::Guardrail;
 use super::level::Level;
 use super::limits::Limits;
+use super::patterns::Patterns;
 use super::sessions::Sessions;
 use super::variables::{ConfigError, Variables};
 use crate::aws::check_arn;
@@ -51,8 +53,11 @@ pub struct Config {
     pub endpoint: Endpoint,
     /// `BEDROCK_FALLBACK_REGIONS`: where to call in this order when the first region fails.
     pub fallbacks: Vec<Endpoint>,
-    /// `ALLOWED_MODELS` in `BEDROCK_REGION`: the other models that a request may name. `*` is the whole table.
+    /// `ALLOWED_MODELS` in `BEDROCK_REGION`: the other models that a request may name. `*` is the whole table, and a
+    /// pattern those models of it that fit.
     pub allowed_models: Vec<Endpoint>,
+    /// The patterns in `ALLOWED_MODELS`: a request may name every id that fits one.
+    pub(crate) allowed_patterns: Patterns,
     /// `MAX_TOKENS`: the `max_tokens` of a request that names none, and the most that a request may name.
     pub max_tokens: u32,
     /// `TEMPERATURE`, from 0 to 1: the temperature of a request that names none, unless the model refuses one.
@@ -170,10 +175,19 @@ impl Config {
         let endpoint = vars.endpoint("BEDROCK_MODEL_ID", url, region.clone(), model?);
         let mut allowed_models = Vec::new();
         let endpoint = endpoint?;
-        let other_models = other_models?;
+        let mut other_models = other_models?;
         let named = other_models.len();
+        let patterns = std::mem::take(&mut other_models.patterns);
+        let base = vars.base(url, &region)?;
+        let allowed_patterns = Patterns::new(patterns, region.clone(), base);
         for model in other_models.named(&endpoint) {
             allowed_models.push(vars.endpoint("ALLOWED_MODELS", url, region.clone(), model)?);
+        }
+        for endpoint in allowed_patterns.known() {
+            let is_it = |it: &Endpoint| it.model_id == endpoint.model_id;
+            if !allowed_models.iter().any(is_it) {
+                allowed_models.push(endpoint);
+            }
         }
         let mut fallbacks = Vec::new();
         for (region, model) in fallback_models?.unwrap_or_default() {
@@ -182,6 +196,7 @@ impl Config {
         let mut config = Self {
             endpoint,
             allowed_models,
+            allowed_patterns,
             fallbacks,
             max_tokens: max_tokens?,
             temperature: temperature?,
@@ -229,9 +244,15 @@ impl Config {
     }
 
     /// Finds the model that a request names, or the default. Returns `None` if callers may not use it.
-    pub(crate) fn find_model(&self, name: Option<&str>) -> Option<&Endpoint> {
-        let Some(name) = name else { return Some(&self.endpoint) };
-        self.callable().find(|it| it.is_named(name))
+    pub(crate) fn find_model(&self, name: Option<&str>) -> Option<Cow<'_, Endpoint>> {
+        let Some(name) = name else { return Some(Cow::Borrowed(&self.endpoint)) };
+        let known = self.callable().find(|it| it.is_named(name)).map(Cow::Borrowed);
+        known.or_else(|| self.allowed_patterns.find(name).map(Cow::Owned))
+    }
+
+    /// Reports whether a model is the default one.
+    pub(crate) fn is_default(&self, endpoint: &Endpoint) -> bool {
+        std::ptr::eq(endpoint, &self.endpoint)
     }
 
     /// Finds the model whose tokens a request of CountTokens counts: of a profile, that operation takes the id without the

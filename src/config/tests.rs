@@ -433,8 +433,8 @@ fn each_region_has_its_own_endpoint_and_model() {
 
 #[test]
 fn only_the_default_and_the_allowed_models_are_found() {
-    const PROBLEM: &str =
-        "ALLOWED_MODELS must be a list of model ids, inference profiles' ids and ARNs, or *";
+    const PROBLEM: &str = "ALLOWED_MODELS must be a list of model ids, inference profiles' ids and ARNs, of \
+                           patterns of them such as us.anthropic.*, or *";
     type Models<'a> = Result<&'a [&'a str], &'a str>;
     let cases: [(&str, &str, Models); 9] = [
         ("none", "", Ok(&[])),
@@ -459,12 +459,12 @@ fn only_the_default_and_the_allowed_models_are_found() {
         let actual = actual.map_err(|error| error.to_string());
         assert_eq!(actual, expected.map(<[_]>::to_vec).map_err(str::to_owned), "{name}");
         let Ok(config) = config else { continue };
-        let find = |id| config.find_model(id).map(|it| &*it.model_id);
-        assert_eq!(find(None), Some("default"), "{name}");
-        assert_eq!(find(Some("default")), Some("default"), "{name}");
+        let find = |id| config.find_model(id).map(|it| it.model_id.clone());
+        assert_eq!(find(None).as_deref(), Some("default"), "{name}");
+        assert_eq!(find(Some("default")).as_deref(), Some("default"), "{name}");
         assert_eq!(find(Some("other")), None, "{name}");
         for model in &config.allowed_models {
-            assert_eq!(find(Some(&model.model_id)), Some(&*model.model_id), "{name}");
+            assert_eq!(find(Some(&model.model_id)).as_ref(), Some(&model.model_id), "{name}");
         }
     }
     let vars = [
@@ -537,10 +537,10 @@ fn a_name_before_the_id_says_which_model_it_is() {
     assert_eq!(name(&config.endpoint), Some("claude-sonnet-5-5"));
     assert_eq!(config.allowed_models[0].model_id, "jp.m");
     assert_eq!(name(&config.fallbacks[0]), Some("claude-opus-5"));
-    let find = |name| config.find_model(Some(name)).map(|it| &*it.model_id);
-    assert_eq!(find("claude-sonnet-5-5"), Some(ARN));
-    assert_eq!(find("claude-haiku-4-5"), Some("jp.m"));
-    assert_eq!(find("claude-opus-4-8"), Some("global.anthropic.claude-opus-4-8"));
+    let find = |name| config.find_model(Some(name)).map(|it| it.model_id.clone());
+    assert_eq!(find("claude-sonnet-5-5").as_deref(), Some(ARN));
+    assert_eq!(find("claude-haiku-4-5").as_deref(), Some("jp.m"));
+    assert_eq!(find("claude-opus-4-8").as_deref(), Some("global.anthropic.claude-opus-4-8"));
     assert_eq!(find("claude-opus-5"), None);
 
     const UNKNOWN: &str = "has a name before its = that is not in the table of models: \
@@ -554,6 +554,52 @@ fn a_name_before_the_id_says_which_model_it_is() {
     let error = with_keys(&[("BEDROCK_MODEL_ID", "claude-sonnet-5-5=")]).unwrap_err();
     let problem = "BEDROCK_MODEL_ID must be a model id, an inference profile's id or an ARN";
     assert_eq!(error.problems, [problem]);
+}
+
+#[test]
+fn a_request_may_name_every_id_that_fits_a_pattern() {
+    const PROFILE: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/";
+    let patterns = format!("us.anthropic.*, amazon.*, {PROFILE}*");
+    let config = with_keys(&[
+        ("BEDROCK_REGION", "us-east-1"),
+        ("BEDROCK_MODEL_ID", "global.anthropic.claude-opus-5-5"),
+        ("ALLOWED_MODELS", &patterns),
+    ])
+    .unwrap();
+    let (profile, other) = (format!("{PROFILE}a1"), PROFILE.replace("1234", "9999") + "a1");
+    for (name, expected) in [
+        // Of the table, by id and by name.
+        ("us.anthropic.claude-sonnet-5-5", Some("us.anthropic.claude-sonnet-5-5")),
+        ("claude-sonnet-5-5", Some("us.anthropic.claude-sonnet-5-5")),
+        ("claude-opus-5-5", Some("global.anthropic.claude-opus-5-5")),
+        ("us.anthropic.claude-opus-5-5", Some("us.anthropic.claude-opus-5-5")),
+        // Not of the table.
+        ("us.anthropic.claude-9", Some("us.anthropic.claude-9")),
+        ("amazon.titan-text-lite-v1", Some("amazon.titan-text-lite-v1")),
+        (&profile, Some(&*profile)),
+        // Not fitting, or not an id.
+        ("eu.anthropic.claude-sonnet-5-5", None),
+        (&other, None),
+        ("us.anthropic.a/../b", None),
+        ("us.anthropic.a b", None),
+        ("us.anthropic.*", None),
+        ("", None),
+    ] {
+        let found = config.find_model(Some(name)).map(|it| it.model_id.clone());
+        assert_eq!(found.as_deref(), expected, "{name}");
+    }
+    let listed = |id: &str| config.callable().any(|it| it.model_id == id);
+    assert!(listed("us.anthropic.claude-haiku-5-5") && !listed("us.anthropic.claude-9"));
+    let uri = config.find_model(Some(&profile)).unwrap().invoke_uri.to_string();
+    assert!(
+        uri.starts_with("https://bedrock-runtime.us-east-1.amazonaws.com/model/arn%3Aaws"),
+        "{uri}"
+    );
+
+    for (pattern, is_valid) in [("us.*", true), ("*.*", true), ("a*/b", false), ("ü*", false)] {
+        let config = with_keys(&[("ALLOWED_MODELS", pattern)]);
+        assert_eq!(config.is_ok(), is_valid, "{pattern}");
+    }
 }
 
 #[test]

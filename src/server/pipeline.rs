@@ -490,7 +490,7 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         };
         let endpoint = config.find_model(request.model.as_deref());
         let mut counted = None;
-        if endpoint.is_some_and(|it| it.count_uri.is_some()) {
+        if endpoint.as_ref().is_some_and(|it| it.count_uri.is_some()) {
             let deadline = self.deadline(Messages.timeout(config));
             let bedrock = self.isolate.bedrock_until(deadline, config, self.host);
             counted = Some(count_tokens(&request, &bedrock, &mut self.record).await);

@@ -253,7 +253,8 @@ fn model_name(id: &str, config: &Config) -> String {
 }
 
 fn prefix(request: &Request<'_>, first: u64, config: &Config) -> Prefix {
-    let endpoint = config.find_model(request.model.as_deref()).unwrap_or(&config.endpoint);
+    let named = config.find_model(request.model.as_deref());
+    let endpoint = named.as_deref().unwrap_or(&config.endpoint);
     let system = request.system.as_deref().unwrap_or_default();
     let hash = Sha256::digest(system);
     let half = hash.first_chunk().copied().unwrap_or_default();
@@ -264,7 +265,7 @@ fn prefix(request: &Request<'_>, first: u64, config: &Config) -> Prefix {
 /// Reports whether a request is sent to one model, in whatever regions.
 fn is_for_one_model(request: &Request<'_>, config: &Config) -> bool {
     let named = request.model.as_deref().and_then(|name| config.find_model(Some(name)));
-    let is_default = named.is_none_or(|it| std::ptr::eq(it, &config.endpoint));
+    let is_default = named.is_none_or(|it| config.is_default(&it));
     !is_default || config.fallbacks.iter().all(|it| it.model == config.endpoint.model)
 }
 

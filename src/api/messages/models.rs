@@ -120,7 +120,8 @@ pub(crate) fn list(query: &str, config: &Config) -> Result<String, Error> {
 /// If callers may not use it.
 pub(crate) fn find(name: &str, config: &Config) -> Result<String, Error> {
     let name = percent_decode_str(name).decode_utf8_lossy();
-    let entry = config.find_model(Some(&name)).and_then(Entry::new);
+    let found = config.find_model(Some(&name));
+    let entry = found.as_deref().and_then(Entry::new);
     entry.map(|entry| to_json(&entry)).ok_or_else(|| unknown_model(&name))
 }
 
