@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::Uri;
 use percent_encoding::utf8_percent_encode;
 
-use super::patterns::parse_pattern;
 use super::variables::{Variables, entries};
 use crate::aws::{Elsewhere, Variant, check_model, endpoint_url};
 use crate::claude::{Codec, Feature, Model};
@@ -287,6 +286,17 @@ pub(super) fn parse_model_id(text: &str) -> Result<String, &'static str> {
         return Err("must be a whole ARN: arn:partition:service:region:account:resource");
     }
     Ok(text.to_owned())
+}
+
+/// Parses a pattern, if a text is one.
+fn parse_pattern(text: &str) -> Option<Result<String, &'static str>> {
+    if !text.contains('*') {
+        return None;
+    }
+    // With some text in its place it is an id, or the beginning of an ARN.
+    let id = text.replace('*', "x");
+    let id = if id.starts_with("arn:") { id + ":x:x:x:x" } else { id };
+    Some(parse_model_id(&id).map(|_| text.to_owned()))
 }
 
 /// Parses `region=model, region=model`. The prefix of an inference profile fits one region only, so each region

@@ -48,17 +48,6 @@ impl Patterns {
     }
 }
 
-/// Parses a pattern, if a text is one.
-pub(super) fn parse_pattern(text: &str) -> Option<Result<String, &'static str>> {
-    if !text.contains('*') {
-        return None;
-    }
-    // With some text in its place it is an id, or the beginning of an ARN.
-    let id = text.replace('*', "x");
-    let id = if id.starts_with("arn:") { id + ":x:x:x:x" } else { id };
-    Some(parse_model_id(&id).map(|_| text.to_owned()))
-}
-
 /// Reports whether an id fits a pattern, in which each `*` stands for any text.
 fn matches(pattern: &str, id: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == id };
