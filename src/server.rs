@@ -10,10 +10,11 @@
 //! 4. The caller has not sent too many requests, or the response is 429. `/usage` and the list of models end here.
 //! 5. The headers announce JSON of an acceptable size, or the response is 415 or 413. Only then the body is read; it must
 //!    arrive before the deadline, or the response is 408.
-//! 6. The body is a valid request, or the response is 400. Its model is allowed, or the response is 403.
+//! 6. The body is a valid request, or the response is 400. Its model is allowed, or the response is 403. Its session, if it names
+//!    one, is leased, or the response is 404 or 409, and the earlier turns are put in front.
 //! 7. What the request may use is reserved, or the response is 429.
 //! 8. Bedrock is called. The response is the reply, whole or streamed, or 500.
-//! 9. The reservation is settled on what was used.
+//! 9. The reservation is settled on what was used. The turn of a session is stored, or its lease is given back.
 //! 10. The headers of the response and the record tell what is known of the call.
 //!
 //! Out of scope: the formats of requests and responses ([`api`](crate::api)).

@@ -534,7 +534,7 @@ fn variables(source: &str) -> BTreeSet<String> {
 /// Returns in addition the bindings, which JavaScript takes from the environment.
 fn variables_and_bindings(source: &str) -> BTreeSet<String> {
     let words = source.split(|it: char| !it.is_ascii_alphanumeric() && it != '_');
-    let bindings = words.filter(|word| ["LEDGER", "RATE_LIMITER"].contains(word));
+    let bindings = words.filter(|word| ["LEDGER", "RATE_LIMITER", "SESSIONS"].contains(word));
     variables(source).into_iter().chain(bindings.map(str::to_owned)).collect()
 }
 

@@ -160,6 +160,13 @@ impl<'a> Messages<'a> {
         }
     }
 
+    /// Drops the messages of a session in front, which are sent.
+    pub(crate) fn forget_earlier(&mut self) {
+        if let Self::Conversation(it) = self {
+            it.earlier = String::new();
+        }
+    }
+
     /// Copies what is borrowed.
     pub(crate) fn into_owned(self) -> Messages<'static> {
         match self {

@@ -427,6 +427,10 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                     let (mut request, started) = (request.into_owned(), self.started);
                     // It is sent, and may be long.
                     request.translated = None;
+                    if let Some(turn) = &mut turn {
+                        request.messages.forget_earlier();
+                        turn.forget_earlier();
+                    }
                     let isolate = self.isolate;
                     let (envelope, record) = self.finish(event_stream());
                     let generation = Generation::new(

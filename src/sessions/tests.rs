@@ -3,6 +3,7 @@
 mod encryption;
 mod refusals;
 mod streams;
+mod transports;
 mod trimming;
 mod views;
 

@@ -50,8 +50,8 @@ pub(crate) struct Turn {
     /// The sum of the turns before.
     total: Option<Usage>,
     carried: Option<Carried>,
-    /// The memory of the earlier turns.
-    _held: Held,
+    /// The memory of the earlier turns, until they are sent.
+    held: Option<Held>,
 }
 
 /// A lease that is to be given back.
@@ -146,7 +146,7 @@ pub(crate) async fn begin<H: Host>(
                 messages,
                 total,
                 carried,
-                _held: held,
+                held: Some(held),
             }))
         }
         Err(error) => {
@@ -297,8 +297,7 @@ impl Turn {
         config: &Config,
         host: &H,
     ) -> Result<(), Error> {
-        let Self { place, token, position, keep_from, prefix, messages, total, carried, _held } =
-            self;
+        let Self { place, token, position, keep_from, prefix, messages, total, carried, .. } = self;
         let (store, ttl) = available(config, host)?;
         let now = whole_milliseconds(host.now());
         let model = record.model.as_deref().unwrap_or_default();
@@ -323,6 +322,11 @@ impl Turn {
             lock(&carried).replace(place.id);
         }
         Ok(())
+    }
+
+    /// Gives back the memory of the earlier turns, which are sent.
+    pub(crate) fn forget_earlier(&mut self) {
+        self.held = None;
     }
 
     /// Gives the lease back without a turn.
