@@ -2,13 +2,15 @@
 // results by name, as JSON. anthropic_sdk.py does the same in Python.
 //
 //   node anthropic_sdk.mjs URL TOKEN CASE...
+//
+// The variable MODEL names another model than Opus.
 import Anthropic from "@anthropic-ai/sdk";
 import { betaZodTool } from "@anthropic-ai/sdk/helpers/beta/zod";
 import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 
-const OPUS = "claude-opus-5-5";
+const OPUS = process.env.MODEL ?? "claude-opus-5-5";
 const SONNET = "claude-sonnet-4-6";
 
 const [url, token, ...names] = process.argv.slice(2);
@@ -220,7 +222,7 @@ const cases = {
     return {
       pages: pages > 1,
       is_all: isDeepStrictEqual(paged, all.data.map((model) => model.id)),
-      are_claude: paged.every((id) => id.startsWith("claude-")),
+      has_other_makers: paged.includes("nova-2-lite"),
       has_more: all.has_more,
       after: after.data[0].id === paged[1],
       opus: [opus.id, opus.type, Boolean(opus.display_name), Boolean(opus.created_at)],

@@ -2,9 +2,12 @@
 by name, as JSON. anthropic_sdk.mjs does the same in JavaScript.
 
 usage: anthropic_sdk.py URL TOKEN CASE...
+
+The variable MODEL names another model than Opus.
 """
 
 import json
+import os
 import sys
 
 import anthropic
@@ -12,7 +15,7 @@ import httpx2
 from anthropic import beta_tool
 from pydantic import BaseModel
 
-OPUS = "claude-opus-5-5"
+OPUS = os.environ.get("MODEL", "claude-opus-5-5")
 SONNET = "claude-sonnet-4-6"
 
 url, token, *cases = sys.argv[1:]
@@ -232,7 +235,7 @@ def models():
     return {
         "pages": pages > 1,
         "is_all": paged == [model.id for model in all_of_them.data],
-        "are_claude": all(model.startswith("claude-") for model in paged),
+        "has_other_makers": "nova-2-lite" in paged,
         "has_more": all_of_them.has_more,
         "after": after == paged[1],
         "opus": [opus.id, opus.type, bool(opus.display_name), bool(opus.created_at)],

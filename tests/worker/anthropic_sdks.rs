@@ -8,7 +8,7 @@ use bedrock_stub::Received;
 use serde_json::{Map, Value, json};
 use tokio::process::Command;
 
-use crate::support::fixture::Fixture;
+use crate::support::fixture::{Fixture, json_body};
 use crate::support::messages::{TOKEN, installed, messages_fixture, stdout_of};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,7 +20,7 @@ enum Sdk {
 const SDKS: [Sdk; 2] = [Sdk::Python, Sdk::JavaScript];
 
 /// Runs cases of a script, and returns their outcomes by name.
-async fn outcomes(sdk: Sdk, fixture: &Fixture, cases: &[&str]) -> Value {
+async fn outcomes(sdk: Sdk, fixture: &Fixture, model: &str, cases: &[&str]) -> Value {
     let (program, script) = match sdk {
         Sdk::Python => (installed("python-tools").await.join("python"), "anthropic_sdk.py"),
         Sdk::JavaScript => (root().join("node_modules/.bin/node"), "anthropic_sdk.mjs"),
@@ -28,7 +28,7 @@ async fn outcomes(sdk: Sdk, fixture: &Fixture, cases: &[&str]) -> Value {
     let mut command = Command::new(program);
     command.arg(root().join("tests/clients").join(script));
     command.arg(format!("http://{}", fixture.worker.address)).arg(TOKEN).args(cases);
-    command.env_remove("ANTHROPIC_API_KEY").env_remove("ANTHROPIC_AUTH_TOKEN");
+    command.env_remove("ANTHROPIC_API_KEY").env_remove("ANTHROPIC_AUTH_TOKEN").env("MODEL", model);
     let outcomes = stdout_of(&mut command).await;
     serde_json::from_str(&outcomes).unwrap_or_else(|error| panic!("{sdk:?}: {error}: {outcomes}"))
 }
@@ -41,7 +41,7 @@ async fn assert_outcomes(bindings: &Value, expected: &Value) {
             let mut bindings = bindings.clone();
             bindings["BEDROCK_MESSAGES"] = json!(endpoint);
             let fixture = messages_fixture(&bindings).await;
-            let outcomes = outcomes(sdk, &fixture, &cases).await;
+            let outcomes = outcomes(sdk, &fixture, "claude-opus-5-5", &cases).await;
             let is_native = |request: &Received| request.target == "/anthropic/v1/messages";
             let counts = |request: &Received| request.target.ends_with("/count-tokens");
             for request in fixture.stub.requests().iter().filter(|request| !counts(request)) {
@@ -132,12 +132,80 @@ async fn the_tool_runners_structured_output_and_thinking_of_the_sdks_work() {
 }
 
 #[tokio::test]
+async fn the_sdks_call_models_of_other_makers() {
+    let types = [
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ];
+    let calls = json!([["get_weather", { "city": "東京" }], ["get_time", {}]]);
+    let twice: Vec<&Value> =
+        [&calls, &calls].into_iter().flat_map(|it| it.as_array().unwrap()).collect();
+    let text = "The tools returned: \"sunny in 東京\", \"9:00\".";
+    // The model, how a stream with tools is called, whether it shows how it thinks, and the tokens of two replies.
+    for (model, operation, thinks, tokens) in [
+        ("nova-2-lite", "converse-stream", true, [27, 42]),
+        ("gpt-oss-120b", "converse-stream", true, [38, 42]),
+        ("mistral-large-2407", "converse", false, [27, 31]),
+    ] {
+        let expected = json!({
+            "create": {
+                "text": "You said: \"Hello\" (5 characters). System: \"Be brief.\". This is the Bedrock stand-in.",
+                "model": model,
+                "role": "assistant",
+                "stop_reason": "end_turn",
+                "input_tokens": 4,
+                "output_tokens": tokens[0],
+                "has_id": true,
+                "has_request_id": true,
+            },
+            "stream": {
+                "types": types,
+                "text": "「Hello, 世界 👋」と受け取りました(11 文字)。これは Bedrock の代役です。",
+                "model": model,
+                "stop_reason": "end_turn",
+                "output_tokens": tokens[1],
+                "is_that_of_create": true,
+            },
+            "tools": { "calls": twice, "whole": text, "streamed": text },
+            "thinking": {
+                "first": if thinks { json!(["thinking", "tool_use"]) } else { json!(["tool_use"]) },
+                "thinking": if thinks { json!("Hm.") } else { Value::Null },
+                "input": {},
+                "second": "The tools returned: \"9:00\".",
+                // It has no seal.
+                "altered": { "requests": 1 },
+            },
+        });
+        let cases = ["create", "stream", "tools", "thinking"];
+        for sdk in SDKS {
+            let fixture = messages_fixture(&json!({ "BEDROCK_MESSAGES": "native" })).await;
+            let outcomes = outcomes(sdk, &fixture, model, &cases).await;
+            for case in cases {
+                assert_eq!(outcomes[case], expected[case], "{sdk:?}, {model}, {case}");
+            }
+            let requests = fixture.stub.requests();
+            let with_tools: Vec<&Received> =
+                requests.iter().filter(|it| json_body(it)["toolConfig"].is_object()).collect();
+            let has = |operation: &str| {
+                with_tools.iter().any(|it| it.target.ends_with(&format!("/{operation}")))
+            };
+            assert!(has("converse") && has(operation), "{sdk:?}, {model}");
+            assert_eq!(has("converse-stream"), operation == "converse-stream", "{sdk:?}, {model}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_sdks_list_models_in_pages_and_count_tokens() {
     let expected = json!({
         "models": {
             "pages": true,
             "is_all": true,
-            "are_claude": true,
+            "has_other_makers": true,
             "has_more": false,
             "after": true,
             "opus": ["claude-opus-5-5", "model", true, true],

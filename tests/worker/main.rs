@@ -32,6 +32,7 @@ mod messages;
 mod models;
 mod native;
 mod network_faults;
+mod other_models;
 mod privacy;
 mod rate_limits;
 mod real_clients;
