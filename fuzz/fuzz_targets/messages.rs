@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bedrock_edge::host::TransportError;
 use bedrock_edge::{
-    Envelope, Host, Http, IncomingRequest, Isolate, Model, Record, Runtime, lambda_handler,
+    Codec, Envelope, Host, Http, IncomingRequest, Isolate, Model, Record, Runtime, lambda_handler,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
@@ -81,7 +81,8 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 fuzz_target!(|bytes: &[u8]| {
     // Most models have rules of their own.
     let Some((choice, rest)) = bytes.split_first() else { return };
-    let model = Model::ALL[usize::from(*choice) % Model::ALL.len()].name;
+    let claudes = || Model::ALL.iter().filter(|model| model.codec == Codec::Claude);
+    let model = claudes().nth(usize::from(*choice) % claudes().count()).unwrap().name;
     let rest = String::from_utf8_lossy(rest);
     let body = format!(r#"{{"model":"{model}","max_tokens":100,{rest}"#);
     let (envelope, record, sent) = post(Bytes::from(body.clone()));
