@@ -166,3 +166,6 @@ impl Meter {
         tail
     }
 }
+
+#[cfg(test)]
+mod tests;
