@@ -4,35 +4,39 @@
 //!
 //! Out of scope: what the blocks mean.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::delta::object;
 use super::reply::InvalidReply;
 use super::text::{Joiner, RawText};
-use crate::json::to_json;
+use crate::json::{Members, string, write_string};
+
+/// The members of a block that arrive in deltas: their names, the types of the deltas, and the names there.
+const JOINED: [[&str; 3]; 3] = [
+    ["text", "text_delta", "text"],
+    ["thinking", "thinking_delta", "thinking"],
+    ["input", "input_json_delta", "partial_json"],
+];
 
 /// The content blocks of a stream so far: events go in, the JSON of an array comes out.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
     blocks: Vec<Part>,
-    /// The bytes of the deltas so far.
+    /// The bytes of the blocks and deltas so far.
     length: usize,
 }
 
-/// A block and the members that deltas add to.
-#[derive(Debug)]
+/// A block.
+#[derive(Debug, Default)]
 struct Part {
-    index: u64,
-    /// The block as it began, without the members below.
-    members: Map<String, Value>,
-    text: Joined,
-    thinking: Joined,
-    /// The JSON of `input`.
-    input: Joined,
+    /// Its number in the stream, in JSON.
+    index: String,
+    /// The members with which it began, in JSON, except for those that deltas add to.
+    members: Vec<(String, String)>,
+    /// The members of [`JOINED`].
+    joined: [Joined; 3],
+    /// The citations that deltas add, in JSON.
+    citations: Vec<String>,
 }
 
 /// A member that arrives in deltas.
@@ -43,9 +47,12 @@ struct Joined {
 }
 
 impl Joined {
-    fn push(&mut self, delta: RawText) {
-        let text = self.joiner.push(&delta.0);
+    /// Adds a string. A character may be split across two of them.
+    fn push(&mut self, json: &RawValue) -> Result<(), InvalidReply> {
+        let RawText(delta) = read(json)?;
+        let text = self.joiner.push(&delta);
         self.text.get_or_insert_default().push_str(&text);
+        Ok(())
     }
 
     fn finish(mut self) -> Option<String> {
@@ -54,27 +61,14 @@ impl Joined {
     }
 }
 
-#[derive(Deserialize)]
-struct Known<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(default)]
-    index: u64,
-    #[serde(borrow)]
-    content_block: Option<&'a RawValue>,
-    #[serde(borrow)]
-    delta: Option<&'a RawValue>,
+fn read<'a, T: serde::Deserialize<'a>>(json: &'a RawValue) -> Result<T, InvalidReply> {
+    serde_json::from_str(json.get())
+        .map_err(|error| InvalidReply::not_json(json.get().as_bytes(), &error))
 }
 
-#[derive(Deserialize)]
-struct DeltaOfBlock<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    text: Option<RawText>,
-    thinking: Option<RawText>,
-    partial_json: Option<RawText>,
-    signature: Option<String>,
-    citation: Option<Value>,
+/// Returns a member of an object.
+fn member<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
+    members.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
 }
 
 impl Content {
@@ -84,63 +78,67 @@ impl Content {
     ///
     /// If an event of a content block has another form.
     pub(crate) fn push(&mut self, json: &[u8]) -> Result<(), InvalidReply> {
-        let Ok(Known { kind, index, content_block, delta }) = object(json) else { return Ok(()) };
-        let (Some(block), None) = (content_block, delta) else {
-            return match delta {
-                Some(delta) if kind == "content_block_delta" => self.add(index, delta),
-                _ => Ok(()),
-            };
+        let Ok(event) = object::<Members>(json) else { return Ok(()) };
+        let kind = member(&event, "type").and_then(string).unwrap_or_default();
+        let name = match &*kind {
+            "content_block_start" => "content_block",
+            "content_block_delta" => "delta",
+            _ => return Ok(()),
         };
-        if kind != "content_block_start" {
-            return Ok(());
+        let Some(value) = member(&event, name) else { return Ok(()) };
+        let index = member(&event, "index").map_or("0", RawValue::get);
+        self.length += value.get().len();
+        match name {
+            "delta" => self.add(index, &read(value)?),
+            _ => self.start(index, read(value)?),
         }
-        self.length += block.get().len();
-        // Texts are read as bytes: a character may be split across deltas.
-        let start: DeltaOfBlock = object(block.get().as_bytes())?;
-        let mut members: Map<String, Value> = object(block.get().as_bytes())?;
-        let (mut text, mut thinking) = (Joined::default(), Joined::default());
-        if let Some(delta) = start.text {
-            members.remove("text");
-            text.push(delta);
+    }
+
+    fn start(&mut self, index: &str, Members(members): Members<'_>) -> Result<(), InvalidReply> {
+        let mut part = Part { index: index.to_owned(), ..Part::default() };
+        for (name, value) in members {
+            match JOINED.iter().position(|[known, ..]| *known == name) {
+                // The input of a tool begins as an empty object.
+                Some(at) if value.get().starts_with('"') => {
+                    if let Some(joined) = part.joined.get_mut(at) {
+                        joined.push(value)?;
+                    }
+                }
+                _ => part.members.push((name.into_owned(), value.get().to_owned())),
+            }
         }
-        if let Some(delta) = start.thinking {
-            members.remove("thinking");
-            thinking.push(delta);
-        }
-        let input = Joined::default();
-        self.blocks.push(Part { index, members, text, thinking, input });
+        self.blocks.push(part);
         Ok(())
     }
 
-    fn add(&mut self, index: u64, delta: &RawValue) -> Result<(), InvalidReply> {
-        self.length += delta.get().len();
-        let delta: DeltaOfBlock = object(delta.get().as_bytes())?;
+    fn add(&mut self, index: &str, delta: &Members<'_>) -> Result<(), InvalidReply> {
         let Some(part) = self.blocks.iter_mut().rev().find(|part| part.index == index) else {
             return Ok(());
         };
-        match &*delta.kind {
-            "text_delta" => part.text.push(delta.text.unwrap_or_default()),
-            "thinking_delta" => part.thinking.push(delta.thinking.unwrap_or_default()),
-            "input_json_delta" => part.input.push(delta.partial_json.unwrap_or_default()),
+        let kind = member(delta, "type").and_then(string).unwrap_or_default();
+        if let Some(at) = JOINED.iter().position(|[_, known, _]| *known == kind)
+            && let (Some([.., name]), Some(joined)) = (JOINED.get(at), part.joined.get_mut(at))
+            && let Some(value) = member(delta, name)
+        {
+            return joined.push(value);
+        }
+        match &*kind {
             "signature_delta" => {
-                part.members
-                    .insert("signature".to_owned(), delta.signature.unwrap_or_default().into());
+                if let Some(signature) = member(delta, "signature") {
+                    part.members.retain(|(name, _)| name != "signature");
+                    part.members.push(("signature".to_owned(), signature.get().to_owned()));
+                }
             }
             "citations_delta" => {
-                let citations = part.members.entry("citations").or_insert(Value::Null);
-                if !citations.is_array() {
-                    *citations = Value::Array(Vec::new());
-                }
-                if let (Value::Array(citations), Some(citation)) = (citations, delta.citation) {
-                    citations.push(citation);
-                }
+                let citation = member(delta, "citation").map(|it| it.get().to_owned());
+                part.citations.extend(citation);
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// Returns the bytes of the deltas so far.
+    /// Returns the bytes of the blocks and deltas so far.
     pub(crate) fn len(&self) -> usize {
         self.length
     }
@@ -151,26 +149,40 @@ impl Content {
     ///
     /// If the input of a tool is not JSON.
     pub(crate) fn into_json(self) -> Result<String, InvalidReply> {
-        let mut blocks = Vec::with_capacity(self.blocks.len());
-        for Part { mut members, text, thinking, input, .. } in self.blocks {
-            if let Some(text) = text.finish() {
-                members.insert("text".to_owned(), text.into());
+        let mut out = "[".to_owned();
+        for Part { mut members, joined: [text, thinking, input], citations, .. } in self.blocks {
+            if !citations.is_empty() {
+                members.retain(|(name, _)| name != "citations");
+                members.push(("citations".to_owned(), format!("[{}]", citations.join(","))));
             }
-            if let Some(thinking) = thinking.finish() {
-                members.insert("thinking".to_owned(), thinking.into());
+            for (name, joined) in [("text", text), ("thinking", thinking)] {
+                if let Some(text) = joined.finish() {
+                    let mut json = String::new();
+                    write_string(&mut json, &text);
+                    members.push((name.to_owned(), json));
+                }
             }
             if let Some(input) = input.finish().filter(|input| !input.is_empty()) {
-                members.insert("input".to_owned(), object::<Value>(input.as_bytes())?);
+                object::<Members>(input.as_bytes())?;
+                members.retain(|(name, _)| name != "input");
+                members.push(("input".to_owned(), input));
             }
-            blocks.push(members);
+            out.push_str(if out.len() > 1 { ",{" } else { "{" });
+            for (at, (name, value)) in members.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                write_string(&mut out, name);
+                out.extend([":", value]);
+            }
+            out.push('}');
         }
-        Ok(to_json(&blocks))
+        out.push(']');
+        Ok(out)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -2,34 +2,25 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::claude::Usage;
-use crate::json::{Members, string};
+use crate::json::{Members, string, to_json, write_string};
 
 /// A turn: what the user said and the model replied, verbatim, and what is known of the call.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug)]
 pub(super) struct Turn<'a> {
-    /// When it was added, in milliseconds since the epoch.
-    pub at: u64,
     /// The model.
-    #[serde(borrow)]
     pub model: Cow<'a, str>,
     /// A hash of the system prompt.
-    #[serde(borrow)]
     pub system: Cow<'a, str>,
     /// The position of the first turn that the model has seen before this one.
     pub first: u64,
     /// The user's messages: an array.
-    #[serde(borrow)]
     pub messages: &'a RawValue,
     /// The content of the model's reply: an array of blocks.
-    #[serde(borrow)]
     pub content: &'a RawValue,
-    /// What the call is billed by.
-    pub usage: Usage,
-    /// The sum for the session so far, with turns that were removed since.
+    /// What the calls of the session so far are billed by, with turns that were removed since.
     pub total: Usage,
 }
 
@@ -45,7 +36,29 @@ pub(super) struct Prefix {
 impl<'a> Turn<'a> {
     /// Reads a turn. Returns `None` if it has another form.
     pub fn parse(json: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(json).ok()
+        let Members(members) = serde_json::from_slice(json).ok()?;
+        let member = |name| members.iter().find(|(known, _)| known == name).map(|(_, it)| *it);
+        Some(Self {
+            model: string(member("model")?)?,
+            system: string(member("system")?)?,
+            first: member("first")?.get().parse().ok()?,
+            messages: member("messages")?,
+            content: member("content")?,
+            total: serde_json::from_str(member("total")?.get()).ok()?,
+        })
+    }
+
+    /// Returns the turn as JSON.
+    pub fn to_json(&self) -> String {
+        let Self { model, system, first, messages, content, total } = self;
+        let (mut out, total) = (r#"{"model":"#.to_owned(), to_json(total));
+        write_string(&mut out, model);
+        out.push_str(r#","system":"#);
+        write_string(&mut out, system);
+        let first = first.to_string();
+        out.extend([r#","first":"#, &first, r#","total":"#, &total, r#","messages":"#]);
+        out.extend([messages.get(), r#","content":"#, content.get(), "}"]);
+        out
     }
 
     /// Returns the bytes of its messages.
@@ -55,15 +68,9 @@ impl<'a> Turn<'a> {
 
     /// Reports whether it begins with the result of a tool, which the turn before asked for.
     pub fn continues_tools(&self) -> bool {
-        #[derive(Deserialize)]
-        struct Message<'a> {
-            #[serde(borrow)]
-            content: &'a RawValue,
-        }
         let first = elements(self.messages).into_iter().next();
-        let content = first.and_then(|it| serde_json::from_str::<Message>(it.get()).ok());
-        content.is_some_and(|it| {
-            elements(it.content).into_iter().any(|it| kind(it).as_deref() == Some("tool_result"))
+        first.and_then(|it| member(it, "content")).is_some_and(|content| {
+            elements(content).into_iter().any(|it| kind(it).as_deref() == Some("tool_result"))
         })
     }
 
@@ -117,17 +124,17 @@ fn elements(json: &RawValue) -> Vec<&RawValue> {
     serde_json::from_str(json.get()).unwrap_or_default()
 }
 
-fn member<'a>(block: &'a RawValue, name: &str) -> Option<Cow<'a, str>> {
-    let Members(members) = serde_json::from_str(block.get()).ok()?;
-    string(members.into_iter().find(|(known, _)| known == name)?.1)
+fn member<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
+    let Members(members) = serde_json::from_str(object.get()).ok()?;
+    members.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
 }
 
 fn kind(block: &RawValue) -> Option<Cow<'_, str>> {
-    member(block, "type")
+    member(block, "type").and_then(string)
 }
 
 fn is_blank(block: &RawValue) -> bool {
-    member(block, "text").is_none_or(|text| text.trim().is_empty())
+    member(block, "text").and_then(string).is_none_or(|text| text.trim().is_empty())
 }
 
 /// Adds the numbers of a call. A sum with an unknown number is unknown.
@@ -173,7 +180,7 @@ mod tests {
 
     fn turn(messages: &str, content: &str, first: u64) -> String {
         format!(
-            r#"{{"at":1,"model":"m","system":"s","first":{first},"messages":{messages},"content":{content},"usage":{{}},"total":{{}}}}"#
+            r#"{{"model":"m","system":"s","first":{first},"total":{{}},"messages":{messages},"content":{content}}}"#
         )
     }
 

@@ -302,16 +302,14 @@ impl Turn {
         let now = whole_milliseconds(host.now());
         let model = record.model.as_deref().unwrap_or_default();
         let turn = Stored {
-            at: milliseconds(now),
             model: model_name(model, config).into(),
             system: prefix.system.into(),
             first: prefix.first,
             messages: &messages,
             content: serde_json::from_str(content).map_err(internal)?,
-            usage: record.usage(),
             total: stored::add(total, record.usage()),
         };
-        let json = serde_json::to_string(&turn).map_err(internal)?;
+        let json = turn.to_json();
         let turn = seal(&json, &place, position, &config.sessions.keys, host).await?;
         let turn = NewTurn { token, turn, keep_from, expires: now + ttl };
         if !store.commit(&place, &turn, now).await.map_err(unavailable)? {

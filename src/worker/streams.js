@@ -303,6 +303,7 @@ export function socket(open, admit, protocol, limit, stallMs) {
       }
       if (out[0] & HAS_FRAME) stall.wait();
       if (out[0] & IS_WAITING) {
+        stall.rest();
         const committing = commit();
         outlast(committing);
         await committing;
