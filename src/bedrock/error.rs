@@ -15,7 +15,7 @@ use crate::aws::sigv4::explain;
 use crate::aws::{
     AssumeRoleError, AwsError, FrameError, SignError, error_type, loggable, too_long,
 };
-use crate::claude::InvalidReply;
+use crate::claude::{InvalidReply, names_field};
 use crate::config::Config;
 use crate::date;
 use crate::error::{Code, Error};
@@ -245,6 +245,12 @@ impl InvokeError {
             }
             _ => None,
         }
+    }
+
+    /// Reports whether Bedrock refused the breakpoints of the prompt cache, which is a 403 (opencode #782).
+    pub(super) fn is_of_cache(&self) -> bool {
+        matches!(self, Self::Refused { message, .. }
+            if message.contains("prompt caching") || names_field(message, "cachePoint"))
     }
 
     /// Returns the message with which Bedrock refused the payload, if it did.

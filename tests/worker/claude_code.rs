@@ -105,6 +105,27 @@ async fn claude_code_runs_a_tool_and_sends_its_signed_thinking_back() {
 
 #[tokio::test]
 #[ignore = "installs Claude Code"]
+async fn claude_code_runs_a_tool_with_models_of_other_makers() {
+    // The model, and the operation of a stream with tools.
+    for (model, operation) in
+        [("nova-2-lite", "converse-stream"), ("mistral-large-2407", "converse")]
+    {
+        let fixture = messages_fixture(&json!({})).await;
+        let home = empty_home();
+        let prompt = r#"[[tool Bash {"command":"echo made by a tool","description":"x"}]]"#;
+        let arguments = ["-p", prompt, "--model", model, "--allowedTools", "Bash"];
+        let answer = answer(&fixture, &home, &arguments).await;
+        assert_eq!(answer.trim_end(), "The tools returned: \"made by a tool\".", "{model}");
+        let calls = calls(&fixture, 0);
+        let [first, second] = &calls[..] else { panic!("{model}: {} calls", calls.len()) };
+        for call in [first, second] {
+            assert!(call.target.ends_with(&format!("/{operation}")), "{model}: {}", call.target);
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "installs Claude Code"]
 async fn claude_code_searches_for_a_tool_and_reports_json() {
     let fixture = messages_fixture(&json!({})).await;
     let home = empty_home();

@@ -19,25 +19,28 @@ const TEMPERATURE: &str = "temperature";
 impl<H: Host> Call<'_, H> {
     /// Chooses the payload for an endpoint whose model has just refused `parts`.
     pub(super) fn variant(&self, endpoint: &Endpoint, parts: Option<&Vec<String>>) -> Variant {
-        let without = parts.cloned().unwrap_or_default();
+        let mut without = parts.cloned().unwrap_or_default();
+        let is_converse = endpoint.codec == Codec::Converse;
+        if is_converse && self.state.refused.contains(&endpoint.model_id, CACHE_CONTROL) {
+            without.push(CACHE_CONTROL.to_owned());
+        }
         let may_add =
             self.request.translated.is_none() && !without.iter().any(|it| it == TEMPERATURE);
         let added_temperature = if may_add { self.default_temperature(endpoint) } else { None };
         let native_model = self.request.translated.as_ref().and_then(|it| it.native_model.as_ref());
         let native_model = native_model.map(|_| endpoint.model_id.clone());
-        let is_converse = endpoint.codec == Codec::Converse;
         let converse = is_converse.then_some(ConverseModel { row: endpoint.model });
         Variant { added_temperature, without, native_model, converse }
     }
 
     /// Returns the parts of a payload that Bedrock refused by name and that the reply does not depend on.
     pub(super) fn removable_parts(&self, error: &InvokeError, payload: &Payload) -> Vec<String> {
-        let Some(message) = error.rejection() else { return Vec::new() };
-        if payload.converse.is_some() && is_of_cache(message) {
+        if payload.converse.is_some() && error.is_of_cache() {
             let json = std::str::from_utf8(&payload.json).unwrap_or_default();
             let has_cache = json.contains(r#""cachePoint""#);
             return if has_cache { vec![CACHE_CONTROL.to_owned()] } else { Vec::new() };
         }
+        let Some(message) = error.rejection() else { return Vec::new() };
         if let Some(translated) = &payload.translated {
             return translated.removable_parts(message);
         }
@@ -137,11 +140,6 @@ impl<H: Host> Call<'_, H> {
         }
         Ok((json.into(), Conversed { names, is_whole }))
     }
-}
-
-/// Reports whether Bedrock's message refuses the breakpoints of the prompt cache (opencode #782, LiteLLM 1.110).
-fn is_of_cache(message: &str) -> bool {
-    message.contains("prompt caching") || names_field(message, "cachePoint")
 }
 
 /// Wraps a body of InvokeModel for CountTokens.
