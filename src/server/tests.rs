@@ -4,7 +4,6 @@ mod generation;
 mod isolates;
 mod messages;
 mod models;
-mod native;
 mod other_models;
 mod resend;
 mod responses;

@@ -18,7 +18,7 @@ import { NodeHttpHandler } from "@smithy/node-http-handler";
 
 const CLAUDE = "global.anthropic.claude-opus-5-5";
 const COUNTED = "anthropic.claude-sonnet-4-6";
-const NOVA = "us.amazon.nova-2-lite-v1:0";
+const NOVA = "amazon.nova-2-lite-v1:0";
 const EMBEDDING = "amazon.titan-embed-text-v2:0";
 
 // Without it the SDK sends application/octet-stream, which Bedrock refuses.

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, EventStreamError
 
 CLAUDE = "global.anthropic.claude-opus-5-5"
 COUNTED = "anthropic.claude-sonnet-4-6"
-NOVA = "us.amazon.nova-2-lite-v1:0"
+NOVA = "amazon.nova-2-lite-v1:0"
 EMBEDDING = "amazon.titan-embed-text-v2:0"
 
 WEATHER = {
@@ -312,6 +312,12 @@ def credentials():
     }
     call = lambda options: new_client(**options).converse(modelId=CLAUDE, messages=user({"text": "Hi"}))
     return {name: error_of(lambda options=options: call(options)) for name, options in rows.items()}
+
+
+def bearer():
+    """Calls with the bearer token of the environment, which is not accepted."""
+    error = error_of(lambda: client.converse(modelId=CLAUDE, messages=user({"text": "Hi"})))
+    return {name: error[name] for name in ["class", "code", "status"]}
 
 
 json.dump({case: globals()[case]() for case in sys.argv[1:]}, sys.stdout, ensure_ascii=False)

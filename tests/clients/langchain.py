@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 CLAUDE = "global.anthropic.claude-opus-5-5"
-NOVA = "us.amazon.nova-2-lite-v1:0"
+NOVA = "amazon.nova-2-lite-v1:0"
 
 
 def new_model(model=CLAUDE):

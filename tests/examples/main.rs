@@ -10,7 +10,6 @@
 
 mod support;
 
-mod dynamodb;
 mod embedded;
 mod lambda;
 mod lambda_clients;

@@ -4,6 +4,10 @@
 //! Each first calls the stand-in directly, as it would call Bedrock. What its application sees there
 //! is what it must see through the Worker.
 
+mod bytes;
+mod service_model;
+mod worker;
+
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -225,7 +229,7 @@ async fn aws_cli(endpoint: &Endpoint) -> Vec<(&'static str, String)> {
                 "bedrock-runtime",
                 "converse",
                 "--model-id",
-                "us.amazon.nova-2-lite-v1:0",
+                "amazon.nova-2-lite-v1:0",
                 "--messages",
                 MESSAGES,
                 "--query",

@@ -236,7 +236,7 @@ async fn refusals_have_the_status_the_type_and_the_words_of_aws() {
     let cases = [
         ("no credential", "POST", &*path, vec![], 403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
         ("Claude Code's probe", "GET", "/inference-profiles?type=SYSTEM_DEFINED", vec![], 403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
-        ("an unknown token", "POST", &path, bearer("unknown"), 403, "UnrecognizedClientException", unknown),
+        ("an unknown token", "POST", &path, bearer("unknown"), 403, "AccessDeniedException", "Authentication failed"),
         ("a wrong secret", "POST", &path, signed(&|it| it.secret = "x".repeat(32)), 403, "InvalidSignatureException", mismatch),
         ("another region", "POST", &path, signed(&|it| it.region = "us-east-1".to_owned()), 403, "InvalidSignatureException", "Credential should be scoped to a valid region"),
         ("a session token", "POST", &path, signed(&|it| it.headers.push(("x-amz-security-token".to_owned(), "t".to_owned()))), 403, "UnrecognizedClientException", unknown),

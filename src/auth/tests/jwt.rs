@@ -45,7 +45,10 @@ impl Service {
         match self.refusal_or_session(host, token).await {
             Ok(session) => Ok(session.caller.unwrap().as_str().to_owned()),
             Err(
-                Refusal::Unauthenticated(cause) | Refusal::Expired(cause) | Refusal::Issuer(cause),
+                Refusal::Unauthenticated(cause)
+                | Refusal::Token(cause)
+                | Refusal::Expired(cause)
+                | Refusal::Issuer(cause),
             ) => Err(cause.as_str().to_owned()),
             Err(other) => panic!("{other:?}"),
         }
