@@ -1,13 +1,18 @@
 //! Bedrock's own API: requests, responses and frames pass as they came.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use bedrock_stub::Settings;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
-use crate::support::fixture::{ACCESS_KEY_ID, Fixture, SECRET_ACCESS_KEY, header_names};
+use crate::support::client::Connection;
+use crate::support::fixture::{ACCESS_KEY_ID, Fixture, SECRET_ACCESS_KEY, header_names, runtime};
 use crate::support::messages::TOKEN;
 use crate::support::signer::{CLIENT_KEY_ID, CLIENT_SECRET, UnsignedRequest, sha256_hex};
+use crate::support::workerd::resident_memory;
 
 const MODEL: &str = "global.anthropic.claude-sonnet-4-5-20250929-v1:0";
 const PATH: &str = "/model/global.anthropic.claude-sonnet-4-5-20250929-v1%3A0";
@@ -262,4 +267,138 @@ async fn refusals_have_the_status_the_type_and_the_words_of_aws() {
         assert_ne!(response.header("x-amzn-requestid"), "", "{name}");
     }
     assert_eq!(fixture.stub.requests().len(), before);
+}
+
+/// A stream that lasts far longer than any test.
+const ENDLESS: &str = "fault:stream_long:100000:5";
+
+/// Begins a stream, and waits until some of its frames have come.
+async fn begin_stream<'a>(fixture: &'a Fixture, prompt: &str) -> (Connection<'a>, String) {
+    let body = invoke_body(prompt);
+    let mut connection = fixture.worker.connect().await;
+    let head = format!(
+        "POST {PATH}/invoke-with-response-stream HTTP/1.1\r\nhost: worker\r\n\
+         content-type: application/json\r\nauthorization: Bearer {TOKEN}\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write(head + &body).await;
+    let head = connection.head().await;
+    assert_eq!(head.status, 200, "{head}");
+    assert_eq!(head.header("content-type"), Some("application/vnd.amazon.eventstream"));
+    let id = head.request_id().to_owned();
+    for _ in 0..5 {
+        connection.read_more().await.expect("a frame");
+    }
+    (connection, id)
+}
+
+#[tokio::test]
+async fn a_client_that_disconnects_cancels_bedrock_and_is_settled_on_what_it_received() {
+    let fixture = native_fixture(json!({ "DAILY_TOKENS": "1000000" })).await;
+    for is_reset in [false, true] {
+        let (connection, id) = begin_stream(&fixture, ENDLESS).await;
+        match is_reset {
+            true => connection.reset(),
+            false => drop(connection),
+        }
+        let line = fixture.worker.log_line(&id).await;
+        assert_eq!(line["outcome"], "cancelled", "{line}");
+        assert!(line["input_tokens"].is_u64(), "{line}");
+        fixture.wait_for_streams("the end of the stream", |it| it.open() == 0).await;
+    }
+    let bearer = format!("Bearer {TOKEN}");
+    let url = format!("http://{}/usage", fixture.worker.address);
+    let usage = send(Method::GET, &url, &[("authorization", &bearer)], "").await;
+    let usage: Value = serde_json::from_slice(&usage.body).unwrap();
+    let today = &usage["today"];
+    assert_eq!(today["reserved"], 0, "{usage}");
+    assert!((1..=200).contains(&today["used"].as_u64().unwrap()), "{usage}");
+}
+
+#[tokio::test]
+async fn failures_of_bedrock_are_repeated_or_pass_as_they_came() {
+    let fixture = native_fixture(json!({ "BEDROCK_MAX_ATTEMPTS": "2" })).await;
+    let url = format!("http://{}{PATH}/invoke", fixture.worker.address);
+    let bearer = format!("Bearer {TOKEN}");
+    #[rustfmt::skip]
+    let cases = [
+        ("once", "fault:throttled#1", "", 200, "", 2),
+        ("always", "fault:throttled", "", 429, "ThrottlingException", 2),
+        ("and the SDK repeats", "fault:throttled 2", "attempt=1; max=3", 429, "ThrottlingException", 1),
+        ("a rejection", "fault:validation", "", 400, "ValidationException", 1),
+        ("a failure of the model", "fault:model_error", "", 424, "ModelErrorException", 1),
+        ("no permission", "fault:expired_token", "", 500, "InternalServerException", 1),
+    ];
+    for (name, prompt, sdk, status, kind, calls) in cases {
+        let before = fixture.stub.requests().len();
+        let mut headers = vec![("authorization", &*bearer), ("content-type", "application/json")];
+        if !sdk.is_empty() {
+            headers.push(("amz-sdk-request", sdk));
+        }
+        let response = send(Method::POST, &url, &headers, &invoke_body(prompt)).await;
+        assert_eq!(
+            (response.status, error_type(&response)),
+            (status, kind),
+            "{name}: {response:?}"
+        );
+        let received = &fixture.stub.requests()[before..];
+        assert_eq!(received.len(), calls, "{name}");
+        let body = invoke_body(prompt);
+        assert!(received.iter().all(|it| it.body == body.as_bytes()), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_20_mb_takes_the_memory_of_its_body_once() {
+    /// The permitted growth in MiB.
+    const GROWTH: u64 = 30;
+    let settings = Settings { record: false, ..Settings::default() };
+    let bindings = json!({
+        "AUTH": "open",
+        "BEDROCK_MODEL_ID": MODEL,
+        "ALLOWED_MODELS": "*",
+    });
+    let fixture = Fixture::with_stub_settings(bindings, settings).await;
+    let pid = fixture.worker.pid().await;
+    let image = |length: usize| {
+        let data = "A".repeat(length);
+        json!({
+            "anthropic_version": "bedrock-2023-05-31",
+            "max_tokens": 64,
+            "messages": [{ "role": "user", "content": [
+                { "type": "document", "source": { "type": "text", "media_type": "text/plain", "data": data } },
+                { "type": "text", "text": "what is it?" },
+            ] }],
+        })
+        .to_string()
+    };
+    for _ in 0..20 {
+        let response = call(&fixture, &format!("{PATH}/invoke"), &image(100_000)).await;
+        assert_eq!(response.status, 200, "{response:?}");
+    }
+    let Some(before) = resident_memory(pid) else { return };
+    let watch = runtime().spawn(async move {
+        let mut most = 0;
+        while let Some(now) = resident_memory(pid) {
+            most = most.max(now);
+            sleep(Duration::from_millis(5)).await;
+        }
+        most
+    });
+    let body = image(19_800_000);
+    let response = call(&fixture, &format!("{PATH}/invoke"), &body).await;
+    assert_eq!(response.status, 200, "{:?}", response.message());
+    let mut connection = fixture.worker.connect().await;
+    let head =
+        format!("POST {PATH}/invoke HTTP/1.1\r\nhost: worker\r\ncontent-length: 20000001\r\n\r\n");
+    connection.write(head).await;
+    let too_long = connection.response().await;
+    let kind = too_long.header("x-amzn-errortype");
+    assert_eq!((too_long.status, kind), (413, Some("RequestEntityTooLargeException")));
+    assert_eq!(fixture.worker.unexpected_output(), Vec::<String>::new());
+    drop(fixture);
+    let growth = watch.await.unwrap().saturating_sub(before) >> 20;
+    println!("{} MiB, and {growth} MiB more", before >> 20);
+    assert!(growth < GROWTH, "{growth} MiB");
 }
