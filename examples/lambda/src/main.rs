@@ -9,13 +9,17 @@
 
 use std::collections::HashMap;
 
-use bedrock_edge::{Envelope, Handled, IncomingRequest, Isolate, Record, handle, lambda_handler};
+use bedrock_edge::{
+    Envelope, Handled, IncomingRequest, Isolate, Record, Streaming, handle, lambda_handler,
+};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use lambda_runtime::{FunctionResponse, LambdaEvent, MetadataPrelude, StreamResponse, service_fn};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
 
-use host::Native;
+use host::{Native, NativeBody};
 
 mod host;
 
@@ -32,18 +36,21 @@ async fn main() -> Result<(), Error> {
     let streams = std::env::var("INVOKE_MODE").is_ok_and(|mode| mode == "RESPONSE_STREAM");
     let host: &_ = Box::leak(Box::new(Native::new()?));
 
-    lambda_runtime::run(service_fn(move |call: LambdaEvent<Box<RawValue>>| async move {
-        let event = call.payload.get().as_bytes();
-        Ok::<_, Error>(if streams && is_from_function_url(event) {
-            FunctionResponse::StreamingResponse(streaming_response(event, isolate, host).await?)
-        } else {
-            let event = IncomingRequest::from_lambda(event);
-            let (envelope, record) = lambda_handler(event, isolate, host).await;
-            log(&record, isolate);
-            FunctionResponse::BufferedResponse(envelope)
-        })
-    }))
-    .await
+    // For the tasks of streams.
+    let tasks = LocalSet::new();
+    let invocations =
+        lambda_runtime::run(service_fn(move |call: LambdaEvent<Box<RawValue>>| async move {
+            let event = call.payload.get().as_bytes();
+            Ok::<_, Error>(if streams && is_from_function_url(event) {
+                FunctionResponse::StreamingResponse(streaming_response(event, isolate, host).await?)
+            } else {
+                let event = IncomingRequest::from_lambda(event);
+                let (envelope, record) = lambda_handler(event, isolate, host).await;
+                log(&record, isolate);
+                FunctionResponse::BufferedResponse(envelope)
+            })
+        }));
+    tasks.run_until(invocations).await
 }
 
 /// Responds to a Function URL that streams. Lambda then expects a prelude and the chunks of the body in
@@ -61,31 +68,44 @@ async fn streaming_response(
             (envelope, stream::once(async { Ok(body) }).boxed())
         }
         Handled::Stream(envelope, streaming) => {
-            let chunks = stream::unfold(Some(streaming), move |streaming| async move {
-                let mut streaming = streaming?;
-                let event = streaming.next(host).await?;
-                let mut chunk = Vec::new();
-                streaming.generation.encode(&event, &mut chunk);
-                if !event.is_last() {
-                    return Some((Ok(chunk), Some(streaming)));
-                }
-                let (record, remainder) = streaming.generation.finish(host::now());
-                if let Some(remainder) = remainder
-                    && let Err(problem) = remainder.send(host).await
-                {
-                    eprintln!("{problem}");
-                }
-                log(&record, isolate);
-                Some((Ok(chunk), None))
+            let (sender, receiver) = mpsc::channel(1);
+            // A task of this thread, because the runtime of Lambda takes a stream only if that may move to another.
+            spawn_local(send_events(streaming, sender, isolate, host));
+            let chunks = stream::unfold(receiver, async |mut receiver| {
+                let chunk = receiver.recv().await?;
+                Some((Ok(chunk), receiver))
             });
             (envelope, chunks.boxed())
         }
         // Only HTTP requests have these routes, and this is an event.
-        Handled::WebSocket(..) | Handled::Accepted(..) => {
+        Handled::WebSocket(..) | Handled::Accepted(..) | Handled::Passed(..) => {
             return Err("an event has one reply".into());
         }
     };
     Ok(StreamResponse { metadata_prelude: prelude(&envelope)?, stream: chunks })
+}
+
+/// Sends the events of a reply until the last, or until nobody reads them.
+async fn send_events(
+    mut streaming: Streaming<'static, NativeBody>,
+    sender: mpsc::Sender<Vec<u8>>,
+    isolate: &'static Isolate,
+    host: &'static Native,
+) {
+    while let Some(event) = streaming.next(host).await {
+        let mut chunk = Vec::new();
+        streaming.generation.encode(&event, &mut chunk);
+        if sender.send(chunk).await.is_err() {
+            break;
+        }
+    }
+    let (record, remainder) = streaming.generation.finish(host::now());
+    if let Some(remainder) = remainder
+        && let Err(problem) = remainder.send(host).await
+    {
+        eprintln!("{problem}");
+    }
+    log(&record, isolate);
 }
 
 fn prelude(envelope: &Envelope) -> Result<MetadataPrelude, Error> {
