@@ -71,7 +71,7 @@ async fn the_curl_command_that_npm_run_dev_prints_works_and_no_process_survives_
 /// Needs wrangler, because only wrangler provides all bindings of `wrangler.toml`, among them
 /// Cloudflare's rate limiter.
 #[tokio::test]
-async fn budgets_and_the_rate_limit_work_under_npm_run_dev() {
+async fn budgets_sessions_and_the_rate_limit_work_under_npm_run_dev() {
     // The limit in wrangler.toml.
     const LIMIT: usize = 300;
     let _guard = ONE_AT_A_TIME.lock().await;
@@ -86,6 +86,18 @@ async fn budgets_and_the_rate_limit_work_under_npm_run_dev() {
     let usage: Value = usage.json().await.expect("usage");
     assert_eq!(usage["this_month"]["limit"], 100_000_000, "{usage}");
     assert!(usage["this_month"]["used"].as_u64() > Some(0), "{usage}");
+
+    // The two commands of README.md.
+    let first = client.post(&url).body(r#"{"session":true,"prompt":"Name a poet."}"#);
+    let first = first.send().await.expect("a response");
+    let id = first.headers()["x-session-id"].to_str().expect("an id").to_owned();
+    let second = format!(r#"{{"session":"{id}","prompt":"Another one."}}"#);
+    let second = client.post(&url).body(second).send().await.expect("a response");
+    let reply = second.text().await.expect("a body");
+    assert!(reply.contains("Bedrock stand-in"), "{reply}");
+    let session = client.get(format!("{url}/sessions/{id}")).send().await.expect("a session");
+    let session: Value = session.json().await.expect("a session");
+    assert_eq!(session["messages"].as_array().map(Vec::len), Some(4), "{session}");
 
     // Twice the limit, because a period can end in between.
     let mut rejected = None;
