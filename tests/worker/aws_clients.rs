@@ -5,6 +5,7 @@
 //! is what it must see through the Worker.
 
 mod bytes;
+mod document;
 mod service_model;
 mod worker;
 

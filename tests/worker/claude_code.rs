@@ -11,6 +11,7 @@
 use std::fs;
 use std::process::Stdio;
 
+use bedrock_edge_tests::root;
 use bedrock_stub::Received;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -174,5 +175,59 @@ async fn claude_code_gives_up_at_once_where_a_retry_is_useless() {
         let refused = lines.iter().filter(|line| line["status"] == status).count();
         assert_eq!(refused, calls, "{case}: {lines:#?}");
         assert!(fixture.stub.requests().is_empty(), "{case}");
+    }
+}
+
+/// The lines that `npm run client-key` prints: variables for the client, and the entry of `CLIENT_KEYS`.
+async fn client_key() -> (Vec<(String, String)>, String) {
+    let mut script = Command::new(root().join("node_modules/.bin/node"));
+    let printed = stdout_of(script.arg(root().join("scripts/client-key.mjs"))).await;
+    let lines = printed.lines().map(str::trim);
+    let variables = lines.clone().filter_map(|line| line.split_once('='));
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let entry = lines.last().unwrap().to_owned();
+    (variables, entry)
+}
+
+#[tokio::test]
+#[ignore = "installs Claude Code"]
+async fn claude_code_in_bedrock_mode_signs_with_a_client_key_or_sends_a_token() {
+    const MODEL: &str = "global.anthropic.claude-opus-5-5";
+    let (variables, entry) = client_key().await;
+    let token = vec![
+        ("CLAUDE_CODE_SKIP_BEDROCK_AUTH".to_owned(), "1".to_owned()),
+        ("ANTHROPIC_AUTH_TOKEN".to_owned(), TOKEN.to_owned()),
+    ];
+    for (case, caller, credentials) in [
+        ("a key", format!("key:{}", entry.split(':').next().unwrap()), variables),
+        ("a token", "token:claude".to_owned(), token),
+    ] {
+        let fixture = messages_fixture(&json!({ "CLIENT_KEYS": entry })).await;
+        let home = empty_home();
+        let mut command = Command::new(installed("claude-code").await);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", home.path()).current_dir(home.path()).envs(credentials);
+        command
+            .env("CLAUDE_CODE_USE_BEDROCK", "1")
+            .env("ANTHROPIC_BEDROCK_BASE_URL", format!("http://{}", fixture.worker.address))
+            .env("AWS_REGION", "ap-northeast-1")
+            .env("ANTHROPIC_MODEL", MODEL)
+            .env("ANTHROPIC_DEFAULT_HAIKU_MODEL", "global.anthropic.claude-haiku-5-5");
+        let prompt =
+            r#"[[tool Bash {"command":"echo made by a tool | tee made.txt","description":"x"}]]"#;
+        command.args(["-p", prompt, "--allowedTools", "Bash"]);
+        let answer = stdout_of(&mut command).await;
+        assert_eq!(answer.trim_end(), "The tools returned: \"made by a tool\".", "{case}");
+        let lines = fixture.worker.log_lines();
+        let served: Vec<_> = lines.iter().filter(|line| line["status"] == 200).collect();
+        assert!(served.len() >= 2, "{case}: {lines:#?}");
+        assert!(served.iter().all(|line| line["caller"] == caller), "{case}: {lines:#?}");
+        let streamed = fixture.stub.requests();
+        let is_turn = |request: &&Received| {
+            request.target.ends_with("/invoke-with-response-stream")
+                && request.target.contains("opus-5-5")
+                && json_body(request)["max_tokens"].as_u64() > Some(1)
+        };
+        assert_eq!(streamed.iter().filter(is_turn).count(), 2, "{case}: {lines:#?}");
     }
 }
