@@ -1,0 +1,145 @@
+//! Requests that are passed on, to a host whose upstream responds with a body in parts.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bedrock_edge::host::{ReadError, TransportError};
+use bedrock_edge::{
+    Body, BodyStream, Handled, Host, Http, IncomingRequest, Isolate, Record, Runtime, handle,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+
+/// A body that arrives in parts.
+#[derive(Debug)]
+pub struct Parts(VecDeque<Bytes>);
+
+impl Body for Parts {
+    async fn read(self, limit: usize, within: Duration) -> Result<Bytes, ReadError> {
+        let all: Vec<u8> = self.0.into_iter().flatten().collect();
+        Bytes::from(all).read(limit, within).await
+    }
+}
+
+impl BodyStream for Parts {
+    async fn chunk(&mut self, _: Duration) -> Result<Option<Bytes>, TransportError> {
+        Ok(self.0.pop_front())
+    }
+}
+
+/// A host whose upstream has one response, and which keeps the last request.
+pub struct PartsHost {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub parts: Vec<Bytes>,
+    pub sent: RefCell<Option<Request<Bytes>>>,
+}
+
+impl Runtime for PartsHost {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_767_323_045)
+    }
+
+    fn random(&self) -> u128 {
+        42
+    }
+
+    async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
+        Ok(())
+    }
+}
+
+impl Http for PartsHost {
+    type Body = Parts;
+
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        _: Duration,
+    ) -> Result<Response<Parts>, TransportError> {
+        self.sent.replace(Some(request));
+        let parts = self.parts.iter().filter(|part| !part.is_empty()).cloned().collect();
+        let mut response = Response::new(Parts(parts));
+        *response.status_mut() = self.status.try_into().unwrap_or_default();
+        *response.headers_mut() = self.headers.clone();
+        Ok(response)
+    }
+}
+
+impl Host for PartsHost {}
+
+/// The response to a request.
+pub struct Passed {
+    pub status: u16,
+    pub body: Vec<u8>,
+    /// Whether it is Bedrock's, and not an error.
+    pub is_passed: bool,
+    pub is_broken: bool,
+    pub record: Record,
+}
+
+pub fn isolate() -> Isolate {
+    Isolate::from_vars(|name| {
+        let value = match name {
+            "AWS_ACCESS_KEY_ID" => "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY" => "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "AUTH" => "open",
+            "BEDROCK_MODEL_ID" => "global.anthropic.claude-opus-5-5",
+            "ALLOWED_MODELS" => "*, amazon.*, arn:aws:bedrock:*",
+            "BEDROCK_MAX_ATTEMPTS" => "1",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    })
+}
+
+/// Sends a POST, and passes the response on.
+pub fn post(
+    target: &str,
+    headers: HeaderMap,
+    body: Bytes,
+    isolate: &Isolate,
+    host: &PartsHost,
+) -> Passed {
+    let request = IncomingRequest::from_http(Method::POST, target, headers, body);
+    let future = pin!(async {
+        match handle(request, isolate, host).await {
+            Handled::Passed(envelope, mut passing) => {
+                for (name, value) in &passing.headers {
+                    assert!(name.as_str().starts_with("x-amzn-"), "{name}: {value:?}");
+                }
+                let mut body = Vec::new();
+                let is_broken = loop {
+                    match passing.next().await {
+                        Ok(Some(bytes)) => body.extend_from_slice(&bytes),
+                        Ok(None) => break false,
+                        Err(_) => break true,
+                    }
+                };
+                let (record, _) = passing.passage.finish(host.now());
+                Passed { status: envelope.status_code, body, is_passed: true, is_broken, record }
+            }
+            Handled::Whole(envelope, record) => {
+                for (name, value) in &envelope.headers {
+                    assert!(HeaderValue::from_str(value).is_ok(), "{name}: {value:?}");
+                }
+                let (status, body) = (envelope.status_code, envelope.body.into_bytes());
+                Passed { status, body, is_passed: false, is_broken: false, record }
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+    match Future::poll(future, &mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(passed) => {
+            let line = passed.record.line(None).unwrap();
+            assert!(!line.contains("wJalrXUtnFEMI"));
+            serde_json::from_str::<serde_json::Value>(&line).unwrap();
+            passed
+        }
+        Poll::Pending => panic!("the handler waits, and nothing wakes it"),
+    }
+}
