@@ -29,7 +29,8 @@
 //! - [`limits`]: requests, requests in flight, tokens, memory.
 //! - [`sessions`]: conversations that are remembered, with a time to live.
 //! - [`bedrock`]: one call, with retries and fallback regions.
-//! - `api`: the interfaces: the Lambda's, its events, Lambda's Invoke API, WebSockets, RPC, Anthropic's Messages API.
+//! - `api`: the interfaces: the Lambda's, its events, Lambda's Invoke API, WebSockets, RPC, Anthropic's Messages API,
+//!   Bedrock's own.
 //! - `server`: the table of routes, the pipeline, and [`Isolate`], which outlives a request.
 //! - `worker`: the Cloudflare host.
 //!
