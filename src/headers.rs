@@ -112,6 +112,12 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     request(headers, &UPGRADE).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
+/// Reports whether a request has a signature of AWS's kind.
+pub(crate) fn is_signed(headers: &HeaderMap) -> bool {
+    request(headers, &AUTHORIZATION)
+        .is_some_and(|it| it.as_bytes().starts_with(b"AWS4-HMAC-SHA256"))
+}
+
 /// Returns all values of a request header.
 pub(crate) fn request_all<'a>(
     headers: &'a HeaderMap,

@@ -5,16 +5,19 @@
 //! Out of scope: what a body says, which is passed on as it came.
 
 mod catalogue;
+mod edit;
 mod tokens;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 pub(crate) use catalogue::{find as find_in_catalogue, is_path as is_catalogue_path};
+pub(crate) use edit::is_edited;
 pub(crate) use tokens::most_tokens;
 
 use super::envelope::Envelope;
@@ -142,7 +145,8 @@ fn is_repeated_by_caller(headers: &HeaderMap) -> bool {
     fields.find(|(name, _)| *name == "max").is_none_or(|(_, most)| most != "1")
 }
 
-/// Parses a request that is passed on: its path and its headers.
+/// Parses a request that is passed on: its path and its headers. Adds to `removed` what the operator's rules replace in the
+/// body.
 ///
 /// # Errors
 ///
@@ -150,8 +154,9 @@ fn is_repeated_by_caller(headers: &HeaderMap) -> bool {
 pub(crate) fn parse<'c>(
     path: &str,
     headers: &HeaderMap,
-    body: KeptBody,
+    mut body: KeptBody,
     config: &'c Config,
+    removed: &mut Vec<String>,
 ) -> Result<Passed<'c>, Error> {
     let unknown = || Error::new(Code::NotFound, "the operation is not served");
     let (operation, names) = Operation::find(path).ok_or_else(unknown)?;
@@ -163,8 +168,25 @@ pub(crate) fn parse<'c>(
         }
         (Subject::Model, [name]) => (config.find_model(Some(name)).ok_or_else(no_access)?, None),
         (Subject::Guardrail, names) => (Cow::Borrowed(&config.endpoint), Some(names.to_vec())),
+        (Subject::Body, _) if config.calls_native_messages => {
+            let bytes = body.content::<Bytes>().cloned().unwrap_or_default();
+            let name = edit::model(&bytes)?;
+            let endpoint = config.find_model(Some(&name)).ok_or_else(no_access)?;
+            body = edit::with_model(&bytes, &endpoint)?;
+            (endpoint, Some(Vec::new()))
+        }
         _ => return Err(unknown()),
     };
+    if operation.is_converse()
+        && let Some(guardrail) = &config.guardrail
+        && let Some(bytes) = body.content::<Bytes>()
+    {
+        let (guarded, is_replaced) = edit::with_guardrail(bytes, guardrail)?;
+        if is_replaced {
+            removed.push("guardrailConfig".to_owned());
+        }
+        body = guarded;
+    }
     tokens::check_countable(operation, &endpoint.model_id, config)?;
     let is_default = names.is_none() && config.is_default(&endpoint);
     Ok(Passed {

@@ -168,3 +168,6 @@ impl Meter {
         tail
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,11 @@ impl Operation {
         OPERATIONS.iter().find_map(|operation| Some((operation, operation.names(path)?)))
     }
 
+    /// Reports whether it is Converse or its stream.
+    pub(crate) fn is_converse(&self) -> bool {
+        self.name.starts_with("Converse")
+    }
+
     /// Returns what the path names.
     pub(crate) fn subject(&self) -> Subject {
         match self.path.len() {

@@ -11,7 +11,7 @@ use super::isolate::Isolate;
 use super::passing::{Passage, Passing};
 use super::response::{describe, event_stream};
 use super::routes::{Auth, Cors, MODELS_BELOW, Resource, Route};
-use crate::api::native;
+use crate::api::native::{self, Native};
 use crate::api::{
     Article, Context, Envelope, Interface, Messages, RenderError, build_response, estimate,
     find_model, list_models, parse_count, render_count, render_session, render_sessions,
@@ -24,7 +24,7 @@ use crate::bedrock::{
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
-use crate::headers::is_upgrade;
+use crate::headers::{is_signed, is_upgrade};
 use crate::host::{Body, Host, IncomingRequest, KeptBody, RequestBody, ResponseForm};
 use crate::identifier::Identifier;
 use crate::limits::{self, Address, Admitted};
@@ -154,6 +154,9 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         let route = route.or_else(|| Route::find(&request, self.isolate.config().ok()));
         if let Some(route) = route {
             self.errors = route.errors;
+        } else if is_signed(&request.headers) {
+            // An SDK of AWS calls an operation that is not served.
+            self.errors = &Native;
         }
         // 1. The configuration is valid.
         let config = self.isolate.checked_config().map_err(|error| self.fail("", error))?;
@@ -192,7 +195,9 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
                 let timeout = route.map_or(config.timeout, |it| it.timeout(config));
                 let (deadline, state) = (self.deadline(timeout), &self.isolate.auth);
                 let limit = route.map_or(config.max_body_bytes, |it| it.max_body_bytes(config));
-                let is_kept = route.is_some_and(|it| matches!(it.resource, Resource::Operation));
+                let path = config.path_below(request.path());
+                let is_kept = route.is_some_and(|it| matches!(it.resource, Resource::Operation))
+                    && !native::is_edited(path, config);
                 let intake = Intake { limit, is_kept };
                 auth::authenticate(request, config, state, deadline, intake, self.host).await
             }
@@ -295,6 +300,9 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
             let headers = request.headers;
             let within = self.deadline(route.timeout(config)).left(self.host.now());
             let body = match check_length(&headers, limit) {
+                Ok(()) if native::is_edited(&path, config) => {
+                    body.read(limit, within).await.map(KeptBody::from)
+                }
                 Ok(()) => outlined(body.keep(limit, within)).await,
                 Err(error) => return Err(self.fail("", error)),
             };
@@ -521,7 +529,8 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         body: KeptBody,
     ) -> Passed<'a, H::Body> {
         // 6. The path and the headers are parsed.
-        let request = match native::parse(path, headers, body, config) {
+        let removed = &mut self.record.removed;
+        let request = match native::parse(path, headers, body, config, removed) {
             Ok(request) => request,
             Err(error) => return self.refused(error),
         };

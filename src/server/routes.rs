@@ -87,7 +87,7 @@ pub(super) enum Resource {
 }
 
 #[rustfmt::skip]
-static ROUTES: [Route; 17] = [
+static ROUTES: [Route; 18] = [
     Route { path: Path::Exact("/"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Reply(&Article), errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Exact("/"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Exact("/api/hello"), methods: &["GET", "HEAD"], auth: Auth::Everybody, resource: Resource::Probe, errors: &Messages, cors: Cors::None },
@@ -99,6 +99,7 @@ static ROUTES: [Route; 17] = [
     Route { path: Path::Exact("/usage"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Usage, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Exact("/sessions"), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Sessions, errors: &Article, cors: Cors::Preflight(&[]) },
     Route { path: Path::Matching(is_session), methods: &["DELETE", "GET", "HEAD"], auth: Auth::Callers, resource: Resource::Session, errors: &Article, cors: Cors::Preflight(&[]) },
+    Route { path: Path::Exact("/anthropic/v1/messages"), methods: &["POST"], auth: Auth::Callers, resource: Resource::Operation, errors: &Messages, cors: Cors::Preflight(&SDK_HEADERS) },
     Route { path: Path::Matching(native::is_operation), methods: &["POST"], auth: Auth::Callers, resource: Resource::Operation, errors: &Native, cors: Cors::Preflight(&native::SDK_HEADERS) },
     Route { path: Path::Matching(native::is_catalogue_path), methods: &["GET", "HEAD"], auth: Auth::Callers, resource: Resource::Catalogue, errors: &Native, cors: Cors::Preflight(&native::SDK_HEADERS) },
     // Operations that are not served.

@@ -4,6 +4,7 @@ mod generation;
 mod isolates;
 mod messages;
 mod models;
+mod native;
 mod other_models;
 mod resend;
 mod responses;

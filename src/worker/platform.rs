@@ -95,6 +95,10 @@ impl Http for Worker {
         let (head, body) = request.into_parts();
         let (url, headers) = (head.uri.to_string(), header_lines(&head.headers)?);
         let (method, within) = (head.method.as_str(), milliseconds(within));
+        if let Some(bytes) = body.content::<Bytes>() {
+            let (text, bytes) = text_or_bytes(bytes);
+            return receive(glue::send(method, &url, &headers, text, bytes, within), true).await;
+        }
         let send = |kept: &JsValue| glue::kept_send(method, &url, &headers, kept, within);
         let promise = body.content::<JsKept>().and_then(|kept| kept.with(send));
         let promise = promise.ok_or_else(|| {

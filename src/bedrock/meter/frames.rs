@@ -107,6 +107,12 @@ impl Frames {
         matches!(self.part, Part::Prelude) && self.bytes.is_empty()
     }
 
+    /// Returns the number of bytes that are held.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Gathers so many bytes. Returns them when they are complete.
     fn gather(&mut self, chunk: &mut &[u8], length: usize) -> Option<Vec<u8>> {
         let missing = length.saturating_sub(self.bytes.len());
