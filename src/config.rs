@@ -15,6 +15,8 @@ mod level;
 mod limits;
 mod patterns;
 mod sessions;
+#[cfg(any(feature = "dynamodb", test))]
+mod sessions_table;
 mod settings;
 mod variables;
 
@@ -29,6 +31,8 @@ pub(crate) use limits::MOST_IN_FLIGHT;
 pub use limits::{Budget, Limits};
 pub(crate) use sessions::SessionKey;
 pub use sessions::Sessions;
+#[cfg(any(feature = "dynamodb", test))]
+pub use sessions_table::SessionsTable;
 pub use settings::Config;
 pub use variables::ConfigError;
 

@@ -28,6 +28,7 @@
 //! - `log`: the [`Record`] of a request.
 //! - [`limits`]: requests, requests in flight, tokens, memory.
 //! - [`sessions`]: conversations that are remembered, with a time to live.
+//! - `dynamodb`: sessions in a table of DynamoDB, with the feature of that name.
 //! - [`bedrock`]: one call, with retries and fallback regions.
 //! - `api`: the interfaces: the Lambda's, its events, Lambda's Invoke API, WebSockets, RPC, Anthropic's Messages API,
 //!   Bedrock's own.
@@ -99,6 +100,7 @@
 //!
 //! - none: the core. It builds for any target and needs no JavaScript.
 //! - `worker`: the Cloudflare host, [`worker::handle`](crate::worker).
+//! - `dynamodb`: the store of sessions in DynamoDB, for a Lambda.
 //! - `entry`: the Worker itself, which exports `fetch`. A Worker with its own `fetch` uses `worker` only.
 
 #[cfg(test)]
@@ -113,6 +115,8 @@ mod config;
 mod converse;
 mod date;
 mod deadline;
+#[cfg(any(feature = "dynamodb", test))]
+pub mod dynamodb;
 mod error;
 #[cfg(any(feature = "workerd", test))]
 mod executor;

@@ -137,11 +137,7 @@ impl Config {
             text.parse().map_err(|()| "must be debug, info, warn or error")
         });
         let logs_upstream_messages =
-            vars.read("LOG_UPSTREAM_MESSAGES", "known", |text| match text {
-                "known" => Ok(false),
-                "full" => Ok(true),
-                _ => Err("must be known or full"),
-            });
+            vars.read("LOG_UPSTREAM_MESSAGES", "known", parse_upstream_messages);
         let timeout = vars.read("BEDROCK_TIMEOUT_MS", "25000", parse_ms);
         let stall = vars.read("BEDROCK_STALL_MS", "30000", parse_ms);
         let max_attempts = vars.read("BEDROCK_MAX_ATTEMPTS", "3", |text| match text.parse() {
@@ -289,6 +285,15 @@ impl Config {
             Some(below) if below.starts_with('/') => below,
             _ => "",
         }
+    }
+}
+
+/// Parses whether AWS's messages are logged in full.
+pub(super) fn parse_upstream_messages(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "known" => Ok(false),
+        "full" => Ok(true),
+        _ => Err("must be known or full"),
     }
 }
 

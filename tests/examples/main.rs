@@ -10,6 +10,7 @@
 
 mod support;
 
+mod dynamodb;
 mod embedded;
 mod lambda;
 mod lambda_clients;
