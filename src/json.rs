@@ -19,16 +19,27 @@ pub(crate) use scan::{Found, Scan};
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    /// Parses an object. Any other value has no members.
-    pub(crate) fn of(json: &'a RawValue) -> Self {
-        serde_json::from_str(json.get()).unwrap_or(Self(Vec::new()))
-    }
-
     /// Returns the first member with a name, unless it is `null`.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
         (value.get() != "null").then_some(*value)
     }
+}
+
+/// Returns a member of an object that is not `null`. Any other value has none.
+///
+/// To look up and to free [`Members`] at each place would take 1 KiB more of the upload (2026-11).
+#[inline(never)]
+pub(crate) fn member<'a>(json: &'a RawValue, name: &str) -> Option<&'a RawValue> {
+    serde_json::from_str::<Members>(json.get()).ok()?.get(name)
+}
+
+/// Writes a text as a JSON string.
+#[inline(never)]
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    write_string(&mut out, text);
+    out
 }
 
 /// Returns the elements of an array. Any other value has none.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::conversion::{Conversion, put, put_next};
 use super::names::call_id;
 use crate::claude::Feature;
-use crate::json::{Members, string, to_json};
+use crate::json::{Members, quoted, string};
 
 /// The types of images that Converse takes.
 const IMAGES: [&str; 4] = ["png", "jpeg", "gif", "webp"];
@@ -200,14 +200,14 @@ impl<'a> Conversion<'a, '_> {
             "tool_use" => {
                 let id = string(self.required(block, "id")).unwrap_or_default();
                 let name = string(self.required(block, "name")).unwrap_or_default();
-                let (id, name) = (to_json(&call_id(&id)), to_json(&self.names.shorten(&name)));
+                let (id, name) = (quoted(&call_id(&id)), quoted(&self.names.shorten(&name)));
                 let input = block.get("input").map_or("{}", RawValue::get);
                 put_next(out, &[r#"{"toolUse":{"toolUseId":"#, &id, r#","name":"#, &name]);
                 put(out, &[r#","input":"#, input, "}}"]);
             }
             "tool_result" => {
                 let id = string(self.required(block, "tool_use_id")).unwrap_or_default();
-                let id = to_json(&call_id(&id));
+                let id = quoted(&call_id(&id));
                 put_next(out, &[r#"{"toolResult":{"toolUseId":"#, &id, r#","content":["#]);
                 if let Some(content) = block.get("content") {
                     for inner in self.blocks(&[&block.place, ".content"].concat(), content) {
@@ -300,7 +300,7 @@ impl<'a> Conversion<'a, '_> {
         }
         let (format, bytes) = match is_pdf {
             true => ("pdf", Cow::Borrowed(self.data(place, &source, "data").get())),
-            false => ("txt", Cow::Owned(to_json(&STANDARD.encode(text)))),
+            false => ("txt", Cow::Owned(quoted(&STANDARD.encode(text)))),
         };
         if let Some(context) = block.get("context") {
             put_next(out, &[r#"{"text":"#, context.get(), "}"]);

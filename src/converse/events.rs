@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use serde_json::value::RawValue;
 
 use super::names::ToolNames;
-use super::reply::{Stop, content, tool_use, usage};
-use crate::claude::{InvalidReply, Reply, object};
-use crate::json::{Members, to_json};
+use super::reply::{Stop, content, parse, tool_use, usage};
+use crate::claude::{InvalidReply, Reply};
+use crate::json::{member, quoted};
 
 /// The events of one reply: events of ConverseStream go in, Claude's come out as JSON.
 #[derive(Debug)]
@@ -63,36 +63,36 @@ impl Events {
     ///
     /// If a known one has another form.
     pub(crate) fn push(&mut self, kind: &str, payload: &[u8]) -> Result<(), InvalidReply> {
-        let payload: Members = object(payload)?;
-        let at = match payload.get("contentBlockIndex") {
+        let payload = parse(payload)?;
+        let at = match member(payload, "contentBlockIndex") {
             Some(number) => serde_json::from_str(number.get())
                 .map_err(|error| InvalidReply::not_json(number.get().as_bytes(), &error))?,
             None => 0,
         };
         match kind {
             "messageStart" => {
-                let id = to_json(&self.id);
+                let id = quoted(&self.id);
                 // Its usage comes last. The SDKs want a number here.
                 const REST: &str = r#","type":"message","role":"assistant","model":"","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}}"#;
                 self.emit(&[r#"{"type":"message_start","message":{"id":"#, &id, REST]);
             }
             "contentBlockStart" => {
-                let start = payload.get("start").map(Members::of);
-                if let Some(tool) = start.and_then(|it| it.get("toolUse")) {
+                let start = member(payload, "start");
+                if let Some(tool) = start.and_then(|it| member(it, "toolUse")) {
                     self.close(|it| it.at == at);
-                    let block = tool_use(&Members::of(tool), &self.names) + "{}}";
+                    let block = tool_use(tool, &self.names) + "{}}";
                     self.start(at, Kind::Tool, &block);
                 }
             }
             "contentBlockDelta" => {
-                if let Some(delta) = payload.get("delta") {
-                    self.delta(at, &Members::of(delta))?;
+                if let Some(delta) = member(payload, "delta") {
+                    self.delta(at, delta)?;
                 }
             }
             "contentBlockStop" => self.close(|it| it.at == at),
             "messageStop" => {
                 self.close(|_| true);
-                let stop = Stop::parse(payload.get("stopReason"))?;
+                let stop = Stop::parse(member(payload, "stopReason"))?;
                 let start = r#"{"type":"message_delta","delta":{"stop_reason":"#;
                 let rest = r#","stop_sequence":null},"usage":"#;
                 let end = [start, &stop.reason, rest].concat();
@@ -100,7 +100,7 @@ impl Events {
             }
             "metadata" => {
                 if let Some((end, guardrail)) = self.end.take() {
-                    self.emit(&[&end, &usage(payload.get("usage")), "}"]);
+                    self.emit(&[&end, &usage(member(payload, "usage")), "}"]);
                     self.emit(&[r#"{"type":"message_stop""#, guardrail, "}"]);
                 }
             }
@@ -115,23 +115,22 @@ impl Events {
     ///
     /// If it is not one.
     pub(crate) fn push_reply(&mut self, body: &[u8]) -> Result<(), InvalidReply> {
-        let Some(blocks) = content(&object(body)?) else {
+        let Some(blocks) = content(parse(body)?) else {
             return Err(Reply::parse(body).err().unwrap_or(InvalidReply::NoText));
         };
         self.push("messageStart", b"{}")?;
         for block in blocks {
-            let block = Members::of(block);
-            if let Some(tool) = block.get("toolUse").map(Members::of) {
-                self.start(0, Kind::Tool, &(tool_use(&tool, &self.names) + "{}}"));
-                let input = to_json(&tool.get("input").map_or("{}", RawValue::get));
+            if let Some(tool) = member(block, "toolUse") {
+                self.start(0, Kind::Tool, &(tool_use(tool, &self.names) + "{}}"));
+                let input = quoted(member(tool, "input").map_or("{}", RawValue::get));
                 self.add(0, Kind::Tool, "input_json_delta", "partial_json", &input)?;
                 self.close(|_| true);
                 continue;
             }
-            let reasoning = block.get("reasoningContent").map(Members::of);
-            match reasoning.and_then(|it| it.get("reasoningText")) {
-                Some(text) => self.reasoning(0, &Members::of(text))?,
-                None => self.delta(0, &block)?,
+            let reasoning = member(block, "reasoningContent");
+            match reasoning.and_then(|it| member(it, "reasoningText")) {
+                Some(text) => self.reasoning(0, text)?,
+                None => self.delta(0, block)?,
             }
             self.close(|_| true);
         }
@@ -140,27 +139,27 @@ impl Events {
         self.push("metadata", body)
     }
 
-    fn delta(&mut self, at: u64, delta: &Members<'_>) -> Result<(), InvalidReply> {
-        if let Some(text) = delta.get("text") {
+    fn delta(&mut self, at: u64, delta: &RawValue) -> Result<(), InvalidReply> {
+        if let Some(text) = member(delta, "text") {
             self.add(at, Kind::Text, "text_delta", "text", text.get())?;
         }
-        if let Some(input) = delta.get("toolUse").and_then(|it| Members::of(it).get("input")) {
+        if let Some(input) = member(delta, "toolUse").and_then(|it| member(it, "input")) {
             self.add(at, Kind::Tool, "input_json_delta", "partial_json", input.get())?;
         }
-        match delta.get("reasoningContent") {
-            Some(reasoning) => self.reasoning(at, &Members::of(reasoning)),
+        match member(delta, "reasoningContent") {
+            Some(reasoning) => self.reasoning(at, reasoning),
             None => Ok(()),
         }
     }
 
-    fn reasoning(&mut self, at: u64, reasoning: &Members<'_>) -> Result<(), InvalidReply> {
-        if let Some(text) = reasoning.get("text") {
+    fn reasoning(&mut self, at: u64, reasoning: &RawValue) -> Result<(), InvalidReply> {
+        if let Some(text) = member(reasoning, "text") {
             self.add(at, Kind::Thinking, "thinking_delta", "thinking", text.get())?;
         }
-        if let Some(signature) = reasoning.get("signature") {
+        if let Some(signature) = member(reasoning, "signature") {
             self.add(at, Kind::Thinking, "signature_delta", "signature", signature.get())?;
         }
-        if let Some(data) = reasoning.get("redactedContent") {
+        if let Some(data) = member(reasoning, "redactedContent") {
             self.close(|it| it.at == at);
             let block = [r#"{"type":"redacted_thinking","data":"#, data.get(), "}"].concat();
             self.start(at, Kind::Thinking, &block);

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::conversion::{Conversion, put, put_next};
 use crate::claude::Feature;
-use crate::json::{string, to_json};
+use crate::json::{quoted, string};
 
 impl Conversion<'_, '_> {
     /// Writes what all models have.
@@ -38,7 +38,7 @@ impl Conversion<'_, '_> {
             if schema.is_none() {
                 self.missing(&["output_config.format.schema"]);
             }
-            let schema = to_json(&schema.map_or("", RawValue::get));
+            let schema = quoted(schema.map_or("", RawValue::get));
             let start = r#","outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"#;
             put(out, &[start, &schema, "}}}}"]);
         }

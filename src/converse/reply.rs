@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::conversion::{put, put_next};
 use super::names::ToolNames;
 use crate::claude::{InvalidReply, object};
-use crate::json::{Members, elements, string, to_json};
+use crate::json::{elements, member, quoted, string};
 
 /// The end of a reply, in Claude's words.
 pub(super) struct Stop {
@@ -29,7 +29,7 @@ impl Stop {
             "guardrail_intervened" | "content_filtered" => Cow::Borrowed(r#""refusal""#),
             "malformed_model_output" | "malformed_tool_use" => return Err(InvalidReply::Malformed),
             // All others are Claude's too.
-            word => Cow::Owned(to_json(&word)),
+            word => Cow::Owned(quoted(word)),
         };
         Ok(Self { reason, guardrail_intervened: word == "guardrail_intervened" })
     }
@@ -45,7 +45,6 @@ impl Stop {
 
 /// Writes a usage as Claude does.
 pub(super) fn usage(json: Option<&RawValue>) -> String {
-    let members = json.map_or(Members(Vec::new()), Members::of);
     let mut out = String::from("{");
     for (name, name_in_converse) in [
         ("input_tokens", "inputTokens"),
@@ -53,7 +52,7 @@ pub(super) fn usage(json: Option<&RawValue>) -> String {
         ("cache_read_input_tokens", "cacheReadInputTokens"),
         ("cache_creation_input_tokens", "cacheWriteInputTokens"),
     ] {
-        if let Some(number) = members.get(name_in_converse) {
+        if let Some(number) = json.and_then(|json| member(json, name_in_converse)) {
             put_next(&mut out, &["\"", name, "\":", number.get()]);
         }
     }
@@ -67,16 +66,28 @@ fn or<'a>(json: Option<&'a RawValue>, default: &'a str) -> &'a str {
 }
 
 /// Writes the beginning of a tool call up to its input, with the caller's name of the tool.
-pub(super) fn tool_use(tool: &Members<'_>, names: &ToolNames) -> String {
-    let name = tool.get("name").and_then(string).unwrap_or_default();
-    let (id, name) = (or(tool.get("toolUseId"), r#""""#), to_json(&names.restore(&name)));
+pub(super) fn tool_use(tool: &RawValue, names: &ToolNames) -> String {
+    let name = member(tool, "name").and_then(string).unwrap_or_default();
+    let (id, name) = (or(member(tool, "toolUseId"), r#""""#), quoted(names.restore(&name)));
     [r#"{"type":"tool_use","id":"#, id, r#","name":"#, &name, r#","input":"#].concat()
 }
 
+/// Parses an object.
+///
+/// # Errors
+///
+/// If it is none.
+pub(super) fn parse(json: &[u8]) -> Result<&RawValue, InvalidReply> {
+    let value: &RawValue = object(json)?;
+    match value.get().starts_with('{') {
+        true => Ok(value),
+        false => Err(InvalidReply::NoText),
+    }
+}
+
 /// Returns the blocks of a reply of Converse.
-pub(super) fn content<'a>(body: &Members<'a>) -> Option<Vec<&'a RawValue>> {
-    let message = Members::of(body.get("output")?).get("message")?;
-    let content = Members::of(message).get("content")?;
+pub(super) fn content(body: &RawValue) -> Option<Vec<&RawValue>> {
+    let content = member(member(member(body, "output")?, "message")?, "content")?;
     content.get().starts_with('[').then(|| elements(content))
 }
 
@@ -91,14 +102,14 @@ pub(crate) fn to_claude(
     names: &ToolNames,
     id: &str,
 ) -> Result<Option<String>, InvalidReply> {
-    let body: Members = object(body)?;
-    let Some(blocks) = content(&body) else { return Ok(None) };
-    let stop = Stop::parse(body.get("stopReason"))?;
+    let body = parse(body)?;
+    let Some(blocks) = content(body) else { return Ok(None) };
+    let stop = Stop::parse(member(body, "stopReason"))?;
     let mut out = String::new();
     let start = r#","type":"message","role":"assistant","model":"","content":["#;
-    put(&mut out, &[r#"{"id":"#, &to_json(&id), start]);
+    put(&mut out, &[r#"{"id":"#, &quoted(id), start]);
     for block in blocks {
-        write_block(&Members::of(block), names, &mut out);
+        write_block(block, names, &mut out);
     }
     put(
         &mut out,
@@ -106,7 +117,7 @@ pub(crate) fn to_claude(
             r#"],"stop_reason":"#,
             &stop.reason,
             r#","stop_sequence":null,"usage":"#,
-            &usage(body.get("usage")),
+            &usage(member(body, "usage")),
             stop.guardrail(),
             "}",
         ],
@@ -114,30 +125,30 @@ pub(crate) fn to_claude(
     Ok(Some(out))
 }
 
-fn write_block(block: &Members<'_>, names: &ToolNames, out: &mut String) {
+fn write_block(block: &RawValue, names: &ToolNames, out: &mut String) {
     let mut write_text = |text: &RawValue| {
         put_next(out, &[r#"{"type":"text","text":"#, text.get(), "}"]);
     };
-    if let Some(text) = block.get("text") {
+    if let Some(text) = member(block, "text") {
         write_text(text);
     }
-    let cited = block.get("citationsContent").and_then(|it| Members::of(it).get("content"));
+    let cited = member(block, "citationsContent").and_then(|it| member(it, "content"));
     for cited in cited.map(elements).unwrap_or_default() {
-        if let Some(text) = Members::of(cited).get("text") {
+        if let Some(text) = member(cited, "text") {
             write_text(text);
         }
     }
-    if let Some(tool) = block.get("toolUse").map(Members::of) {
-        put_next(out, &[&tool_use(&tool, names), or(tool.get("input"), "{}"), "}"]);
+    if let Some(tool) = member(block, "toolUse") {
+        put_next(out, &[&tool_use(tool, names), or(member(tool, "input"), "{}"), "}"]);
     }
-    let Some(reasoning) = block.get("reasoningContent").map(Members::of) else { return };
-    if let Some(text) = reasoning.get("reasoningText").map(Members::of) {
-        let signature = or(text.get("signature"), r#""""#);
-        let text = or(text.get("text"), r#""""#);
+    let Some(reasoning) = member(block, "reasoningContent") else { return };
+    if let Some(text) = member(reasoning, "reasoningText") {
+        let signature = or(member(text, "signature"), r#""""#);
+        let text = or(member(text, "text"), r#""""#);
         let start = r#"{"type":"thinking","thinking":"#;
         put_next(out, &[start, text, r#","signature":"#, signature, "}"]);
     }
-    if let Some(data) = reasoning.get("redactedContent") {
+    if let Some(data) = member(reasoning, "redactedContent") {
         put_next(out, &[r#"{"type":"redacted_thinking","data":"#, data.get(), "}"]);
     }
 }

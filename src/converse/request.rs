@@ -5,7 +5,7 @@ use super::conversion::{Conversion, Target, put};
 use super::names::ToolNames;
 use crate::claude::Feature;
 use crate::error::Error;
-use crate::json::{Members, to_json};
+use crate::json::{Members, quoted};
 
 /// A body for Converse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,12 +63,12 @@ impl Conversion<'_, '_> {
         self.inference(out);
         let has_tools = self.tools(has_tool_blocks, out);
         if let Some((id, version)) = self.target.guardrail {
-            let (id, version) = (to_json(&id), to_json(&version));
+            let (id, version) = (quoted(id), quoted(version));
             let start = r#","guardrailConfig":{"guardrailIdentifier":"#;
             put(out, &[start, &id, r#","guardrailVersion":"#, &version, "}"]);
         }
         if let Some(tier) = self.target.service_tier {
-            put(out, &[r#","serviceTier":{"type":"#, &to_json(&tier), "}"]);
+            put(out, &[r#","serviceTier":{"type":"#, &quoted(tier), "}"]);
         }
         self.options(out);
         out.push('}');

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::conversion::{Conversion, put, put_next};
 use crate::claude::Feature;
-use crate::json::{Members, string, to_json};
+use crate::json::{Members, quoted, string};
 
 /// The members of a schema's top level that Nova takes (zed #28521).
 ///
@@ -62,7 +62,7 @@ impl<'a> Conversion<'a, '_> {
         if name.is_none() {
             self.missing(&[place, ".name"]);
         }
-        let name = to_json(&self.names.shorten(&name.unwrap_or_default()));
+        let name = quoted(&self.names.shorten(&name.unwrap_or_default()));
         put_next(out, &[r#"{"toolSpec":{"name":"#, &name]);
         let is_text = |json: &&RawValue| string(json).is_some_and(|text| !text.trim().is_empty());
         if let Some(description) = tool.get("description").filter(is_text) {
@@ -107,7 +107,7 @@ impl<'a> Conversion<'a, '_> {
                 if name.is_none() {
                     self.missing(&["tool_choice.name"]);
                 }
-                let name = to_json(&self.names.shorten(&name.unwrap_or_default()));
+                let name = quoted(&self.names.shorten(&name.unwrap_or_default()));
                 put(out, &[r#","toolChoice":{"tool":{"name":"#, &name, "}}"]);
             }
             _ => {

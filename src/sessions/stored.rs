@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::claude::Usage;
-use crate::json::{Members, string, to_json, write_string};
+use crate::json::{Members, elements, member, string, to_json, write_string};
 
 /// A turn: what the user said and the model replied, verbatim, and what is known of the call.
 #[derive(Debug)]
@@ -117,16 +117,6 @@ impl<'a> Turn<'a> {
         out.push_str(self.content.get());
         out.push('}');
     }
-}
-
-/// Returns the elements of an array, or none of what is not one.
-fn elements(json: &RawValue) -> Vec<&RawValue> {
-    serde_json::from_str(json.get()).unwrap_or_default()
-}
-
-fn member<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
-    let Members(members) = serde_json::from_str(object.get()).ok()?;
-    members.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
 }
 
 fn kind(block: &RawValue) -> Option<Cow<'_, str>> {
