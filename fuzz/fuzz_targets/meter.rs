@@ -7,7 +7,7 @@ mod pass;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use pass::{PartsHost, Passed, isolate, post};
+use pass::{PartsHost, Passed, post};
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
@@ -42,7 +42,7 @@ fn pass(operation: &str, parts: &[&[u8]]) -> Passed {
         sent: Default::default(),
     };
     let target = format!("/model/claude-opus-5-5/{operation}");
-    let passed = post(&target, HeaderMap::new(), Bytes::from_static(b"{}"), &isolate(), &host);
+    let passed = post(&target, HeaderMap::new(), Bytes::from_static(b"{}"), &host);
     assert!(passed.is_passed && passed.status == 200);
     passed
 }

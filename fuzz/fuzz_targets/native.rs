@@ -8,7 +8,7 @@ mod pass;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use pass::{PartsHost, isolate, post};
+use pass::{PartsHost, post};
 
 const SENT: [&str; 14] = [
     "accept",
@@ -29,7 +29,6 @@ const SENT: [&str; 14] = [
 
 fuzz_target!(|input: (&str, &str, Vec<(&str, &str)>, &[u8])| {
     let (name, operation, headers, body) = input;
-    let isolate = isolate();
     let headers: HeaderMap = headers
         .into_iter()
         .filter_map(|(name, value)| {
@@ -57,7 +56,7 @@ fuzz_target!(|input: (&str, &str, Vec<(&str, &str)>, &[u8])| {
             sent: Default::default(),
         };
         let body = Bytes::copy_from_slice(body);
-        let passed = post(&target, headers.clone(), body.clone(), &isolate, &host);
+        let passed = post(&target, headers.clone(), body.clone(), &host);
         assert!((200..600).contains(&passed.status));
         let Some(request) = host.sent.take() else {
             assert!(passed.status >= 400 && !passed.is_passed, "{target}");

@@ -25,6 +25,7 @@ use crate::converse::ToolNames;
 use crate::error::Error;
 use crate::host::Host;
 use crate::log::Record;
+use crate::outlined::outlined;
 
 /// Calls the model that the request names, or the configured one.
 ///
@@ -231,7 +232,9 @@ impl<'a, H: Host> Call<'a, H> {
                 }
             }
             let next = self.bedrock.next(&mut attempts, error, &identity, signed_at, record);
-            next.await.map_err(|given_up| given_up.into_error(|error| self.public(error)))?;
+            outlined(next)
+                .await
+                .map_err(|given_up| given_up.into_error(|error| self.public(error)))?;
         }
     }
 

@@ -23,6 +23,7 @@ use crate::headers::{X_AMZN_ERRORTYPE, X_AMZN_REQUESTID, upstream};
 use crate::host::{Body, Host, KeptBody};
 use crate::identifier::Identifier;
 use crate::log::Record;
+use crate::outlined::outlined;
 
 /// Far longer than any error of AWS.
 const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -113,7 +114,8 @@ async fn attempts<H: Host>(
             }
             Err(error) => error,
         };
-        match bedrock.next(&mut attempts, error, &identity, signed_at, record).await {
+        let next = bedrock.next(&mut attempts, error, &identity, signed_at, record);
+        match outlined(next).await {
             Ok(()) => {}
             Err(GivenUp::Failed(error, retry_after)) => {
                 let is_passed = is_passed(&error);

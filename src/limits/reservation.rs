@@ -139,7 +139,7 @@ pub(crate) async fn reserve_tokens<H: Host>(
     let id = Identifier::random(host.random()).as_str().to_owned();
     let (input, output) = most();
     let reservation = Reservation { account: account(caller).to_owned(), id, input, output };
-    make(reservation, None, budget, config, host).await.map(Some)
+    outlined(make(reservation, None, budget, config, host)).await.map(Some)
 }
 
 async fn reserve_of<H: Host>(
@@ -151,7 +151,7 @@ async fn reserve_of<H: Host>(
 ) -> Result<Reservation, Error> {
     let id = Identifier::random(host.random());
     let reservation = Reservation::new(request, account(caller), &id);
-    make(reservation, None, budget, config, host).await
+    outlined(make(reservation, None, budget, config, host)).await
 }
 
 /// Reserves for one more call of a request whose last call failed with this usage and may be billed all the same.
@@ -169,7 +169,7 @@ pub(crate) async fn reserve_again<H: Host>(
     let tokens = reservation.tokens_of(usage);
     let id = Identifier::random(host.random()).as_str().to_owned();
     let next = Reservation { id, ..reservation.clone() };
-    make(next, Some((reservation, tokens)), budget, config, host).await
+    outlined(make(next, Some((reservation, tokens)), budget, config, host)).await
 }
 
 /// Makes a reservation in the ledger, in place of an earlier one of which so many tokens were used.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -82,7 +83,9 @@ pub struct Passed {
     pub record: Record,
 }
 
-pub fn isolate() -> Isolate {
+static ISOLATE: LazyLock<Isolate> = LazyLock::new(isolate);
+
+fn isolate() -> Isolate {
     Isolate::from_vars(|name| {
         let value = match name {
             "AWS_ACCESS_KEY_ID" => "AKIAIOSFODNN7EXAMPLE",
@@ -102,12 +105,11 @@ pub fn post(
     target: &str,
     headers: HeaderMap,
     body: Bytes,
-    isolate: &Isolate,
     host: &PartsHost,
 ) -> Passed {
     let request = IncomingRequest::from_http(Method::POST, target, headers, body);
     let future = pin!(async {
-        match handle(request, isolate, host).await {
+        match handle(request, &ISOLATE, host).await {
             Handled::Passed(envelope, mut passing) => {
                 for (name, value) in &passing.headers {
                     assert!(name.as_str().starts_with("x-amzn-"), "{name}: {value:?}");
