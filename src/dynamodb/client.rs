@@ -24,7 +24,7 @@ use crate::json::to_json;
 use crate::redact::Redacted;
 
 /// The time of an operation of the store, with all its calls and waits.
-const WITHIN: Duration = Duration::from_secs(5);
+const WITHIN: Duration = Duration::from_secs(3);
 
 /// The longest wait before the first retry. It doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -69,6 +69,7 @@ struct Failure {
 enum FailureKind {
     Condition,
     Transient,
+    TimedOut,
     Permanent,
 }
 
@@ -190,7 +191,7 @@ impl<'a, H: Http> Client<'a, H> {
         input: &Value,
     ) -> Result<T, CallError> {
         let body = Bytes::from(to_json(input));
-        let mut attempt = 0;
+        let (mut attempt, mut problem) = (0, None);
         loop {
             let failure = match self.attempt(operation, body.clone()).await {
                 Ok(output) => return read(operation, output),
@@ -201,8 +202,11 @@ impl<'a, H: Http> Client<'a, H> {
                 FailureKind::Permanent => {
                     return Err(CallError::Failed(SessionError(failure.text)));
                 }
-                FailureKind::Transient => self.back_off(attempt, &failure.text).await?,
+                // What DynamoDB has said before says more.
+                FailureKind::TimedOut if problem.is_some() => {}
+                FailureKind::Transient | FailureKind::TimedOut => problem = Some(failure.text),
             }
+            self.back_off(attempt, problem.as_deref().unwrap_or_default()).await?;
             attempt += 1;
         }
     }
@@ -231,7 +235,12 @@ impl<'a, H: Http> Client<'a, H> {
         let permanent = |problem: &dyn fmt::Display| failed(FailureKind::Permanent, problem);
         let unreachable = |error: TransportError| match error {
             TransportError::Cancelled => permanent(&error),
-            _ => failed(FailureKind::Transient, &format!("no response: {error}")),
+            TransportError::TimedOut => {
+                failed(FailureKind::TimedOut, &format!("no response: {error}"))
+            }
+            TransportError::Failed(_) => {
+                failed(FailureKind::Transient, &format!("no response: {error}"))
+            }
         };
         let request = Request::post(table.endpoint.clone())
             .header(CONTENT_TYPE, "application/x-amz-json-1.0")

@@ -1,6 +1,6 @@
 //! The store of sessions in DynamoDB, with a local DynamoDB behind it.
 
-mod local;
+pub mod local;
 #[path = "../conformance/sessions.rs"]
 mod rules;
 

@@ -7,6 +7,8 @@ use tokio::process::Command;
 
 use crate::support::{ExampleServer, target};
 
+mod sessions;
+
 const FOLDER: &str = "examples/lambda";
 
 /// Builds the command for `cargo lambda watch`.

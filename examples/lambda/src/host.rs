@@ -2,16 +2,19 @@
 
 use std::time::{Duration, SystemTime};
 
-use bedrock_edge::host::{ReadError, TransportError};
+use bedrock_edge::dynamodb::{DynamoDbSessions, SessionsTable};
+use bedrock_edge::host::{Cipher, CipherError, ReadError, SessionStore, TransportError};
 use bedrock_edge::{Body, BodyStream, Host, Http, Runtime};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use reqwest::redirect::Policy;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use tokio::time::timeout;
 
 /// The host of all invocations. It keeps connections between them.
 pub struct Native {
     client: reqwest::Client,
+    sessions: Option<SessionsTable>,
 }
 
 #[allow(clippy::disallowed_methods)] // bedrock-edge itself gets the time from here.
@@ -20,10 +23,11 @@ pub fn now() -> SystemTime {
 }
 
 impl Native {
-    pub fn new() -> Result<Self, reqwest::Error> {
+    pub fn new(sessions: Option<SessionsTable>) -> Result<Self, reqwest::Error> {
         // Fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Ok(Self { client: reqwest::Client::builder().redirect(Policy::none()).build()? })
+        let client = reqwest::Client::builder().redirect(Policy::none()).build()?;
+        Ok(Self { client, sessions })
     }
 }
 
@@ -64,8 +68,60 @@ impl Http for Native {
     }
 }
 
-/// A Lambda is behind a gateway that authenticates and limits, so it needs no further capability.
-impl Host for Native {}
+/// A Lambda is behind a gateway that authenticates and limits, so it needs neither for that.
+impl Host for Native {
+    fn sessions(&self) -> Option<impl SessionStore> {
+        let table = self.sessions.as_ref()?;
+        Some(DynamoDbSessions::new(table, self, |problem| eprintln!("{problem}")))
+    }
+
+    fn cipher(&self) -> Option<impl Cipher> {
+        Some(AesGcm)
+    }
+}
+
+/// AES-256-GCM by ring.
+struct AesGcm;
+
+impl AesGcm {
+    fn key(key: &[u8; 32]) -> Result<LessSafeKey, CipherError> {
+        let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| failed_to("make a key"))?;
+        Ok(LessSafeKey::new(key))
+    }
+}
+
+fn failed_to(what: &str) -> CipherError {
+    CipherError(format!("AES-GCM failed to {what}"))
+}
+
+impl Cipher for AesGcm {
+    async fn encrypt(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        text: &[u8],
+        associated: &[u8],
+    ) -> Result<Vec<u8>, CipherError> {
+        let (nonce, associated) = (Nonce::assume_unique_for_key(*nonce), Aad::from(associated));
+        let mut text = text.to_vec();
+        let sealed = Self::key(key)?.seal_in_place_append_tag(nonce, associated, &mut text);
+        sealed.map_err(|_| failed_to("encrypt"))?;
+        Ok(text)
+    }
+
+    async fn decrypt(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        text: &[u8],
+        associated: &[u8],
+    ) -> Result<Vec<u8>, CipherError> {
+        let (nonce, associated) = (Nonce::assume_unique_for_key(*nonce), Aad::from(associated));
+        let mut text = text.to_vec();
+        let opened = Self::key(key)?.open_in_place(nonce, associated, &mut text);
+        opened.map(|text| text.to_vec()).map_err(|_| failed_to("decrypt"))
+    }
+}
 
 /// The body of a response that is being received.
 pub struct NativeBody(reqwest::Response);

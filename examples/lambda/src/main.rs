@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 
+use bedrock_edge::dynamodb::SessionsTable;
 use bedrock_edge::{
     Envelope, Handled, IncomingRequest, Isolate, Record, Streaming, handle, lambda_handler,
 };
@@ -34,7 +35,9 @@ async fn main() -> Result<(), Error> {
     isolate.warnings().iter().for_each(|line| println!("{line}"));
     // template.yaml sets it to the InvokeMode of the Function URL.
     let streams = std::env::var("INVOKE_MODE").is_ok_and(|mode| mode == "RESPONSE_STREAM");
-    let host: &_ = Box::leak(Box::new(Native::new()?));
+    // Without SESSIONS_TABLE there are no sessions.
+    let sessions = SessionsTable::from_vars(|name| std::env::var(name).ok())?;
+    let host: &_ = Box::leak(Box::new(Native::new(sessions)?));
 
     // For the tasks of streams.
     let tasks = LocalSet::new();
