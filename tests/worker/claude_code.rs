@@ -182,10 +182,10 @@ async fn claude_code_gives_up_at_once_where_a_retry_is_useless() {
 async fn client_key() -> (Vec<(String, String)>, String) {
     let mut script = Command::new(root().join("node_modules/.bin/node"));
     let printed = stdout_of(script.arg(root().join("scripts/client-key.mjs"))).await;
-    let lines = printed.lines().map(str::trim);
+    let mut lines = printed.lines().map(str::trim);
     let variables = lines.clone().filter_map(|line| line.split_once('='));
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let entry = lines.last().unwrap().to_owned();
+    let entry = lines.next_back().unwrap().to_owned();
     (variables, entry)
 }
 
