@@ -104,6 +104,7 @@ impl<'a, H: Http> Client<'a, H> {
         #[serde(rename_all = "PascalCase")]
         struct Output {
             responses: Map<String, Value>,
+            #[serde(default)]
             unprocessed_keys: Map<String, Value>,
         }
         #[derive(Deserialize)]
@@ -165,6 +166,7 @@ impl<'a, H: Http> Client<'a, H> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Output {
+            #[serde(default)]
             unprocessed_items: Map<String, Value>,
         }
         let table = &*self.table.name;

@@ -29,8 +29,8 @@ pub struct DynamoDbSessions<'a, H> {
 }
 
 impl<'a, H: Http> DynamoDbSessions<'a, H> {
-    /// Makes a store. `report` gets the problems that fail no operation: what cannot be deleted now is deleted by DynamoDB
-    /// when it expires.
+    /// Makes a store. `report` gets the problems that change no result: what cannot be deleted now is deleted by DynamoDB when
+    /// it expires, and what cannot be given back now expires.
     pub fn new(table: &'a SessionsTable, host: &'a H, report: fn(&SessionError)) -> Self {
         Self { table, host, report }
     }
@@ -67,6 +67,61 @@ impl<H: Http> Session<'_, H> {
     async fn delete_head(&self, known: &Head) -> Result<bool, SessionError> {
         let key = Item::key(&self.partition, HEAD);
         is_done(self.client.delete(&key, &Head::condition(Some(known))).await)
+    }
+
+    /// Takes a lease and reads all turns. Notes from when on the lease may be taken.
+    async fn begin(
+        &self,
+        lease: &Lease,
+        may_create: bool,
+        now: u64,
+        may_be_taken: &mut bool,
+    ) -> Result<Begun, SessionError> {
+        loop {
+            // The head, and in the same page the turns of a session of usual length.
+            let mut query = Query::of(&self.partition);
+            let (items, mut rest) = self.client.query(&query).await?;
+            let head = items.first().filter(|item| item.text(SK) == Some(HEAD));
+            let known = head.map(parse_head).transpose()?;
+            let taken = match Head::begun(known.as_ref(), lease, may_create, now) {
+                Begin::Taken(head) => head,
+                Begin::Busy => return Ok(Begun::Busy),
+                Begin::Unknown => return Ok(Begun::Unknown),
+            };
+            *may_be_taken = true;
+            if !self.replace(known.as_ref(), &taken).await? {
+                continue;
+            }
+            if taken.first == taken.next {
+                return Ok(Begun::Turns(Vec::new()));
+            }
+            // While this request has the lease, nobody changes the turns.
+            let mut turns = Turns::default();
+            items.iter().for_each(|item| turns.add(item, &taken.epoch));
+            while let Some(last) = rest.take() {
+                query.behind(last);
+                let (items, last) = self.client.query(&query).await?;
+                items.iter().for_each(|item| turns.add(item, &taken.epoch));
+                rest = last;
+            }
+            let turns = turns.take(taken.first, taken.next);
+            return turns.map(Begun::Turns).ok_or_else(incomplete);
+        }
+    }
+
+    /// Gives a lease back.
+    async fn release(&self, token: &str) -> Result<(), SessionError> {
+        loop {
+            let head = self.head().await?;
+            let Some(head) = head.filter(|head| head.is_leased_by(token)) else { return Ok(()) };
+            let is_done = match head.first == head.next {
+                true => self.delete_head(&head).await?,
+                false => self.replace(Some(&head), &head.released()).await?,
+            };
+            if is_done {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads turns. Returns `None` if one of them is not whole: another request deletes them.
@@ -117,10 +172,10 @@ impl<H: Http> Session<'_, H> {
         }
     }
 
-    /// Reports a problem that does not fail the operation.
+    /// Reports a problem that changes nothing about the result of the operation.
     fn report(&self, result: Result<(), SessionError>) {
         if let Err(SessionError(problem)) = result {
-            (self.report)(&SessionError(format!("a session leaves items behind: {problem}")));
+            (self.report)(&SessionError(format!("a session leaves something behind: {problem}")));
         }
     }
 
@@ -161,35 +216,13 @@ impl<H: Http> SessionStore for DynamoDbSessions<'_, H> {
         now: SystemTime,
     ) -> Result<Begun, SessionError> {
         let session = self.session(place);
-        loop {
-            // The head, and in the same page the turns of a session of usual length.
-            let mut query = Query::of(&session.partition);
-            let (items, mut rest) = session.client.query(&query).await?;
-            let head = items.first().filter(|item| item.text(SK) == Some(HEAD));
-            let known = head.map(parse_head).transpose()?;
-            let taken = match Head::begun(known.as_ref(), lease, may_create, milliseconds(now)) {
-                Begin::Taken(head) => head,
-                Begin::Busy => return Ok(Begun::Busy),
-                Begin::Unknown => return Ok(Begun::Unknown),
-            };
-            if !session.replace(known.as_ref(), &taken).await? {
-                continue;
-            }
-            if taken.first == taken.next {
-                return Ok(Begun::Turns(Vec::new()));
-            }
-            // While this request has the lease, nobody changes the turns.
-            let mut turns = Turns::default();
-            items.iter().for_each(|item| turns.add(item, &taken.epoch));
-            while let Some(last) = rest.take() {
-                query.behind(last);
-                let (items, last) = session.client.query(&query).await?;
-                items.iter().for_each(|item| turns.add(item, &taken.epoch));
-                rest = last;
-            }
-            let turns = turns.take(taken.first, taken.next);
-            return turns.map(Begun::Turns).ok_or_else(incomplete);
+        let mut may_be_taken = false;
+        let begun = session.begin(lease, may_create, milliseconds(now), &mut may_be_taken).await;
+        if begun.is_err() && may_be_taken {
+            // Otherwise the session would be busy until the lease ends.
+            session.report(session.release(&lease.token).await);
         }
+        begun
     }
 
     async fn commit(
@@ -257,18 +290,7 @@ impl<H: Http> SessionStore for DynamoDbSessions<'_, H> {
     }
 
     async fn abort(&self, place: &SessionPlace, token: &str) -> Result<(), SessionError> {
-        let session = self.session(place);
-        loop {
-            let head = session.head().await?;
-            let Some(head) = head.filter(|head| head.is_leased_by(token)) else { return Ok(()) };
-            let is_done = match head.first == head.next {
-                true => session.delete_head(&head).await?,
-                false => session.replace(Some(&head), &head.released()).await?,
-            };
-            if is_done {
-                return Ok(());
-            }
-        }
+        self.session(place).release(token).await
     }
 
     async fn read(

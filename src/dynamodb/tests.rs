@@ -289,7 +289,7 @@ async fn what_cannot_be_deleted_is_reported_and_fails_nothing() {
     REPORTED.with_borrow(|reported| {
         let [problem] = &reported[..] else { panic!("{reported:?}") };
         let expected =
-            "a session leaves items behind: DynamoDB BatchWriteItem: 400 AccessDeniedException";
+            "a session leaves something behind: DynamoDB BatchWriteItem: 400 AccessDeniedException";
         assert!(problem.starts_with(expected), "{problem}");
     });
 }
