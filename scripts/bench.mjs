@@ -1,13 +1,14 @@
-// npm run bench [-- --only turn] [--quick | --rounds N --seconds N]
+// npm run bench [-- --only turn|aws] [--quick | --rounds N --seconds N]
 //
 // Builds the Worker and its baselines, measures them in one workerd process, and writes the results to
-// benches/RESULTS.md, benches/results.svg and benches/TURN.md; with `--only turn`, a turn of Claude Code to
-// benches/TURN.md only. It fails if a measurement fails, but not if a figure misses its target.
+// benches/RESULTS.md, benches/results.svg, benches/TURN.md and benches/AWS.md; with `--only turn`, a turn of Claude Code to
+// benches/TURN.md only, and with `--only aws`, Bedrock's own API to benches/AWS.md only. It fails if a measurement fails, but not if a figure misses its target.
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { AWS_WORKERS, checkAws, longRequestMemory, measureAws, startPortkey } from "./bench/aws.mjs";
 import { checkTurn } from "./bench/check-turn.mjs";
 import { checkResponses, checkSignatures } from "./bench/check.mjs";
 import { environment } from "./bench/environment.mjs";
@@ -15,6 +16,7 @@ import { checkWrk, load } from "./bench/load.mjs";
 import { capacity, coldStart, peakMemory, signing, sizes, streamMemory, throughput, turns } from "./bench/measure.mjs";
 import { plot } from "./bench/plot.mjs";
 import { MODULES, findWorkerd, prepare, startUpstream, startWorkerd, withAuth } from "./bench/processes.mjs";
+import { loadNow, reportAws } from "./bench/report-aws.mjs";
 import { report } from "./bench/report.mjs";
 import { reportTurn } from "./bench/report-turn.mjs";
 import { MESSAGES_WORKERS, TURN, WAYS } from "./bench/turn.mjs";
@@ -24,8 +26,8 @@ process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 const { values: options } = parseArgs({
   options: { only: { type: "string" }, quick: { type: "boolean" }, rounds: { type: "string" }, seconds: { type: "string" } },
 });
-if (options.only !== undefined && options.only !== "turn") {
-  console.error(`bedrock-edge: --only: expected turn, got ${options.only}`);
+if (![undefined, "turn", "aws"].includes(options.only)) {
+  console.error(`bedrock-edge: --only: expected turn or aws, got ${options.only}`);
   process.exit(1);
 }
 const plan = {
@@ -56,6 +58,8 @@ async function bench() {
   const upstream = await startUpstream(directory);
   const common = { workerd, workers: WORKERS, upstream, directory, ...plan };
 
+  if (options.only !== "turn") await benchAws(common);
+  if (options.only === "aws") return;
   await benchTurn(common);
   if (options.only === "turn") return;
   const cases = await checkResponses(workerd, directory, IMPLEMENTATIONS, upstream);
@@ -112,6 +116,25 @@ async function benchTurn({ workerd, upstream, directory }) {
   writeFileSync(`${directory}/turn.json`, JSON.stringify(results, undefined, 1));
   const text = reportTurn(results);
   writeFileSync("benches/TURN.md", text);
+  console.log(text);
+}
+
+async function benchAws({ workerd, upstream, directory }) {
+  const before = loadNow();
+  const portkey = await startPortkey();
+  const process = await startWorkerd(workerd, prepare(directory, AWS_WORKERS, upstream));
+  await checkAws(process.urls, upstream);
+  say(`${AWS_WORKERS.join(", ")}: the bytes of the upstream`);
+  say("Bedrock's own API");
+  const measured = await measureAws({ process, portkey, upstream, directory, ...plan });
+  await process.end();
+  portkey?.end();
+  say("memory of a request of 20 MB");
+  const memory = await longRequestMemory({ workerd, upstream, directory, rounds: plan.rounds });
+  const results = { plan, environment: environment(workerd), load: [before, loadNow()], results: measured, memory };
+  writeFileSync(`${directory}/aws.json`, JSON.stringify(results, undefined, 1));
+  const text = reportAws(results);
+  writeFileSync("benches/AWS.md", text);
   console.log(text);
 }
 

@@ -57,6 +57,8 @@ export const MODULES = {
   unsigned: ["unsigned.js"],
   "messages-aws4fetch": ["messages-aws4fetch.js"],
   "pass-through": ["pass-through.js"],
+  "aws-smithy": ["aws-smithy.js"],
+  "aws-pass-through": ["aws-pass-through.js"],
   "sign-bedrock-edge": ["sign-bedrock-edge.js", "signer.wasm"],
   "sign-aws4fetch": ["sign-aws4fetch.js"],
 };

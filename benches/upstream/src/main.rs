@@ -52,7 +52,7 @@ async fn respond(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let path = request.uri().path();
     let (is_native, is_turn) = (path.ends_with("/v1/messages"), path.contains("claude-opus-5-5"));
-    let streams = path.ends_with("-stream");
+    let (streams, is_converse) = (path.ends_with("-stream"), path.ends_with("/converse-stream"));
     let mut body = request.into_body();
     let mut beginning = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {
@@ -66,6 +66,8 @@ async fn respond(
     };
     Ok(if is_native {
         responses.native_turn()
+    } else if is_converse {
+        responses.converse()
     } else if streams && is_turn {
         responses.turn()
     } else if contains("throttled") {

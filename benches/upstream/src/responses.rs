@@ -28,6 +28,7 @@ pub struct Responses {
     invoke: Bytes,
     frames: Vec<Bytes>,
     batches: Vec<Bytes>,
+    converse: Vec<Bytes>,
     turn_frames: Vec<Bytes>,
     turn_events: Vec<Bytes>,
 }
@@ -54,6 +55,8 @@ impl Responses {
             .collect();
         assert_eq!(frames.len(), FRAMES);
         let batches = frames.concat().chunks(BATCH_BYTES).map(Bytes::copy_from_slice).collect();
+        let converse = converse(&message);
+        assert_eq!(converse.len(), FRAMES);
         let turn: Vec<Step> = turn().into_iter().map(type_first).collect();
         let encode = |encoding: Encoding| -> Vec<Bytes> {
             turn.iter().map(|event| encoding.encode(event).into()).collect()
@@ -62,6 +65,7 @@ impl Responses {
             invoke: message(&words(80), 80).to_string().into(),
             frames,
             batches,
+            converse,
             turn_frames: encode(Encoding::Frames),
             turn_events: encode(Encoding::Sse),
         }
@@ -91,6 +95,11 @@ impl Responses {
         event_stream(ResponseBody::stream(&self.batches, false))
     }
 
+    /// The same reply by `ConverseStream`, with one write for each frame.
+    pub fn converse(&'static self) -> Response<ResponseBody> {
+        event_stream(ResponseBody::stream(&self.converse, false))
+    }
+
     /// A turn of Claude Code, with one write for each frame.
     pub fn turn(&'static self) -> Response<ResponseBody> {
         event_stream(ResponseBody::stream(&self.turn_frames, false))
@@ -117,6 +126,21 @@ impl Responses {
         }
         response
     }
+}
+
+/// Returns the frames of `ConverseStream` for a reply.
+fn converse(message: &impl Fn(&str, usize) -> Value) -> Vec<Bytes> {
+    let frames = |count: usize| -> Vec<Bytes> {
+        let mut reply = message(&words(count), count);
+        // What makes the stand-in report the usage.
+        reply["amazon-bedrock-converse"] = json!({});
+        let steps = events::events(&reply).into_iter().map(Step::Event);
+        let frames = steps.map(|step| Bytes::from(Encoding::Converse.encode(&step)));
+        // Some events have no frame there.
+        frames.filter(|frame| !frame.is_empty()).collect()
+    };
+    let around = frames(1).len() - 1;
+    frames(FRAMES - around)
 }
 
 /// Returns a text of so many words.
