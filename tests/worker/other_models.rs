@@ -74,7 +74,31 @@ async fn the_lambdas_interfaces_answer_with_a_model_of_another_maker() {
 }
 
 #[tokio::test]
-async fn a_failure_in_a_stream_of_converse_is_told_like_one_of_claude() {
+async fn a_session_remembers_a_conversation_with_a_model_of_another_maker() {
+    for model in ["amazon.nova-lite-v1:0", "openai.gpt-oss-20b-1:0"] {
+        let bindings = json!({ "BEDROCK_MODEL_ID": model, "SESSIONS": true });
+        let fixture = Fixture::with_bindings(bindings).await;
+        let response = fixture.worker.post(json!({ "session": true, "prompt": "one" })).await;
+        assert_eq!(response.status, 200, "{model}: {response}");
+        let id = response.header("x-session-id").unwrap();
+        let body = json!({ "session": id, "prompt": "two", "stream": true });
+        let mut stream = fixture.worker.stream_with_body(&body).await;
+        stream.remaining_events().await;
+        let response = fixture.worker.post(json!({ "session": id, "prompt": "three" })).await;
+        assert_eq!(response.status, 200, "{model}: {response}");
+        let sent = json_body(&fixture.stub.requests()[2]);
+        let text_of = |message: &Value| {
+            let blocks = message["content"].as_array().unwrap().iter();
+            blocks.filter_map(|block| block["text"].as_str()).collect::<String>()
+        };
+        let texts: Vec<String> = sent["messages"].as_array().unwrap().iter().map(text_of).collect();
+        let expected = ["one", &reply_to("one"), "two", &reply_to("two"), "three"];
+        assert_eq!(texts, expected, "{model}: {sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_of_converse_is_told_like_one_of_claude() {
     let bindings =
         json!({ "BEDROCK_MODEL_ID": "amazon.nova-lite-v1:0", "BEDROCK_MAX_ATTEMPTS": "1" });
     let fixture = Fixture::with_bindings(bindings).await;
