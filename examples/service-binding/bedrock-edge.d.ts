@@ -23,6 +23,8 @@ export interface Fields {
   stop_sequences?: string[];
   /** `BEDROCK_MODEL_ID`, which is the default, or one of `ALLOWED_MODELS`. */
   model?: string;
+  /** A session: `true` starts one, an id goes on with it. docs/sessions.md describes them. */
+  session?: true | string;
 }
 
 /** A reply of the model. */
@@ -37,6 +39,10 @@ export interface Generated {
   guardrail_action?: "INTERVENED";
   /** The id of the request in bedrock-edge's log. */
   request_id: string;
+  /** The id of the session, if the call is of one. */
+  session?: string;
+  /** How many of its oldest turns the session has lost with this one, if any. */
+  dropped_turns?: number;
 }
 
 /** The error that `generate` throws. A caller with a compatibility date before 2026 gets only a message,

@@ -123,7 +123,7 @@ async fn bodies_of_another_shape_are_rejected_and_not_billed() {
     ] {
         let message = format!(
             "the body has no prompt and no messages, but the unknown member {name:?}: the known members are \
-             prompt, messages, max_tokens, temperature, system, stop_sequences, model, stream"
+             prompt, messages, max_tokens, temperature, system, stop_sequences, model, stream, session"
         );
         let response = worker.send(worker.request(Method::POST, "/").body(body)).await;
         assert_rejected(body, &worker, &response, INVALID, &message).await;

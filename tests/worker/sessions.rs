@@ -454,3 +454,55 @@ async fn without_the_binding_a_session_is_refused_and_nothing_is_stored() {
     assert_eq!(response.status, 404, "{response}");
     assert!(!is_on_disk(&storage, "CREATE TABLE sessions"));
 }
+
+#[tokio::test]
+async fn a_session_that_is_too_long_loses_its_oldest_turns() {
+    let fixture = Fixture::with_bindings(bindings(&json!({ "SESSION_MAX_TURNS": 2 }))).await;
+    let worker = &fixture.worker;
+    let id = ask(worker, true, "first").await.header("x-session-id").unwrap().to_owned();
+    let mut dropped = Vec::new();
+    for prompt in ["second", "third", "fourth"] {
+        let response = ask(worker, &*id, prompt).await;
+        assert_eq!(response.status, 200, "{response}");
+        dropped.push(response.header("x-session-dropped-turns").map(str::to_owned));
+    }
+    assert_eq!(dropped, [None, Some("1".to_owned()), Some("1".to_owned())]);
+    let sent = json_body(fixture.stub.requests().last().unwrap());
+    assert_eq!(
+        texts(&sent["messages"]).into_iter().step_by(2).collect::<Vec<_>>(),
+        ["third", "fourth"]
+    );
+    let page = json_of(&worker.send(worker.request(Method::GET, &format!("/sessions/{id}"))).await);
+    assert_eq!((&page["turns"], &page["dropped_turns"]), (&json!(2), &json!(2)), "{page}");
+    assert_eq!(texts(&page["messages"]).len(), 4);
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_while_a_session_goes_on() {
+    const NEW: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+    let storage = Arc::new(TempDir::new());
+    let mut id = json!(true);
+    for (keys, status) in [
+        (KEY.to_owned(), 200),
+        (format!("{NEW},{KEY}"), 200),
+        // The first turn has the old key.
+        (NEW.to_owned(), 500),
+        (format!("{KEY},{NEW}"), 200),
+    ] {
+        let bindings = bindings(&json!({ "SESSION_KEY": keys }));
+        let fixture = Fixture::with_storage(storage.clone(), bindings).await;
+        let response = ask(&fixture.worker, id.clone(), "promptword").await;
+        assert_eq!(response.status, status, "{response}");
+        if status == 200 {
+            id = json!(response.header("x-session-id"));
+        } else {
+            let line = fixture.worker.log_line(response.request_id()).await;
+            let cause = "a stored turn of a session cannot be read: its key is not in SESSION_KEY";
+            assert_eq!(
+                (&line["outcome"], &line["error"]),
+                (&json!("misconfigured"), &json!(cause))
+            );
+        }
+        assert!(!is_on_disk(&storage, "promptword"));
+    }
+}
