@@ -154,9 +154,6 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         let route = route.or_else(|| Route::find(&request, self.isolate.config().ok()));
         if let Some(route) = route {
             self.errors = route.errors;
-        } else if is_signed(&request.headers) {
-            // An SDK of AWS calls an operation that is not served.
-            self.errors = &Native;
         }
         // 1. The configuration is valid.
         let config = self.isolate.checked_config().map_err(|error| self.fail("", error))?;
@@ -212,6 +209,10 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         self.record.caller.clone_from(&session.caller);
         // 3. The path has a route that accepts the method.
         let Some(route) = route else {
+            if is_signed(&request.headers) {
+                // An SDK of AWS calls an operation that is not served.
+                self.errors = &Native;
+            }
             return Err(self.fail("", Error::new(Code::NotFound, "there is nothing at this path")));
         };
         if request.method == Method::OPTIONS {

@@ -509,3 +509,13 @@ async fn the_catalogue_has_the_models_that_callers_may_use_and_nothing_of_the_ac
         assert_eq!(get(path).await.0, 404, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_signed_request_to_an_unknown_path_gets_awss_error() {
+    let signature = [("authorization", "AWS4-HMAC-SHA256 Credential=x")];
+    let host = Scripted::new();
+    let answered = call(&host, &[], "/custom-models", &signature, "{}").await;
+    assert_eq!(answered.error(), (404, "UnknownOperationException"));
+    let answered = call(&host, &[], "/custom-models", &[], "{}").await;
+    assert_eq!((answered.status, answered.header("x-amzn-errortype")), (404, None));
+}
