@@ -4,21 +4,23 @@
 #![no_main]
 
 use std::cell::RefCell;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bedrock_edge::host::TransportError;
 use bedrock_edge::{
-    Codec, Envelope, Handled, Host, Http, IncomingRequest, Isolate, Model, Record, Runtime,
-    StreamEvent, handle,
+    Codec, Envelope, Handled, Host, Http, IncomingRequest, Isolate, Model, Record, StreamEvent,
+    handle,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
+
+#[macro_use]
+mod runtime;
+
+use runtime::ready;
 
 /// A host that keeps the last request.
 struct Bedrock {
@@ -27,19 +29,7 @@ struct Bedrock {
     reply: Option<Bytes>,
 }
 
-impl Runtime for Bedrock {
-    fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_767_323_045)
-    }
-
-    fn random(&self) -> u128 {
-        42
-    }
-
-    async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
-        Ok(())
-    }
-}
+fixed_runtime!(Bedrock);
 
 impl Http for Bedrock {
     type Body = Bytes;
@@ -110,14 +100,6 @@ static ISOLATE: LazyLock<Isolate> = LazyLock::new(|| {
         _ => None,
     })
 });
-
-/// Returns what a future that never waits results in.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    match Future::poll(pin!(future), &mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => panic!("the handler waits, and nothing wakes it"),
-    }
-}
 
 fn post<'a>(body: String, host: &Bedrock) -> Handled<'a, Bytes> {
     let mut headers = HeaderMap::new();

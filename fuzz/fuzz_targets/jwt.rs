@@ -4,6 +4,7 @@
 #![no_main]
 
 mod auth;
+mod runtime;
 
 use auth::{ISSUER, NOW, handle, isolate};
 use base64::Engine;

@@ -5,15 +5,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bedrock_edge::host::TransportError;
 use bedrock_edge::{
-    Codec, Envelope, Host, Http, IncomingRequest, Isolate, Model, Record, Runtime, lambda_handler,
+    Codec, Envelope, Host, Http, IncomingRequest, Isolate, Model, Record, lambda_handler,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
@@ -21,23 +18,16 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+#[macro_use]
+mod runtime;
+
+use runtime::ready;
+
 /// A host that keeps the last request, and whose upstream always replies.
 #[derive(Default)]
 struct Recorder(RefCell<Option<Bytes>>);
 
-impl Runtime for Recorder {
-    fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_767_323_045)
-    }
-
-    fn random(&self) -> u128 {
-        42
-    }
-
-    async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
-        Ok(())
-    }
-}
+fixed_runtime!(Recorder);
 
 impl Http for Recorder {
     type Body = Bytes;
@@ -69,11 +59,8 @@ fn post(body: Bytes) -> (Envelope, Record, Option<Bytes>) {
     headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
     let request = IncomingRequest::from_http(Method::POST, "/v1/messages", headers, body);
     let host = Recorder::default();
-    let future = pin!(lambda_handler(request, &ISOLATE, &host));
-    match Future::poll(future, &mut Context::from_waker(Waker::noop())) {
-        Poll::Ready((envelope, record)) => (envelope, record, host.0.take()),
-        Poll::Pending => panic!("the handler waits, and nothing wakes it"),
-    }
+    let (envelope, record) = ready(lambda_handler(request, &ISOLATE, &host));
+    (envelope, record, host.0.take())
 }
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;

@@ -2,6 +2,8 @@
 
 #![no_main]
 
+#[macro_use]
+mod runtime;
 mod pass;
 
 use bytes::Bytes;

@@ -3,6 +3,8 @@
 
 #![no_main]
 
+#[macro_use]
+mod runtime;
 mod pass;
 
 use bytes::Bytes;

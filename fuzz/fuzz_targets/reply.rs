@@ -3,6 +3,8 @@
 
 #![no_main]
 
+#[macro_use]
+mod runtime;
 mod common;
 
 use bedrock_edge::{IncomingRequest, Reply};
@@ -26,7 +28,10 @@ fuzz_target!(|bytes: &[u8]| {
     match envelope.status_code {
         200 => assert!(is_reply),
         // Bedrock said that the prompt is too long.
-        400 => assert!(!is_reply && envelope.body.to_lowercase().contains("too long") || envelope.body.contains("context limit")),
+        400 => assert!(
+            !is_reply && envelope.body.to_lowercase().contains("too long")
+                || envelope.body.contains("context limit")
+        ),
         status => assert!(!is_reply && status == 500),
     }
     assert!((1..=3).contains(&record.attempts));

@@ -4,6 +4,7 @@
 #![no_main]
 
 mod auth;
+mod runtime;
 
 use std::time::{Duration, UNIX_EPOCH};
 

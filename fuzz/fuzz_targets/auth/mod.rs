@@ -1,15 +1,14 @@
 //! Authentication, tested through the handler: a host that serves an issuer's keys, and accepts
 //! every signature of a JWT.
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bedrock_edge::host::{SignatureVerifier, TransportError, VerifyError, VerifyingKey};
 use bedrock_edge::{Host, Http, IncomingRequest, Isolate, Record, Runtime, lambda_handler};
 use bytes::Bytes;
 use http::{Request, Response};
+
+use crate::runtime::ready;
 
 pub const NOW: u64 = 1_767_323_045;
 #[allow(dead_code, reason = "the target sigv4 does not use it")]
@@ -74,12 +73,7 @@ pub fn isolate(vars: &[(&str, &str)]) -> Isolate {
 /// Runs the handler and returns its log record. Checks that a request without a caller gets 401 or
 /// 413.
 pub fn handle(event: IncomingRequest<Bytes>, isolate: &Isolate) -> Record {
-    let mut future = pin!(lambda_handler(event, isolate, &AcceptingHost));
-    let Poll::Ready((envelope, record)) =
-        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-    else {
-        panic!("the handler waits, and nothing wakes it");
-    };
+    let (envelope, record) = ready(lambda_handler(event, isolate, &AcceptingHost));
     assert_eq!(record.caller.is_some(), ![401, 413].contains(&envelope.status_code));
     record
 }

@@ -1,33 +1,18 @@
 //! A host whose upstream always has the same response, and the handler that runs in it.
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bedrock_edge::host::TransportError;
-use bedrock_edge::{
-    Body, Envelope, Host, Http, IncomingRequest, Isolate, Record, Runtime, lambda_handler,
-};
+use bedrock_edge::{Body, Envelope, Host, Http, IncomingRequest, Isolate, Record, lambda_handler};
 use bytes::Bytes;
 use http::{Request, Response};
+
+use crate::runtime::ready;
 
 /// A host that responds to every request with the result of a function of some bytes.
 pub struct FixedHost(pub fn(&[u8]) -> Response<Bytes>, pub Vec<u8>);
 
-impl Runtime for FixedHost {
-    fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_767_323_045)
-    }
-
-    fn random(&self) -> u128 {
-        42
-    }
-
-    async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
-        Ok(())
-    }
-}
+fixed_runtime!(FixedHost);
 
 impl Http for FixedHost {
     type Body = Bytes;
@@ -57,11 +42,7 @@ fn isolate() -> Isolate {
 /// Runs the handler to its end. It never waits, because nothing in the host does.
 pub fn run<B: Body>(event: IncomingRequest<B>, host: &FixedHost) -> (Envelope, Record) {
     let isolate = isolate();
-    let future = pin!(lambda_handler(event, &isolate, host));
-    match Future::poll(future, &mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => panic!("the handler waits, and nothing wakes it"),
-    }
+    ready(lambda_handler(event, &isolate, host))
 }
 
 /// Checks the properties of every response and its log line.

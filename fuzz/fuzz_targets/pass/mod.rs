@@ -2,11 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bedrock_edge::host::{ReadError, TransportError};
 use bedrock_edge::{
@@ -14,6 +11,8 @@ use bedrock_edge::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
+
+use crate::runtime::ready;
 
 /// A body that arrives in parts.
 #[derive(Debug)]
@@ -40,19 +39,7 @@ pub struct PartsHost {
     pub sent: RefCell<Option<Request<Bytes>>>,
 }
 
-impl Runtime for PartsHost {
-    fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_767_323_045)
-    }
-
-    fn random(&self) -> u128 {
-        42
-    }
-
-    async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
-        Ok(())
-    }
-}
+fixed_runtime!(PartsHost);
 
 impl Http for PartsHost {
     type Body = Parts;
@@ -101,14 +88,9 @@ fn isolate() -> Isolate {
 }
 
 /// Sends a POST, and passes the response on.
-pub fn post(
-    target: &str,
-    headers: HeaderMap,
-    body: Bytes,
-    host: &PartsHost,
-) -> Passed {
+pub fn post(target: &str, headers: HeaderMap, body: Bytes, host: &PartsHost) -> Passed {
     let request = IncomingRequest::from_http(Method::POST, target, headers, body);
-    let future = pin!(async {
+    let passed = ready(async {
         match handle(request, &ISOLATE, host).await {
             Handled::Passed(envelope, mut passing) => {
                 for (name, value) in &passing.headers {
@@ -135,13 +117,8 @@ pub fn post(
             other => panic!("{other:?}"),
         }
     });
-    match Future::poll(future, &mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(passed) => {
-            let line = passed.record.line(None).unwrap();
-            assert!(!line.contains("wJalrXUtnFEMI"));
-            serde_json::from_str::<serde_json::Value>(&line).unwrap();
-            passed
-        }
-        Poll::Pending => panic!("the handler waits, and nothing wakes it"),
-    }
+    let line = passed.record.line(None).unwrap();
+    assert!(!line.contains("wJalrXUtnFEMI"));
+    serde_json::from_str::<serde_json::Value>(&line).unwrap();
+    passed
 }
