@@ -256,7 +256,7 @@ const fn other(
     max_output_tokens: u32,
     refuses: &'static [Feature],
 ) -> Model {
-    Model { name, id, profiles, codec: Codec::Converse, max_output_tokens, refuses }
+    Model { codec: Codec::Converse, ..row(name, id, profiles, max_output_tokens, refuses) }
 }
 
 impl Model {

@@ -554,17 +554,16 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         let bedrock = bedrock.with_reservation(reservation);
         let response = pass(&request, &bedrock, &mut self.record).await;
         // 9. The reservation is settled, and the response is passed on.
+        if !matches!(response, Ok(Response::Success(..))) {
+            limits::settle(bedrock.take_reservation(), &mut self.record, self.host).await;
+        }
         let (headers, body) = match response {
             Ok(Response::Success(headers, body)) => (headers, body),
             Ok(Response::Error { status, headers, body, mut error }) => {
-                limits::settle(bedrock.take_reservation(), &mut self.record, self.host).await;
                 self.record.fail(error.code, error.cause.take());
                 return self.ended(native::error(status, &headers, &body));
             }
-            Err(error) => {
-                limits::settle(bedrock.take_reservation(), &mut self.record, self.host).await;
-                return self.refused(error);
-            }
+            Err(error) => return self.refused(error),
         };
         let meter = Meter::new(bill, &headers);
         let (reservation, isolate, started) =
