@@ -82,15 +82,12 @@ pub(crate) async fn invoke_model(
     Extension(received): Extension<Arc<Received>>,
 ) -> Response {
     let target = Target::from_path(path, &shared.settings);
-    let mut fields = LogFields { model_id: target.model_id.clone(), fault: None };
     if OtherModel::find(&target.model_id).is_some_and(|model| model.body == Body::Embedding) {
-        return fields.attach_to(embed(&shared, &target, &received));
+        let result = embed(&shared, &target, &received);
+        return LogFields { model_id: target.model_id, fault: None }.attach_to(result);
     }
-    let result = match validate(&shared, &target, &received, false) {
-        Ok(call) => respond(call, &mut fields.fault).await,
-        Err(error) => Err(error),
-    };
-    fields.attach_to(result)
+    let call = validate(&shared, &target, &received, false);
+    complete(target.model_id, call).await
 }
 
 /// Handles `InvokeModelWithResponseStream`.
@@ -101,14 +98,36 @@ pub(crate) async fn invoke_model_with_stream(
 ) -> Response {
     let started = Instant::now();
     let target = Target::from_path(path, &shared.settings);
-    let mut fields = LogFields { model_id: target.model_id.clone(), fault: None };
-    let result = match validate(&shared, &target, &received, true) {
+    let call = validate(&shared, &target, &received, true);
+    complete_with_stream(&shared, target.model_id, call, started).await
+}
+
+/// Responds to a call with its whole reply, or to a refused one with its error, and adds the fields of the log.
+async fn complete(model_id: String, call: Result<Call<'_>, AwsError>) -> Response {
+    let mut fields = LogFields { model_id, fault: None };
+    let result = match call {
+        Ok(call) => respond(call, &mut fields.fault).await,
+        Err(error) => Err(error),
+    };
+    fields.attach_to(result)
+}
+
+/// Responds to a call with the stream of its reply, or to a refused one with its error, and adds the fields of the log.
+async fn complete_with_stream(
+    shared: &Shared,
+    model_id: String,
+    call: Result<Call<'_>, AwsError>,
+    started: Instant,
+) -> Response {
+    let mut fields = LogFields { model_id, fault: None };
+    let result = match call {
         Ok(call) => {
             let encoding = match call.reply.form {
+                Form::Claude => Encoding::Frames,
+                Form::Converse => Encoding::Converse,
                 Form::Other(body) => Encoding::Other(body),
-                Form::Claude | Form::Converse => Encoding::Frames,
             };
-            respond_with_stream(&shared, call, encoding, started, &mut fields.fault).await
+            respond_with_stream(shared, call, encoding, started, &mut fields.fault).await
         }
         Err(error) => Err(error),
     };
@@ -238,7 +257,7 @@ fn validate<'a>(
     Ok(call)
 }
 
-/// What a guardrail found in a request, and in its reply unless the request was blocked.
+/// The judgements of a guardrail on a request, and on its reply unless the request was blocked.
 struct Judgements {
     input: Judgement,
     output: Option<Judgement>,

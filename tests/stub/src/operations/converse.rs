@@ -9,14 +9,13 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Call, Judgements, Target, authenticate, check_content_type, respond, respond_with_stream,
+    Call, Judgements, Target, authenticate, check_content_type, complete, complete_with_stream,
 };
 use crate::converse::{EXTRA, parse};
-use crate::encoding::Encoding;
 use crate::error::AwsError;
 use crate::messages::check_model_id;
 use crate::reply::Form;
-use crate::server::{LogFields, Shared};
+use crate::server::Shared;
 use crate::sigv4::Received;
 
 /// Handles `Converse`.
@@ -26,12 +25,8 @@ pub(crate) async fn converse(
     Extension(received): Extension<Arc<Received>>,
 ) -> Response {
     let target = Target::from_path(path, &shared.settings);
-    let mut fields = LogFields { model_id: target.model_id.clone(), fault: None };
-    let result = match validate(&shared, &target, &received, false) {
-        Ok(call) => respond(call, &mut fields.fault).await,
-        Err(error) => Err(error),
-    };
-    fields.attach_to(result)
+    let call = validate(&shared, &target, &received, false);
+    complete(target.model_id, call).await
 }
 
 /// Handles `ConverseStream`.
@@ -42,14 +37,8 @@ pub(crate) async fn converse_stream(
 ) -> Response {
     let started = Instant::now();
     let target = Target::from_path(path, &shared.settings);
-    let mut fields = LogFields { model_id: target.model_id.clone(), fault: None };
-    let result = match validate(&shared, &target, &received, true) {
-        Ok(call) => {
-            respond_with_stream(&shared, call, Encoding::Converse, started, &mut fields.fault).await
-        }
-        Err(error) => Err(error),
-    };
-    fields.attach_to(result)
+    let call = validate(&shared, &target, &received, true);
+    complete_with_stream(&shared, target.model_id, call, started).await
 }
 
 fn validate<'a>(
