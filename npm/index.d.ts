@@ -135,7 +135,7 @@ export interface Generated {
   request_id: string;
   /** The id of the session, if the call is of one. */
   session?: string;
-  /** How many of its oldest turns the session has lost with this one, if any. */
+  /** The number of oldest turns that the session has lost with this one, if any. */
   dropped_turns?: number;
 }
 

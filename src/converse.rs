@@ -3,8 +3,8 @@
 //!
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
 //!
-//! What Converse, or the model, cannot express is the caller's error if the reply would mean something else without it.
-//! All else is removed and told.
+//! A part that Converse or the model cannot express is the caller's error if the reply would mean something else without
+//! it. All other such parts are removed and told.
 //!
 //! Out of scope: calls, and what a caller of another interface sends.
 

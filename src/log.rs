@@ -96,7 +96,7 @@ pub struct Record {
     /// The id of the session, which can be all that proves whose it is: it is never logged.
     #[serde(skip)]
     pub(crate) session_id: Option<String>,
-    /// How many of the oldest turns the session loses with this request.
+    /// The number of oldest turns that the session loses with this request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped_turns: Option<u64>,
     /// Why temporary credentials that are still valid could not be replaced.

@@ -10,7 +10,7 @@ const THEIRS = "aws-smithy";
 const rates = (rounds) => rounds.map(({ rate }) => rate);
 const processor = (rounds) => rounds.map(({ cpu }) => cpu.workerd.perRequest / 1000);
 
-/** How much more than another gateway this Worker serves, and how much less of the processor it needs. */
+/** Returns the ratios of this Worker to another gateway: of requests served, and of processor time. */
 function times(results, other) {
   if (results[other] === undefined) return undefined;
   return { served: ratio(rates(results[OURS]), rates(results[other])), needed: ratio(processor(results[other]), processor(results[OURS])) };

@@ -77,14 +77,14 @@ pub(crate) fn is_operation(path: &str) -> bool {
     Operation::find(path).is_some()
 }
 
-/// Who decides over a header of a request.
+/// The party that decides over a header of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Policy {
     /// The caller.
     Caller,
     /// The operator, if `BEDROCK_GUARDRAIL_ID` is set. Else the caller.
     Guardrail,
-    /// Nobody: it is not sent.
+    /// No party: it is not sent.
     Dropped,
 }
 

@@ -21,7 +21,7 @@ pub enum StreamEvent {
         /// The id of the session, if the request is of one.
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<String>,
-        /// How many of its oldest turns the session loses with this one, if any.
+        /// The number of oldest turns that the session loses with this one, if any.
         #[serde(skip_serializing_if = "Option::is_none")]
         dropped_turns: Option<u64>,
     },

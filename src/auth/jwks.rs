@@ -224,7 +224,7 @@ fn kid(jwk: &Value) -> Option<String> {
 ///
 /// # Errors
 ///
-/// What is wrong with a key that is.
+/// The problem of a key that is, if it is not valid.
 fn key(jwk: &Value) -> Result<Option<VerifyingKey>, &'static str> {
     let text = |name| jwk.get(name).and_then(Value::as_str);
     let number = |name, min, max| number(text(name)?, min, max);

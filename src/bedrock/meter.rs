@@ -53,7 +53,7 @@ enum Source {
 /// The end of a response.
 #[derive(Debug)]
 pub(crate) struct End {
-    /// What is to be sent after the bytes that have passed, so that the client learns of the failure.
+    /// The bytes to send after those that have passed, so that the client learns of the failure.
     pub tail: Vec<u8>,
     /// Whether the client can learn of the failure only by a broken connection.
     pub is_broken: bool,

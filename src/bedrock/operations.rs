@@ -15,7 +15,7 @@ pub(crate) struct Operation {
     pub name: &'static str,
     /// The texts of the path. Between two of them is a name.
     path: &'static [&'static str],
-    /// Where its response says how many tokens are billed.
+    /// The place in its response that says how many tokens are billed.
     pub bill: Bill,
 }
 

@@ -217,7 +217,7 @@ fn parse_error(body: &[u8]) -> Option<InvalidReply> {
         (None, Some(output)) => (output, &["__type"]),
         (None, None) => (&json, &["__type", "code", "type"]),
     };
-    // What replies are called too.
+    // Replies have these types, too.
     let kind = text(error, types).filter(|kind| !["message", "error"].contains(kind));
     let message = error.as_str().or_else(|| text(error, &["message", "Message"]));
     let named = || named_by(message.unwrap_or_default());

@@ -35,7 +35,7 @@ pub struct Sessions {
 /// A key of AES-256-GCM.
 pub(crate) struct SessionKey {
     bytes: [u8; 32],
-    /// What a text begins with that was encrypted with this key.
+    /// The beginning of every text that was encrypted with this key.
     pub id: [u8; SessionKey::ID_BYTES],
 }
 

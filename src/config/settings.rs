@@ -91,7 +91,7 @@ pub struct Config {
     pub access: Access,
     /// How much a caller may use.
     pub limits: Limits,
-    /// How conversations are remembered.
+    /// The settings of sessions.
     pub sessions: Sessions,
     /// Settings that are valid but will not work well, a sentence each. Log them at start.
     pub warnings: Vec<String>,

@@ -568,7 +568,7 @@ fn a_request_may_name_every_id_that_fits_a_pattern() {
     .unwrap();
     let (profile, other) = (format!("{PROFILE}a1"), PROFILE.replace("1234", "9999") + "a1");
     for (name, expected) in [
-        // Of the table, by id and by name.
+        // Rows of the table, by id and by name.
         ("us.anthropic.claude-sonnet-5-5", Some("us.anthropic.claude-sonnet-5-5")),
         ("claude-sonnet-5-5", Some("us.anthropic.claude-sonnet-5-5")),
         ("claude-opus-5-5", Some("global.anthropic.claude-opus-5-5")),

@@ -168,7 +168,7 @@ impl<'a> Conversion<'a, '_> {
         let is_split = turn.has_tool_blocks() && self.refuses(feature);
         let role = if turn.is_user { "user" } else { "assistant" };
         put_next(out, &[r#"{"role":""#, role, r#"","content":["#]);
-        // Of a turn that the model refuses as it is, the tool blocks stay. A result takes the others in.
+        // The model refuses tool blocks beside others: the last result takes the others in.
         let is_other = |block: &&Block<'a>| is_split && !block.is_tool_block();
         let last = turn.blocks.iter().rfind(|block| !is_other(block));
         for block in turn.blocks.iter().filter(|block| !is_other(block)) {

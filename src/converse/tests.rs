@@ -749,7 +749,7 @@ fn a_whole_reply_becomes_the_events_of_a_stream() {
             _ => {}
         }
     }
-    // What is cited has no events.
+    // Cited text has no events.
     let expected = claudes.as_array().unwrap().iter().filter(|block| block["text"] != "c");
     assert_eq!(content, expected.cloned().collect::<Vec<_>>());
     let last = &all[all.len() - 2];

@@ -98,7 +98,7 @@ impl<'a> Conversion<'a, '_> {
             self.tell(&["tool_choice.disable_parallel_tool_use"]);
         }
         match kind {
-            // What Converse does by default, and what not every model takes by name.
+            // Converse does so by default, and not every model takes the name.
             r#""auto""# => {}
             r#""any""# => out.push_str(r#","toolChoice":{"any":{}}"#),
             r#""tool""# => {

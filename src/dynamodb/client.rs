@@ -60,7 +60,7 @@ impl From<CallError> for SessionError {
 
 /// A failed attempt.
 struct Failure {
-    /// What happened, for the log.
+    /// The cause, for the log.
     text: String,
     kind: FailureKind,
 }
@@ -204,7 +204,7 @@ impl<'a, H: Http> Client<'a, H> {
                 FailureKind::Permanent => {
                     return Err(CallError::Failed(SessionError(failure.text)));
                 }
-                // What DynamoDB has said before says more.
+                // An earlier response of DynamoDB says more than a timeout.
                 FailureKind::TimedOut if problem.is_some() => {}
                 FailureKind::Transient | FailureKind::TimedOut => problem = Some(failure.text),
             }

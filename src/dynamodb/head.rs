@@ -6,7 +6,7 @@ use super::input::Condition;
 use super::item::{EXPIRES_AT, Item, SK};
 use crate::host::{Lease, NewTurn, SessionInfo, SessionPlace};
 
-/// How long DynamoDB keeps items after the expiry of a session: longer than a lease, because a turn that comes late is added to
+/// The seconds that DynamoDB keeps items after the expiry of a session: longer than a lease, because a turn that comes late is added to
 /// a session that has expired.
 const GRACE_SECONDS: u64 = 60 * 60;
 

@@ -99,7 +99,7 @@ pub trait SessionStore {
 /// The place of a session. Two owners may have sessions with the same id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionPlace {
-    /// Whose it is: visible ASCII, up to 1000 characters.
+    /// The owner: visible ASCII, up to 1000 characters.
     pub owner: String,
     /// Its id: 1 to 128 letters, digits, `-` or `_`.
     pub id: String,

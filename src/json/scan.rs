@@ -12,7 +12,7 @@ pub(crate) struct Scan {
     /// The most bytes of a value.
     limit: usize,
     state: State,
-    /// How many arrays and objects are open.
+    /// The number of open arrays and objects.
     depth: usize,
     is_in_string: bool,
     is_escaped: bool,

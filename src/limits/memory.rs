@@ -26,16 +26,16 @@ const MOST_OF_ONE: usize = CAPACITY / 4 * 3;
 /// The bytes that a request holds beside its body: its tasks, headers, and buffers.
 const OF_A_REQUEST: usize = 16 << 10;
 
-/// How often a body is in memory at once: in wasm, as the payload for Bedrock, and as that in JavaScript.
+/// The number of times that a body is in memory at once: in wasm, as the payload for Bedrock, and as that in JavaScript.
 const COPIES: usize = 3;
 
-/// How often the text of a stream is in memory at its end: as it was joined, in the last event, and in what the client gets.
+/// The number of times that the text of a stream is in memory at its end: as it was joined, in the last event, and in what the client gets.
 const COPIES_OF_TEXT: usize = 3;
 
-/// How much a stream takes beyond what it needs, so that it does not ask for every delta.
+/// The bytes that a stream takes beyond its need, so that it does not ask for every delta.
 const STEP: usize = 64 << 10;
 
-/// How long a request waits for memory.
+/// The longest time that a request waits for memory.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The most requests that wait for memory.
@@ -78,7 +78,7 @@ fn weight_of_kept(length: usize) -> usize {
 #[derive(Debug)]
 pub(crate) struct HeldByStream {
     held: Held,
-    /// What it needs without the text.
+    /// The bytes that it needs without the text.
     base: usize,
 }
 
@@ -94,7 +94,7 @@ impl HeldByStream {
     /// Grows to a text of so many bytes. Reports whether there is memory for it.
     pub(crate) fn grow(&mut self, text: usize) -> bool {
         let bytes = text.saturating_mul(COPIES_OF_TEXT).saturating_add(self.base);
-        // What every stream has takes no step.
+        // The share of every stream is held already.
         bytes <= self.held.bytes + OF_A_REQUEST || self.held.grow(bytes.saturating_add(STEP))
     }
 }

@@ -57,7 +57,7 @@ pub(crate) async fn admit<H: Host>(
 ///
 /// # Errors
 ///
-/// As [`admit`].
+/// Fails like [`admit`].
 pub(crate) async fn admit_socket<H: Host>(
     caller: Option<&Caller>,
     address: impl FnOnce() -> Address,

@@ -128,7 +128,7 @@ pub(crate) async fn reserve<H: Host>(
 ///
 /// # Errors
 ///
-/// As [`reserve`].
+/// Fails like [`reserve`].
 pub(crate) async fn reserve_tokens<H: Host>(
     most: impl FnOnce() -> (u64, u64),
     caller: Option<&Caller>,
@@ -158,7 +158,7 @@ async fn reserve_of<H: Host>(
 ///
 /// # Errors
 ///
-/// As [`reserve`]. The request has no reservation then, and the last call is settled.
+/// Fails like [`reserve`]. The request has no reservation then, and the last call is settled.
 pub(crate) async fn reserve_again<H: Host>(
     reservation: Reservation,
     usage: Usage,

@@ -1,4 +1,4 @@
-//! Where sessions are: whose they are, and what their ids are.
+//! The places of sessions: their owners and their ids.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::host::{Host, SessionError, SessionPlace, SessionStore};
 
-/// What an owner begins with who has no name: the id of the session follows, which is all that proves whose it is. No
+/// The beginning of an owner without a name: the id of the session follows, which is all that proves whose it is. No
 /// [`Caller`] begins so.
 const ANONYMOUS: &str = "anonymous/";
 

@@ -20,11 +20,11 @@ pub(super) struct Turn<'a> {
     pub messages: &'a RawValue,
     /// The content of the model's reply: an array of blocks.
     pub content: &'a RawValue,
-    /// What the calls of the session so far are billed by, with turns that were removed since.
+    /// The tokens that the calls of the session so far are billed by, with turns that were removed since.
     pub total: Usage,
 }
 
-/// What a signed block of thinking is bound to: the model, the system prompt, and the messages before it.
+/// The context that a signed block of thinking is bound to: the model, the system prompt, and the messages before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Prefix {
     pub model: String,
@@ -159,7 +159,7 @@ pub(super) fn keep_from(turns: &[(usize, bool)], most_turns: usize, most_bytes: 
     });
     let from = turns.len() - fitting.count();
     let rest = turns.get(from..).unwrap_or_default();
-    // Of a session from the beginning nothing was torn off.
+    // A session that is whole has no result without its call.
     let torn = if from == 0 { 0 } else { rest.iter().take_while(|(_, tools)| *tools).count() };
     from + torn
 }

@@ -28,10 +28,10 @@ const LONGEST_LEASE: Duration = Duration::from_secs(15 * 60);
 /// When to retry a request in a session in which another one runs.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How long the core waits for memory for the earlier turns.
+/// The longest time that a request waits for memory for its earlier turns.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is left out of earlier turns, as the response names it.
+/// The part that is left out of earlier turns, as the response names it.
 const THINKING: &str = "session.thinking";
 
 /// The session that a WebSocket carries: that of its first good turn in one.
@@ -134,7 +134,7 @@ pub(crate) async fn begin<H: Host>(
             if has_lost {
                 record.removed.push(THINKING.to_owned());
             }
-            // What is passed on, or put together, when the reply comes.
+            // The name asks for the content of the reply.
             request.session = Some(name.into_owned());
             let carried = carried.cloned();
             Ok(Some(Turn {

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::host::{Host, SessionInfo, SessionMark, SessionStore};
 
-/// How many turns or sessions a page has, unless the caller says so.
+/// The number of turns or sessions of a page, unless the caller names one.
 const PAGE: u32 = 20;
 
 const MAX_PAGE: u32 = 100;
@@ -22,16 +22,16 @@ pub(crate) struct View {
     pub info: SessionInfo,
     /// The messages of whole turns: a JSON array.
     pub messages: String,
-    /// What all calls of the session are billed by.
+    /// The tokens that all calls of the session are billed by.
     pub usage: Usage,
-    /// What to name as `after` for the next page.
+    /// The value of `after` for the next page.
     pub next: Option<String>,
 }
 
 /// A part of the list of sessions.
 pub(crate) struct List {
     pub sessions: Vec<SessionInfo>,
-    /// What to name as `after` for the next page.
+    /// The value of `after` for the next page.
     pub next: Option<String>,
 }
 

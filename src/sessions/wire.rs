@@ -161,7 +161,7 @@ impl SessionReply {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// Fails like [`new`](Self::new).
     pub fn begun(mut self) -> Result<Begun, SessionError> {
         match Self::words(&self.line)? {
             ("turns", mut words) => words.turns(&mut self.rest).map(Begun::Turns),
@@ -175,7 +175,7 @@ impl SessionReply {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// Fails like [`new`](Self::new).
     pub fn done(self) -> Result<bool, SessionError> {
         match Self::words(&self.line)?.0 {
             "true" => Ok(true),
@@ -188,7 +188,7 @@ impl SessionReply {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// Fails like [`new`](Self::new).
     pub fn page(mut self) -> Result<Option<SessionPage>, SessionError> {
         match Self::words(&self.line)? {
             ("page", mut words) => {
@@ -207,7 +207,7 @@ impl SessionReply {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// Fails like [`new`](Self::new).
     pub fn list(self) -> Result<Vec<SessionInfo>, SessionError> {
         let ("list", mut words) = Self::words(&self.line)? else { return Err(unknown()) };
         let mut sessions = Vec::new();

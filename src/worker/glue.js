@@ -422,7 +422,7 @@ async function count(limiter, key) {
 
 // --- Bodies in chunks ---------------------------------------------------------------------------
 
-/** How many bytes one read returns at most. */
+/** The most bytes that one read returns. */
 export const READ_BYTES = 16 << 10;
 
 /**

@@ -151,7 +151,7 @@ export function events(status, headers, reader, step, stallMs, keepAlive, commit
   }
   async function read() {
     stall.wait();
-    // What the first chunk had after the first frame.
+    // The rest of the first chunk, behind the first frame.
     take(CHUNK, NOTHING);
     while (!over) {
       let result;
@@ -222,7 +222,7 @@ function joined(chunks) {
 // More than an honest client sends at once, and few enough to keep in memory.
 const MAX_WAITING = 16;
 const MAX_WAITING_BYTES = 4 << 20;
-// Of all sockets.
+// The limit for all sockets together.
 const MAX_WAITING_BYTES_OF_ALL = 8 << 20;
 let waitingBytesOfAll = 0;
 
@@ -292,7 +292,7 @@ export function socket(open, admit, protocol, limit, stallMs) {
     };
     if (gone) return leave();
     stall.wait();
-    // What waits for a commit needs nothing more from Bedrock.
+    // A stream that waits for a commit needs nothing more from Bedrock.
     const after = (out) => (out[0] & IS_WAITING ? step(CHUNK, NOTHING) : next(reader, step));
     for (let out = step(CHUNK, NOTHING); ; out = await after(out)) {
       if (over) return;

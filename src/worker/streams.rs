@@ -184,7 +184,7 @@ fn steps(generation: Generation<'static>, platform: Platform) -> Steps {
         true => commit(generation.clone(), platform.clone()),
         false => JsValue::UNDEFINED,
     };
-    // What the client has not received yet is in memory, too.
+    // Bytes that the client has not received yet are in memory, too.
     let mut held = None;
     let step = move |what: u32, bytes: Vec<u8>| -> Vec<u8> {
         let Some(mut it) = generation.take() else {

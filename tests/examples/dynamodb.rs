@@ -126,7 +126,7 @@ async fn a_turn_that_is_longer_than_an_item_is_several_and_read_as_a_whole_or_no
     for token in ["torn", "torn as well"] {
         assert_eq!(fixture.begin(token).await.unwrap_err().to_string(), MISSING);
     }
-    // What is whole can still be read, and the session can be deleted.
+    // A whole turn can still be read, and the session can be deleted.
     let page = fixture.store().read(&place(), 2, 1, fixture.now).await.unwrap().unwrap();
     assert_eq!(page.last.position, 2);
     assert!(fixture.store().delete(&place(), fixture.now).await.unwrap());

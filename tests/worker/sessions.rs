@@ -423,7 +423,7 @@ async fn a_page_in_a_browser_talks_in_a_session_over_a_websocket() {
     assert_eq!(socket.reply("fourth").await.last.name, "done");
     let sent = fixture.bedrock_requests("first");
     assert_eq!(json_body(sent.last().unwrap())["messages"].as_array().unwrap().len(), 7);
-    // What the page reads over HTTP.
+    // The page reads the session over HTTP.
     let request = worker.request(Method::GET, &format!("/sessions/{id}")).bearer_auth(ALICE);
     let response = worker.send(request.header("origin", PAGE)).await;
     assert_eq!(response.header("access-control-allow-origin"), Some(PAGE), "{response}");

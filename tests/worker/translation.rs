@@ -1,4 +1,4 @@
-//! What the Messages API makes of a request: the body that arrives at Bedrock, byte for byte, and
+//! The translation of a request to the Messages API: the body that arrives at Bedrock, byte for byte, and
 //! the header that tells what was removed.
 //!
 //! Each body that arrives must be one that the stand-in accepts, which knows what Bedrock refuses

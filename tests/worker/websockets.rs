@@ -280,7 +280,7 @@ async fn an_idle_websocket_is_closed() {
     assert!(opened.elapsed() >= Duration::from_secs(5), "{:?}", opened.elapsed());
 }
 
-/// Of all sockets, so that many of them do not take the memory that one may not.
+/// Tests the limit for all sockets: many of them do not take the memory that one may not.
 #[tokio::test]
 async fn more_than_eight_mebibytes_of_unanswered_prompts_on_all_connections_close_the_next() {
     let fixture = Fixture::with_bindings(json!({ "MAX_BODY_BYTES": 4 << 20 })).await;

@@ -95,7 +95,7 @@ impl Responses {
         event_stream(ResponseBody::stream(&self.batches, false))
     }
 
-    /// The same reply by `ConverseStream`, with one write for each frame.
+    /// Returns the reply by `ConverseStream`, with one write for each frame.
     pub fn converse(&'static self) -> Response<ResponseBody> {
         event_stream(ResponseBody::stream(&self.converse, false))
     }
@@ -105,7 +105,7 @@ impl Responses {
         event_stream(ResponseBody::stream(&self.turn_frames, false))
     }
 
-    /// The same turn in Server-Sent Events, with one write for each.
+    /// Returns the turn in Server-Sent Events, with one write for each.
     pub fn native_turn(&'static self) -> Response<ResponseBody> {
         let body = ResponseBody::stream(&self.turn_events, false);
         response(200, Encoding::Sse.content_type(), body)
@@ -132,7 +132,7 @@ impl Responses {
 fn converse(message: &impl Fn(&str, usize) -> Value) -> Vec<Bytes> {
     let frames = |count: usize| -> Vec<Bytes> {
         let mut reply = message(&words(count), count);
-        // What makes the stand-in report the usage.
+        // The stand-in reports the usage if this member is there.
         reply["amazon-bedrock-converse"] = json!({});
         let steps = events::events(&reply).into_iter().map(Step::Event);
         let frames = steps.map(|step| Bytes::from(Encoding::Converse.encode(&step)));

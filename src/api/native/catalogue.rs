@@ -89,7 +89,7 @@ pub(crate) fn find(path: &str, query: &str, config: &Config) -> Result<String, E
     }
     let name = |rest: &str| -> Option<String> {
         let name = percent_decode_str(rest.strip_prefix('/')?).decode_utf8_lossy();
-        // Of an ARN the last part.
+        // The id is the last part of an ARN.
         Some(name.rsplit('/').next()?.to_owned())
     };
     let parameter = |wanted: &str| {

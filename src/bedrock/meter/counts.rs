@@ -1,4 +1,4 @@
-//! What is known of a reply, by the events and members that say it.
+//! The facts of a reply that the bill depends on, by the events and members that have them.
 
 use serde_json::value::RawValue;
 
@@ -13,7 +13,7 @@ pub(super) const MAX_VALUE_BYTES: usize = 4 << 10;
 /// The member in which InvokeModel says what a guardrail did.
 pub(super) const GUARDRAIL: &str = "amazon-bedrock-guardrailAction";
 
-/// What is known of a reply.
+/// The facts of a reply that the bill depends on.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     /// The tokens that the call is billed by.
@@ -51,7 +51,7 @@ impl Counts {
                     _ => {}
                 },
                 GUARDRAIL => self.guardrail(word(value.get().as_bytes())),
-                // Of `message_start` and of `message_delta`; of Nova's last event.
+                // `message_start` and `message_delta` have it, and the last event of Nova.
                 "message" | "metadata" => {
                     if let Some(usage) = member(value, "usage") {
                         self.usage.update(Usage::parse_any(usage.get().as_bytes()));

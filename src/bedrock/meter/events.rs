@@ -5,7 +5,7 @@ use super::counts::Counts;
 /// The most bytes of a line that is looked at. One that is longer says nothing of the bill.
 const MAX_LINE_BYTES: usize = 64 << 10;
 
-/// How the lines begin that say nothing of the bill, and are the most.
+/// The beginning of most lines, which say nothing of the bill.
 const CONTENT: &[u8] = br#"data: {"type":"content_block_"#;
 
 /// The state between two chunks.

@@ -15,7 +15,7 @@ const MAX_HEADER_BYTES: usize = 4 << 10;
 /// The most bytes of a `chunk` that is decoded. One that is longer says nothing of the bill.
 const MAX_CHUNK_BYTES: usize = 64 << 10;
 
-/// How the payload of most of Claude's chunks begins: `{"type":"content_block_delta",` in base64.
+/// The beginning of the payload of most of Claude's chunks: `{"type":"content_block_delta",` in base64.
 const DELTA: &[u8] = br#"{"bytes":"eyJ0eXBlIjoiY29udGVudF9ibG9ja19kZWx0YSIs"#;
 
 /// The members of a payload that matter.

@@ -38,7 +38,7 @@ fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
 }
 
-/// What a meter says of a response: input, output, cache read and written, the stop reason, and whether all is final.
+/// The numbers that a meter reads in a response: input, output, cache read and written, the stop reason, and whether all is final.
 type Reading = ([Option<u64>; 4], Option<String>, bool);
 
 fn read(bill: Bill, headers: &HeaderMap, bytes: &[u8], size: usize) -> (Reading, End) {

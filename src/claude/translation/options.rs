@@ -16,7 +16,7 @@ use crate::json::{string, to_json};
 /// The shortest `thinking.budget_tokens`.
 const MIN_THINKING: u32 = 1024;
 
-/// How the edit of a context is named that removes thinking.
+/// The name of the edit of a context that removes thinking.
 const CLEAR_THINKING: &str = "clear_thinking";
 
 /// The beta of `context_management`.

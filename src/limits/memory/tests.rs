@@ -22,7 +22,7 @@ async fn requests_hold_their_bodies_until_the_bytes_are_dropped() {
     };
     let short = read(b"short", Some(5)).await.unwrap();
     assert_eq!(held(&memory), weight(5));
-    // Of an unknown length, as long as it may be until it is read.
+    // A body of an unknown length counts as the longest until it is read.
     let long = read(&[b'a'; 1000], None).await.unwrap();
     assert_eq!(held(&memory), weight(5) + weight(1000));
     let part = long.slice(1..2);
@@ -95,7 +95,7 @@ fn the_longest_body_fits_beside_other_requests() {
     let _long = memory.try_take(weight(25_000_000)).unwrap();
     assert!(memory.try_take(weight(1 << 20)).is_some());
     assert!(memory.try_take(weight(25_000_000)).is_none());
-    // What is paid for is taken all the same.
+    // A reply that is paid for is taken all the same.
     let _reply = memory.take(weight(25_000_000));
     assert!(memory.try_take(1).is_none());
 }

@@ -213,7 +213,7 @@ async fn a_caller_sets_the_headers_of_the_table_and_the_operator_the_guardrail()
         assert_eq!(value("x-amzn-bedrock-guardrailidentifier"), id);
         assert_eq!(value("x-amzn-bedrock-guardrailversion"), version);
         assert_eq!((value("content-type"), value("accept")), ("image/odd", "*/*"));
-        // What the signers disagree on is not signed.
+        // Headers that the signers disagree on are not signed.
         let signed = "accept;content-type;host;x-amz-date;x-amzn-bedrock-guardrailidentifier;\
                       x-amzn-bedrock-guardrailversion;x-amzn-bedrock-service-tier;x-amzn-bedrock-trace,";
         assert!(value("authorization").contains(signed), "{}", value("authorization"));

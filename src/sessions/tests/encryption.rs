@@ -1,4 +1,4 @@
-//! What a store sees.
+//! The bytes that a store gets.
 
 use super::*;
 

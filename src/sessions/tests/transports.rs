@@ -1,4 +1,4 @@
-//! The same session by every way in.
+//! One session by every transport.
 
 use super::*;
 use crate::api::LambdaBody;

@@ -19,7 +19,7 @@ async fn the_oldest_turns_go_when_there_are_too_many() {
     let page = client.get("/sessions/s").await.body;
     assert_eq!((&page["turns"], &page["dropped_turns"]), (&json!(2), &json!(2)));
     assert_eq!(page["messages"], messages(&["third", "Three.", "fourth", "Four."]));
-    // Of all calls, also those of which nothing is left.
+    // The sum of all calls, also of those whose turns are gone.
     assert_eq!(page["usage"], json!({ "input_tokens": 40, "output_tokens": 20 }));
 }
 

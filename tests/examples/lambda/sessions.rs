@@ -15,7 +15,7 @@ use crate::support::{ExampleServer, TIMEOUT};
 /// A key for AES-256: 32 bytes in base64.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// How long the second process keeps sessions.
+/// The time to live of the second process's sessions.
 const SHORT_TTL: Duration = Duration::from_secs(4);
 
 async fn start(name: &'static str, dynamodb: &LocalDynamoDb, ttl: &str) -> ExampleServer {
@@ -113,7 +113,7 @@ async fn two_processes_share_the_sessions_in_dynamodb() {
     assert_eq!(read(&other).await.status(), 404);
     assert_eq!(dynamodb.items().await, [Value::Null; 0]);
 
-    // What has expired is not read, although DynamoDB has not deleted it yet.
+    // An expired session is not read, although DynamoDB has not deleted it yet.
     let id = generate(&other, &json!(true), "Hello").await;
     sleep(SHORT_TTL + Duration::from_millis(100)).await;
     let expired = post(&one, &id, "Hello again").await;

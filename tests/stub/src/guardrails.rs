@@ -32,14 +32,14 @@ pub(crate) struct GuardrailConfig {
     pub(crate) has_trace: bool,
 }
 
-/// Where a text comes from.
+/// The source of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Input,
     Output,
 }
 
-/// What a guardrail does with a text.
+/// The judgement of a guardrail on a text.
 pub(crate) struct Judgement {
     /// The text in place of the judged one, if the guardrail intervened.
     pub(crate) replacement: Option<String>,

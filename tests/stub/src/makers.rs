@@ -60,7 +60,7 @@ pub enum Body {
 pub struct OtherModel {
     /// The start of the model id, without the prefix of an inference profile.
     pub id: &'static str,
-    /// What it can do.
+    /// The features that it has.
     pub features: &'static [Feature],
     /// The highest `maxTokens`.
     pub max_tokens: u64,

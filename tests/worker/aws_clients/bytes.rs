@@ -27,7 +27,7 @@ const INCOMPLETE: [&str; 10] = [
     "stream_not_frames",
 ];
 
-/// What a client received.
+/// The response that a client received.
 struct Response {
     status: u16,
     headers: Vec<(String, String)>,

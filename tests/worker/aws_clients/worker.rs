@@ -1,5 +1,5 @@
-//! The same clients through the Worker, with a key that the Worker issued. What an application sees must not
-//! differ from what it sees of the stand-in.
+//! AWS's clients through the Worker, with a key that the Worker issued. An application must not see a difference
+//! from the stand-in.
 
 use bedrock_stub::Received;
 use serde_json::{Value, json};

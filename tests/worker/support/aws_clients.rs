@@ -25,7 +25,7 @@ pub enum Client {
     LangChain,
 }
 
-/// What a client calls, and with which credentials.
+/// The endpoint that a client calls, and its credentials.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     pub url: String,
