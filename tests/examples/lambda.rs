@@ -25,15 +25,20 @@ fn watch(port: u16, variables: &[(&str, String)], mode: &str) -> Command {
     command
 }
 
-/// Runs `cargo lambda invoke` with an event of tests/events.
-async fn invoke(lambda: &ExampleServer, event: &str) -> Value {
-    let file = root().join("tests/events").join(event).with_extension("json");
+/// Runs `cargo lambda invoke` with these options, which name the event.
+async fn invoke(lambda: &ExampleServer, event: &[&str]) -> Value {
     let mut command = Command::new("cargo");
     command
         .args(["lambda", "invoke", "--invoke-address=127.0.0.1"])
-        .args(["--invoke-port", &lambda.port.to_string(), "--data-file"])
-        .arg(file);
+        .args(["--invoke-port", &lambda.port.to_string()])
+        .args(event);
     serde_json::from_str(&lambda.stdout_of(&mut command).await).unwrap()
+}
+
+/// Runs `cargo lambda invoke` with an event of tests/events.
+async fn invoke_file(lambda: &ExampleServer, event: &str) -> Value {
+    let file = root().join("tests/events").join(event).with_extension("json");
+    invoke(lambda, &["--data-file", file.to_str().unwrap()]).await
 }
 
 /// The events, and their prompts.
@@ -51,7 +56,7 @@ async fn every_shape_of_event_gets_a_proxy_response_with_the_envelope() {
     })
     .await;
     for (event, prompt) in EVENTS {
-        let envelope = invoke(&lambda, event).await;
+        let envelope = invoke_file(&lambda, event).await;
         assert_eq!(envelope["statusCode"], 200, "{event}: {envelope}");
         assert_eq!(envelope["isBase64Encoded"], false, "{event}: {envelope}");
         let content_type = &envelope["headers"]["Content-Type"];
@@ -75,9 +80,9 @@ async fn a_function_url_streams_a_reply_and_sends_errors_before_the_first_event(
     .await;
 
     // For a response that is not streamed, a Function URL passes on the body alone.
-    let body = invoke(&lambda, "function-url").await;
+    let body = invoke_file(&lambda, "function-url").await;
     assert_eq!(body["input_prompt"], "Hello", "{body}");
-    let envelope = invoke(&lambda, "api-gateway-v1").await;
+    let envelope = invoke_file(&lambda, "api-gateway-v1").await;
     assert_eq!(envelope["statusCode"], 200, "{envelope}");
 
     // The pace of the stream makes the chunks arrive one by one.
