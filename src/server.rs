@@ -2,6 +2,11 @@
 //!
 //! # Life of a request
 //!
+//! `handlers` and `socket` are what a platform calls. They lead an `exchange` through the steps: 1 to 5 are `admission`, with
+//! the table of `routes` and the headers that `content` reads. What needs no reply of a model is in `resources`; steps 6 to 9
+//! are `reply` and then `generation` for a stream, or `passing` for what is passed on. Step 10 is the end of the `exchange`,
+//! with the headers of `response`.
+//!
 //! 1. The configuration is valid, or the response is 500.
 //! 2. The caller is authenticated, or the response is 401 or 403. `/healthz`, probes and a browser's preflight need no
 //!    credential.
@@ -19,25 +24,30 @@
 //!
 //! Out of scope: the formats of requests and responses ([`api`](crate::api)).
 
+mod admission;
 mod content;
+mod exchange;
 mod generation;
 mod handlers;
 mod isolate;
 mod passing;
-mod pipeline;
+mod reply;
+mod resources;
 mod response;
 mod routes;
+mod socket;
 
 pub use generation::{Generation, Remainder, Streaming};
 #[cfg(any(feature = "workerd", test))]
 pub(crate) use handlers::handle_for;
 #[cfg(any(feature = "entry", test))]
 pub(crate) use handlers::rpc_handler;
-pub use handlers::{Accepted, Handled, WebSocket, handle, lambda_handler, socket_handler};
-#[cfg(feature = "workerd")]
-pub(crate) use handlers::{socket_admit, socket_reply};
+pub use handlers::{Accepted, Handled, handle, lambda_handler};
 pub use isolate::Isolate;
 pub use passing::{Passage, Passing, Rest};
+pub use socket::{WebSocket, socket_handler};
+#[cfg(feature = "workerd")]
+pub(crate) use socket::{socket_admit, socket_reply};
 
 #[cfg(test)]
 mod tests;

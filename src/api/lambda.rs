@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::host::{Body, IncomingRequest, ReadError};
+use crate::host::{Body, IncomingRequest, ReadError, RequestBody};
 use crate::identifier::Identifier;
 use proxy::ProxyEvent;
 
@@ -23,6 +23,12 @@ pub struct LambdaBody(Result<Bytes, String>);
 impl From<Bytes> for LambdaBody {
     fn from(body: Bytes) -> Self {
         Self(Ok(body))
+    }
+}
+
+impl<B> From<LambdaBody> for RequestBody<B> {
+    fn from(body: LambdaBody) -> Self {
+        body.0.map_or_else(Self::Malformed, Self::Buffered)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Authentication of a request.
 
+use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use super::caller::Session;
@@ -29,22 +30,23 @@ pub(crate) struct Intake {
     pub is_kept: bool,
 }
 
-/// Authenticates a request. If a signature covers the body, the body is taken and returned with the request.
+/// Authenticates a request. If a signature covers the body, the returned body has been taken.
 ///
 /// 1. The request has one credential or none. Of two, neither counts.
 /// 2. The credential is of a configured method and proves who calls.
 /// 3. If a browser sent it, its page is the Worker's own or of `ALLOWED_ORIGINS`.
 pub(crate) async fn authenticate<B: Body, H: Host>(
-    request: IncomingRequest<RequestBody<B>>,
+    request: &IncomingRequest<()>,
+    body: B,
     config: &Config,
     state: &State,
     deadline: Deadline,
     intake: Intake,
     host: &H,
-) -> Result<(Session, IncomingRequest<RequestBody<B>>), Refusal> {
+) -> Result<(Session, RequestBody<B>), Refusal> {
     let access = &config.access;
-    let (session, request) = if access.is_open {
-        (Session::OPEN, request)
+    let (session, body) = if access.is_open {
+        (Session::OPEN, RequestBody::Pending(body))
     } else {
         // 1.
         let credential = Credential::find(&request.headers, request.query(), access)?;
@@ -52,40 +54,39 @@ pub(crate) async fn authenticate<B: Body, H: Host>(
         match credential {
             Credential::Signature(authorization) => {
                 let (keys, region) = (&access.keys, &config.endpoint.region);
-                let signed = sigv4::verify(authorization, &request, keys, region, host.now())?;
-                outlined(take_signed(signed, request, intake, deadline, host)).await?
+                let signed = sigv4::verify(authorization, request, keys, region, host.now())?;
+                outlined(take_signed(signed, body, intake, deadline, host)).await?
             }
             credential => {
                 let session = check_token(&credential, access, state, deadline, host).await;
-                (session.map_err(Refusal::of_token)?, request)
+                (session.map_err(Refusal::of_token)?, RequestBody::Pending(body))
             }
         }
     };
     // 3.
-    check_origin(session, request, access)
+    Ok((check_origin(session, &request.headers, access)?, body))
 }
 
 /// Checks that a request did not come from a browser for a page of a foreign origin.
-pub(crate) fn check_origin<B>(
+pub(crate) fn check_origin(
     session: Session,
-    request: IncomingRequest<B>,
+    headers: &HeaderMap,
     access: &Access,
-) -> Result<(Session, IncomingRequest<B>), Refusal> {
-    if is_foreign(&request.headers, &access.origins) {
-        return Err(Refusal::Origin(session));
+) -> Result<Session, Refusal> {
+    match is_foreign(headers, &access.origins) {
+        true => Err(Refusal::Origin(session)),
+        false => Ok(session),
     }
-    Ok((session, request))
 }
 
 /// Takes the body and checks that it is the signed one.
 async fn take_signed<B: Body, H: Host>(
     signed: sigv4::Signed,
-    request: IncomingRequest<RequestBody<B>>,
+    body: B,
     Intake { limit, is_kept }: Intake,
     deadline: Deadline,
     host: &H,
-) -> Result<(Session, IncomingRequest<RequestBody<B>>), Refusal> {
-    let (request, body) = request.take_body();
+) -> Result<(Session, RequestBody<B>), Refusal> {
     let within = deadline.left(host.now());
     let unreadable = |error| Refusal::Other(Error::unreadable(error, limit));
     let (body, hash) = if is_kept {
@@ -97,8 +98,7 @@ async fn take_signed<B: Body, H: Host>(
         let hash = Sha256::digest(&body).into();
         (RequestBody::Buffered(body), hash)
     };
-    let session = Session::new(signed.check(&hash)?);
-    Ok((session, request.with_body(body)))
+    Ok((Session::new(signed.check(&hash)?), body))
 }
 
 /// Checks a credential that is not a signature.

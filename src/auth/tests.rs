@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::config::{Config, ConfigError};
-use crate::host::{IncomingRequest, RequestBody};
+use crate::host::IncomingRequest;
 use crate::server::Isolate;
 use crate::testing::{config, request};
 
@@ -22,9 +22,9 @@ fn hash(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Makes a request for a reply, whose body the platform has not read.
-fn post(headers: &[(&str, &str)]) -> IncomingRequest<RequestBody<Bytes>> {
-    request("POST", "/", headers, RequestBody::Pending(Bytes::new()))
+/// Makes a request for a reply, whose body is apart.
+fn post(headers: &[(&str, &str)]) -> IncomingRequest<()> {
+    request("POST", "/", headers, ())
 }
 
 /// Makes a configuration whose callers need a credential.

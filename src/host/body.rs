@@ -155,6 +155,8 @@ pub(crate) enum RequestBody<B> {
     Buffered(Bytes),
     /// It was kept to check a signature.
     Kept(KeptBody),
+    /// It cannot be read, for this reason.
+    Malformed(String),
 }
 
 impl<B: Body> Body for RequestBody<B> {
@@ -171,15 +173,25 @@ impl<B: Body> Body for RequestBody<B> {
                 });
                 Bytes::from(bytes).read(limit, within).await
             }
+            Self::Malformed(message) => Err(ReadError::Malformed(message)),
         }
     }
 
     async fn keep(self, limit: usize, within: Duration) -> Result<KeptBody, ReadError> {
         match self {
             Self::Pending(body) => body.keep(limit, within).await,
-            Self::Buffered(bytes) => bytes.keep(limit, within).await,
             Self::Kept(body) if body.length() > limit => Err(ReadError::TooLong),
             Self::Kept(body) => Ok(body),
+            read => read.read(limit, within).await.map(KeptBody::from),
+        }
+    }
+
+    fn length(&self) -> Option<usize> {
+        match self {
+            Self::Pending(body) => body.length(),
+            Self::Buffered(bytes) => Some(bytes.len()),
+            Self::Kept(body) => Some(body.length()),
+            Self::Malformed(_) => None,
         }
     }
 }

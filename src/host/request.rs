@@ -78,9 +78,10 @@ impl<B> IncomingRequest<B> {
         self.exchange_body(())
     }
 
-    /// Replaces the body.
-    pub(crate) fn with_body<C>(self, body: C) -> IncomingRequest<C> {
-        self.exchange_body(body).0
+    /// Turns the body into another.
+    pub(crate) fn map_body<C>(self, map: impl FnOnce(B) -> C) -> IncomingRequest<C> {
+        let (request, body) = self.take_body();
+        request.exchange_body(map(body)).0
     }
 
     fn exchange_body<C>(self, new: C) -> (IncomingRequest<C>, B) {

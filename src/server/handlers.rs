@@ -6,24 +6,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::admission::{Admission, Entered, upgrade_required};
 use super::content::prefers_events;
+use super::exchange::Exchange;
 use super::generation::Streaming;
 use super::isolate::Isolate;
-use super::passing::Passing;
-use super::pipeline::{Admission, Entered, Exchange, Passed, Replied, Streams, upgrade_required};
+use super::passing::{Passed, Passing};
+use super::reply::{Replied, Streams};
 #[cfg(any(feature = "entry", test))]
 use super::routes::RPC;
 use super::routes::Route;
+use super::socket::WebSocket;
 use crate::api::invoke::{self, InvocationType};
-use crate::api::{Envelope, LambdaBody, Socket};
-use crate::auth::{Session, websocket_protocol};
-use crate::config::Config;
+use crate::api::{Envelope, LambdaBody};
+use crate::auth::Session;
 use crate::error::{Code, Error};
-use crate::host::{Body, Host, IncomingRequest};
-use crate::limits::{self, Address};
+use crate::host::{Body, Host, IncomingRequest, RequestBody};
 use crate::log::Record;
 use crate::outlined::outlined;
-use crate::sessions::Carried;
 
 /// Handles one event as a Lambda: an event in, an envelope and the record of the request out.
 ///
@@ -47,7 +47,7 @@ pub async fn lambda_handler<H: Host, B: Body>(
     isolate: &Isolate,
     host: &H,
 ) -> (Envelope, Record) {
-    whole(event, None, isolate, host).await
+    whole(event.map_body(RequestBody::Pending), None, isolate, host).await
 }
 
 /// A response: complete, or on its way.
@@ -142,7 +142,7 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
         longest: Duration::MAX,
         event_request_id: None,
     });
-    match exchange.enter(request, admission, None).await {
+    match exchange.enter(request.map_body(RequestBody::Pending), admission, None).await {
         Ok(Entered::Reply { config, interface, headers, body }) => {
             let streams = Streams::IfAsked { by_header: prefers_events(&headers) };
             exchange.reply(config, interface, &headers, body, streams).await.into()
@@ -162,11 +162,7 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
         }
         Ok(Entered::WebSocket { config, session, headers }) => {
             let (_, record) = exchange.finish(Envelope::empty(101));
-            let (address, protocol) =
-                (Address::from_headers(&headers), websocket_protocol(&headers));
-            let carried = Carried::default();
-            let socket = WebSocket { isolate, config, session, address, protocol, carried };
-            Handled::WebSocket(socket, record)
+            Handled::WebSocket(WebSocket::new(isolate, config, session, &headers), record)
         }
         Err(envelope) => {
             let (envelope, record) = exchange.finish(envelope);
@@ -183,7 +179,8 @@ pub(crate) async fn rpc_handler<'a, H: Host, B: Body>(
     isolate: &'a Isolate,
     host: &H,
 ) -> Handled<'a, H::Body> {
-    let request = IncomingRequest::from_http(http::Method::POST, "/", http::HeaderMap::new(), body);
+    let body = RequestBody::Pending(body);
+    let request = IncomingRequest::from_http(http::Method::POST, "/", HeaderMap::new(), body);
     let admission = Some(Admission {
         session,
         is_counted: false,
@@ -197,7 +194,7 @@ pub(crate) async fn rpc_handler<'a, H: Host, B: Body>(
 
 /// Handles a request whose response is one value.
 async fn whole<H: Host, B: Body>(
-    request: IncomingRequest<B>,
+    request: IncomingRequest<RequestBody<B>>,
     admission: Option<Admission>,
     isolate: &Isolate,
     host: &H,
@@ -212,7 +209,7 @@ async fn whole<H: Host, B: Body>(
 
 /// Handles a request for a reply of the model.
 async fn reply<'a, H: Host, B: Body>(
-    request: IncomingRequest<B>,
+    request: IncomingRequest<RequestBody<B>>,
     admission: Option<Admission>,
     route: Option<&'static Route>,
     streams: Streams,
@@ -271,6 +268,7 @@ async fn invocation<'a, H: Host>(
         InvocationType::RequestResponse if is_streaming => {
             // Whoever calls this operation wants a stream, unless the event says otherwise.
             let streams = Streams::IfAsked { by_header: true };
+            let event = event.map_body(RequestBody::<H::Body>::from);
             match reply(event, Some(admission), None, streams, isolate, host).await {
                 Replied::Whole(envelope, record) => {
                     let (envelope, _) = exchange.finish(invoke::streamed_whole(&envelope));
@@ -283,7 +281,7 @@ async fn invocation<'a, H: Host>(
             }
         }
         InvocationType::RequestResponse => {
-            let (envelope, record) = whole(event, Some(admission), isolate, host).await;
+            let (envelope, record) = Accepted { isolate, event, admission }.run(host).await;
             Handled::Whole(invoke::returned(&envelope, &record), record)
         }
         InvocationType::Event => {
@@ -315,7 +313,9 @@ impl Accepted<'_> {
 
     /// Runs the invocation. Its envelope has no reader; its record is to be logged.
     pub async fn run<H: Host>(self, host: &H) -> (Envelope, Record) {
-        whole(self.event, Some(self.admission), self.isolate, host).await
+        // A type of body that a Worker's requests have too, so that the pipeline is compiled once.
+        let event = self.event.map_body(RequestBody::<H::Body>::from);
+        whole(event, Some(self.admission), self.isolate, host).await
     }
 }
 
@@ -323,116 +323,4 @@ impl fmt::Debug for Accepted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accepted").finish_non_exhaustive()
     }
-}
-
-/// A WebSocket that may be opened, and whose messages [`socket_handler`] handles.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct WebSocket<'a> {
-    isolate: &'a Isolate,
-    config: &'a Config,
-    /// The caller that opens it.
-    pub session: Session,
-    address: Address,
-    /// The value of `Sec-WebSocket-Protocol` in the response, if the client offers this service's protocol. A browser
-    /// closes a connection for which none of the offered protocols was chosen.
-    pub protocol: Option<&'static str>,
-    carried: Carried,
-}
-
-impl<'a> WebSocket<'a> {
-    /// Opens a WebSocket for a caller whom the platform has authenticated.
-    ///
-    /// # Errors
-    ///
-    /// If the configuration is invalid.
-    pub fn trusted(isolate: &'a Isolate) -> Result<Self, Error> {
-        let config = isolate.checked_config()?;
-        let (session, address, protocol) = (Session::OPEN, Address::default(), None);
-        Ok(Self { isolate, config, session, address, protocol, carried: Carried::default() })
-    }
-
-    /// Returns the configuration.
-    pub fn config(&self) -> &'a Config {
-        self.config
-    }
-
-    /// Returns the isolate that opened it.
-    pub fn isolate(&self) -> &'a Isolate {
-        self.isolate
-    }
-}
-
-/// Handles a message of a WebSocket, which is the body of a request. The reply is a stream.
-///
-/// ```
-/// use bedrock_edge::{Host, WebSocket, socket_handler};
-///
-/// /// Returns the messages in reply to one message.
-/// async fn messages(message: bytes::Bytes, socket: &WebSocket<'_>, host: &impl Host) -> Vec<String> {
-///     let (mut streaming, mut messages) = match socket_handler(message, socket, host).await {
-///         Ok(streaming) => (streaming, Vec::new()),
-///         Err((message, _record)) => return vec![message],
-///     };
-///     while let Some(event) = streaming.next(host).await {
-///         messages.push(event.to_message());
-///     }
-///     messages
-/// }
-/// ```
-///
-/// # Errors
-///
-/// If the request fails before the first frame of Bedrock's response: the only message, and the record.
-pub async fn socket_handler<'a, H: Host>(
-    message: Bytes,
-    socket: &WebSocket<'a>,
-    host: &H,
-) -> Result<Streaming<'a, H::Body>, (String, Record)> {
-    socket_admit(socket, host).await?;
-    socket_reply(message, socket, host).await
-}
-
-/// Counts a message of a WebSocket. A platform whose messages wait calls it when one arrives.
-pub(crate) async fn socket_admit<H: Host>(
-    socket: &WebSocket<'_>,
-    host: &H,
-) -> Result<(), (String, Record)> {
-    let WebSocket { isolate, config, session, address, carried, .. } = socket;
-    let exchange = Exchange::new_message(&Socket, session, carried, config, isolate, host);
-    let caller = session.caller.as_ref();
-    let admitted = match session.check(host.now()) {
-        Ok(()) => limits::admit(caller, || address.clone(), config, host).await,
-        Err(error) => Err(error),
-    };
-    admitted.map_err(|error| refusal(exchange, error))
-}
-
-/// Handles a message of a WebSocket that was counted.
-pub(crate) async fn socket_reply<'a, H: Host>(
-    message: Bytes,
-    socket: &WebSocket<'a>,
-    host: &H,
-) -> Result<Streaming<'a, H::Body>, (String, Record)> {
-    let WebSocket { isolate, config, session, carried, .. } = socket;
-    let exchange = Exchange::new_message(&Socket, session, carried, config, isolate, host);
-    let body = match session.check(host.now()) {
-        Ok(()) => exchange.read_message(message, config).await,
-        Err(error) => Err(error),
-    };
-    let body = match body {
-        Ok(body) => body,
-        Err(error) => return Err(refusal(exchange, error)),
-    };
-    match exchange.reply(config, &Socket, &HeaderMap::new(), body, Streams::Always).await {
-        Replied::Stream(_, streaming) => Ok(streaming),
-        Replied::Whole(envelope, record) => Err((envelope.body, record)),
-    }
-}
-
-/// Returns the only message in reply to one that is refused, and its record.
-fn refusal<H: Host>(mut exchange: Exchange<'_, '_, H>, error: Error) -> (String, Record) {
-    let envelope = exchange.fail("", error);
-    let (envelope, record) = exchange.finish(envelope);
-    (envelope.body, record)
 }

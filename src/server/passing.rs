@@ -1,18 +1,94 @@
-//! A response of Bedrock's on its way to the client as it came: the second half of the pipeline for it.
+//! A request that is passed on to Bedrock: steps 6 to 9, and its response on the way to the client.
 
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::exchange::Exchange;
 use super::isolate::Isolate;
-use crate::api::native;
-use crate::bedrock::{self, End, Meter};
+use crate::api::{Envelope, native};
+use crate::bedrock::{self, Bill, End, Meter, Response, pass};
 use crate::claude::Usage;
 use crate::config::{Config, Level};
-use crate::host::{BodyStream, TransportError};
-use crate::limits::{HeldByStream, Reservation, Settlement};
+use crate::error::Error;
+use crate::host::{BodyStream, Host, KeptBody, TransportError};
+use crate::limits::{self, HeldByStream, Reservation, Settlement};
 use crate::log::Record;
+
+/// The result of a request that is passed on.
+#[allow(clippy::large_enum_variant)] // It is made once for each request, and moved once or twice.
+pub(super) enum Passed<'a, B> {
+    /// The response of Bedrock.
+    Response(Envelope, Passing<'a, B>),
+    /// A response that ends here.
+    Whole(Envelope, Record),
+}
+
+impl<'a, H: Host> Exchange<'a, '_, H> {
+    /// Steps 6 to 9 of a request that is passed on. The settlement of a success follows when the response has passed.
+    pub(super) async fn pass(
+        mut self,
+        config: &'a Config,
+        path: &str,
+        headers: &HeaderMap,
+        body: KeptBody,
+    ) -> Passed<'a, H::Body> {
+        // 6. The path and the headers are parsed.
+        let removed = &mut self.record.removed;
+        let request = match native::parse(path, headers, body, config, removed) {
+            Ok(request) => request,
+            Err(error) => return self.refused(error),
+        };
+        // 7. The tokens are reserved.
+        let (caller, bill) = (self.record.caller.as_ref(), request.operation.bill);
+        let reservation = match bill {
+            Bill::Free => Ok(None),
+            _ => {
+                let most = || native::most_tokens(&request);
+                limits::reserve_tokens(most, caller, config, self.host).await
+            }
+        };
+        let reservation = match reservation {
+            Ok(reservation) => reservation,
+            Err(error) => return self.refused(error),
+        };
+        // 8. Bedrock is called.
+        let deadline = self.deadline(native::TIMEOUT);
+        let bedrock = self.isolate.bedrock_until(deadline, config, self.host);
+        let bedrock = bedrock.with_reservation(reservation);
+        let response = pass(&request, &bedrock, &mut self.record).await;
+        // 9. The reservation is settled, and the response is passed on.
+        if !matches!(response, Ok(Response::Success(..))) {
+            limits::settle(bedrock.take_reservation(), &mut self.record, self.host).await;
+        }
+        let (headers, body) = match response {
+            Ok(Response::Success(headers, body)) => (headers, body),
+            Ok(Response::Error { status, headers, body, mut error }) => {
+                self.record.fail(error.code, error.cause.take());
+                return self.ended(native::error(status, &headers, &body));
+            }
+            Err(error) => return self.refused(error),
+        };
+        let meter = Meter::new(bill, &headers);
+        let (reservation, isolate, started) =
+            (bedrock.take_reservation(), self.isolate, self.started);
+        let (envelope, record) = self.finish(native::head(&headers));
+        let headers = native::response_headers(&headers, &envelope);
+        let passage = Passage::new(meter, (config, isolate), record, reservation, started);
+        Passed::Response(envelope, Passing { headers, body, passage, is_over: false })
+    }
+
+    fn refused<B>(mut self, error: Error) -> Passed<'a, B> {
+        let envelope = self.fail("", error);
+        self.ended(envelope)
+    }
+
+    fn ended<B>(self, envelope: Envelope) -> Passed<'a, B> {
+        let (envelope, record) = self.finish(envelope);
+        Passed::Whole(envelope, record)
+    }
+}
 
 /// The meter of a response that is passed on. It keeps the record of the request and its reservation until the end.
 pub struct Passage<'a> {

@@ -65,7 +65,7 @@ fn a_signature_of_this_projects_signer_is_accepted_for_its_body_only() {
                 "key:EDGEIOSFODNN7EXAMPLE",
                 "{case}"
             );
-            let other = request.with_body(Bytes::from_static(b"{ }"));
+            let other = request.map_body(|_| Bytes::from_static(b"{ }"));
             assert!(check(&other, NOW).is_err(), "{case}");
         }
     }

@@ -33,11 +33,13 @@ impl Service {
     }
 
     async fn refusal_or_session(&self, host: &Scripted, token: &str) -> Result<Session, Refusal> {
-        let request = post(&[("authorization", &format!("Bearer {token}"))]);
+        let request = &post(&[("authorization", &format!("Bearer {token}"))]);
         let deadline = Deadline::new(host.now(), Duration::from_secs(25));
         let intake = Intake { limit: 1024, is_kept: false };
-        let result = authenticate(request, &self.config, &self.state, deadline, intake, host).await;
-        result.map(|(session, _)| session)
+        let (config, state) = (&self.config, &self.state);
+        authenticate(request, Bytes::new(), config, state, deadline, intake, host)
+            .await
+            .map(|(session, _)| session)
     }
 
     /// Returns the caller, or the cause for the log.
