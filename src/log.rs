@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::auth::Caller;
-use crate::claude::{Usage, is_zero_or_unknown};
+use crate::claude::{Model, Usage, is_zero_or_unknown};
 use crate::config::{Config, Endpoint, Level};
 use crate::error::Code;
 use crate::identifier::{Identifier, milliseconds};
@@ -64,6 +64,9 @@ pub struct Record {
     /// Tokens of the prompt that were written to Bedrock's cache. `input_tokens` does not include them.
     #[serde(skip_serializing_if = "is_zero_or_unknown")]
     pub cache_creation_input_tokens: Option<u64>,
+    /// Those of them that were written for an hour.
+    #[serde(skip)]
+    pub(crate) cache_creation_1h_input_tokens: Option<u64>,
     /// Whether Bedrock may bill the last call.
     #[serde(skip)]
     pub(crate) is_billed: bool,
@@ -127,6 +130,7 @@ impl Record {
             output_tokens: None,
             cache_read_input_tokens: None,
             cache_creation_input_tokens: None,
+            cache_creation_1h_input_tokens: None,
             is_billed: false,
             stop_reason: None,
             guardrail_intervened: false,
@@ -171,6 +175,7 @@ impl Record {
         self.output_tokens = usage.output_tokens;
         self.cache_read_input_tokens = usage.cache_read_input_tokens;
         self.cache_creation_input_tokens = usage.cache_creation_input_tokens;
+        self.cache_creation_1h_input_tokens = usage.cache_creation_1h_input_tokens;
     }
 
     /// Returns what is billed.
@@ -180,7 +185,14 @@ impl Record {
             output_tokens: self.output_tokens,
             cache_read_input_tokens: self.cache_read_input_tokens,
             cache_creation_input_tokens: self.cache_creation_input_tokens,
+            cache_creation_1h_input_tokens: self.cache_creation_1h_input_tokens,
         }
+    }
+
+    /// Returns the cost of the call in [`PICODOLLARS`](crate::claude::PICODOLLARS), if it is known.
+    pub(crate) fn cost(&self) -> Option<u64> {
+        let id = self.model.as_deref()?;
+        Model::by_id(id)?.price?.cost(id, self.region.as_deref()?, self.usage())
     }
 
     /// Records a failure.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::envelope::Envelope;
-use crate::claude::Usage;
+use crate::claude::{PICODOLLARS, Usage};
 use crate::date::to_iso;
 use crate::host::SessionInfo;
 use crate::json::to_json;
@@ -31,7 +31,7 @@ impl<'a> From<&'a SessionInfo> for Listed<'a> {
     }
 }
 
-/// Renders a part of a session. Its cost is unknown, because there is no table of prices.
+/// Renders a part of a session, with its cost in US dollars.
 pub(crate) fn render_session(view: &View) -> Envelope {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -45,7 +45,7 @@ pub(crate) fn render_session(view: &View) -> Envelope {
     let body = Body {
         session: Listed::from(&view.info),
         usage: view.usage,
-        cost: None,
+        cost: view.cost.map(|it| it as f64 / PICODOLLARS),
         messages: serde_json::from_str(&view.messages).ok(),
         next_after: view.next.as_deref(),
     };

@@ -79,6 +79,7 @@ impl Meter {
                     output_tokens: number(&OUTPUT),
                     cache_read_input_tokens: number(&CACHE_READ),
                     cache_creation_input_tokens: number(&CACHE_WRITE),
+                    cache_creation_1h_input_tokens: None,
                 };
                 if usage.input_tokens.is_some() && usage.output_tokens.is_some() {
                     return Err(usage);

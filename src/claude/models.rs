@@ -1,10 +1,10 @@
-//! The table of models on Bedrock: their names, their ids, the codec of each, and what it refuses.
+//! The table of models on Bedrock: their names, their ids, the codec and the price of each, and what it refuses.
 //!
 //! It was checked in 2026-11. The ids and the longest replies are those of LiteLLM 1.110's price list, which is made from AWS's. A refusal is listed
 //! if its source, named beside it, has seen the 400; what is not listed is sent. Bedrock may know better: a field
 //! that the Worker adds by itself and that Bedrock refuses is left out from then on ([`bedrock`](crate::bedrock)).
-//!
-//! Out of scope: prices.
+
+use super::prices::Price;
 
 /// A part of a request that some models refuse with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +118,8 @@ pub struct Model {
     pub max_output_tokens: u32,
     /// The features that it refuses.
     pub refuses: &'static [Feature],
+    /// The prices, if they are known.
+    pub(crate) price: Option<Price>,
 }
 
 /// The refusals of Opus 5.5 and Sonnet 5.5.
@@ -181,20 +183,20 @@ const OF_GPT_OSS: &[Feature] =
 
 #[rustfmt::skip]
 const MODELS: [Model; 55] = [
-    row("claude-fable-5-1", "anthropic.claude-fable-5-1", NOT_JP, 128_000, &[Sampling, Prefill, ForcedToolChoice, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl, CountTokens]),
-    row("claude-fable-5", "anthropic.claude-fable-5", NOT_JP, 128_000, &[Sampling, Prefill, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl, CountTokens]),
-    row("claude-opus-5-5", "anthropic.claude-opus-5-5", ALL, 128_000, OF_5_5),
-    row("claude-sonnet-5-5", "anthropic.claude-sonnet-5-5", ALL, 128_000, OF_5_5),
-    row("claude-haiku-5-5", "anthropic.claude-haiku-5-5", ALL, 128_000, OF_5),
-    row("claude-opus-5", "anthropic.claude-opus-5", ALL, 128_000, OF_5),
-    row("claude-sonnet-5", "anthropic.claude-sonnet-5", ALL, 128_000, OF_5),
-    row("claude-opus-4-8", "anthropic.claude-opus-4-8", NOT_JP, 128_000, OF_5),
-    row("claude-opus-4-7", "anthropic.claude-opus-4-7", NOT_JP, 128_000, &[Sampling, Prefill, ThinkingBudget, StructuredOutput, SystemMessage, PerTurnControl, CountTokens]),
-    row("claude-opus-4-6", "anthropic.claude-opus-4-6-v1", NOT_JP, 128_000, &[Prefill, EffortXhigh, SystemMessage, PerTurnControl]),
-    row("claude-sonnet-4-6", "anthropic.claude-sonnet-4-6", ALL, 64_000, &[Prefill, EffortXhigh, SystemMessage, PerTurnControl]),
-    row("claude-opus-4-5", "anthropic.claude-opus-4-5-20251101-v1:0", NOT_JP, 64_000, &[TemperatureWithTopP, ThinkingAdaptive, EffortXhigh, EffortMax, SystemMessage, PerTurnControl]),
-    row("claude-sonnet-4-5", "anthropic.claude-sonnet-4-5-20250929-v1:0", ALL, 64_000, &[TemperatureWithTopP, ThinkingAdaptive, Effort, SystemMessage, PerTurnControl]),
-    row("claude-haiku-4-5", "anthropic.claude-haiku-4-5-20251001-v1:0", ALL, 64_000, &[TemperatureWithTopP, ThinkingAdaptive, Effort, SystemMessage, PerTurnControl]),
+    row("claude-fable-5-1", "anthropic.claude-fable-5-1", NOT_JP, 128_000, Price::FABLE_5_1, &[Sampling, Prefill, ForcedToolChoice, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl, CountTokens]),
+    row("claude-fable-5", "anthropic.claude-fable-5", NOT_JP, 128_000, Price::FABLE_5, &[Sampling, Prefill, ThinkingBudget, ThinkingDisabled, StructuredOutput, PerTurnControl, CountTokens]),
+    row("claude-opus-5-5", "anthropic.claude-opus-5-5", ALL, 128_000, Price::OPUS_5_5, OF_5_5),
+    row("claude-sonnet-5-5", "anthropic.claude-sonnet-5-5", ALL, 128_000, Price::SONNET_5_5, OF_5_5),
+    row("claude-haiku-5-5", "anthropic.claude-haiku-5-5", ALL, 128_000, Price::HAIKU_5_5, OF_5),
+    row("claude-opus-5", "anthropic.claude-opus-5", ALL, 128_000, Price::OPUS, OF_5),
+    row("claude-sonnet-5", "anthropic.claude-sonnet-5", ALL, 128_000, Price::SONNET_5, OF_5),
+    row("claude-opus-4-8", "anthropic.claude-opus-4-8", NOT_JP, 128_000, Price::OPUS, OF_5),
+    row("claude-opus-4-7", "anthropic.claude-opus-4-7", NOT_JP, 128_000, Price::OPUS, &[Sampling, Prefill, ThinkingBudget, StructuredOutput, SystemMessage, PerTurnControl, CountTokens]),
+    row("claude-opus-4-6", "anthropic.claude-opus-4-6-v1", NOT_JP, 128_000, Price::OPUS, &[Prefill, EffortXhigh, SystemMessage, PerTurnControl]),
+    row("claude-sonnet-4-6", "anthropic.claude-sonnet-4-6", ALL, 64_000, Price::SONNET_4_6, &[Prefill, EffortXhigh, SystemMessage, PerTurnControl]),
+    row("claude-opus-4-5", "anthropic.claude-opus-4-5-20251101-v1:0", NOT_JP, 64_000, Price::OPUS, &[TemperatureWithTopP, ThinkingAdaptive, EffortXhigh, EffortMax, SystemMessage, PerTurnControl]),
+    row("claude-sonnet-4-5", "anthropic.claude-sonnet-4-5-20250929-v1:0", ALL, 64_000, Price::SONNET_4_5, &[TemperatureWithTopP, ThinkingAdaptive, Effort, SystemMessage, PerTurnControl]),
+    row("claude-haiku-4-5", "anthropic.claude-haiku-4-5-20251001-v1:0", ALL, 64_000, Price::HAIKU_4_5, &[TemperatureWithTopP, ThinkingAdaptive, Effort, SystemMessage, PerTurnControl]),
     other("nova-2-lite", "amazon.nova-2-lite-v1:0", &["us", "eu", "jp", "global"], 64_000, OF_NOVA_2),
     other("nova-premier", "amazon.nova-premier-v1:0", &["us"], 10_000, OF_NOVA),
     other("nova-pro", "amazon.nova-pro-v1:0", &["us", "eu", "apac"], 10_000, OF_NOVA),
@@ -243,9 +245,11 @@ const fn row(
     id: &'static str,
     profiles: &'static [&'static str],
     max_output_tokens: u32,
+    price: Price,
     refuses: &'static [Feature],
 ) -> Model {
-    Model { name, id, profiles, codec: Codec::Claude, max_output_tokens, refuses }
+    let price = Some(price);
+    Model { name, id, profiles, codec: Codec::Claude, max_output_tokens, refuses, price }
 }
 
 /// A row of a model of another maker.
@@ -256,7 +260,7 @@ const fn other(
     max_output_tokens: u32,
     refuses: &'static [Feature],
 ) -> Model {
-    Model { codec: Codec::Converse, ..row(name, id, profiles, max_output_tokens, refuses) }
+    Model { name, id, profiles, codec: Codec::Converse, max_output_tokens, refuses, price: None }
 }
 
 impl Model {

@@ -136,6 +136,7 @@ mod tests {
         output_tokens: Some(1),
         cache_read_input_tokens: Some(5),
         cache_creation_input_tokens: None,
+        cache_creation_1h_input_tokens: None,
     };
 
     #[test]

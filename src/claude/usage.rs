@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::json::Members;
+use crate::json::{Members, member};
 
 /// More tokens than a call can have are not a number of tokens.
 const MAX_TOKENS: u64 = u32::MAX as u64;
@@ -22,6 +22,9 @@ pub struct Usage {
     /// The tokens of the prompt that were written to Bedrock's cache.
     #[serde(skip_serializing_if = "is_zero_or_unknown")]
     pub cache_creation_input_tokens: Option<u64>,
+    /// Those of them that were written for an hour instead of five minutes.
+    #[serde(skip)]
+    pub cache_creation_1h_input_tokens: Option<u64>,
 }
 
 /// Never fails on valid JSON: a number that cannot be read must not discard a reply that was paid for.
@@ -36,6 +39,11 @@ impl<'de> Deserialize<'de> for Usage {
                 "output_tokens" => &mut usage.output_tokens,
                 "cache_read_input_tokens" => &mut usage.cache_read_input_tokens,
                 "cache_creation_input_tokens" => &mut usage.cache_creation_input_tokens,
+                "cache_creation" => {
+                    let hour = member(value, "ephemeral_1h_input_tokens");
+                    usage.cache_creation_1h_input_tokens = hour.and_then(|it| tokens(it.get()));
+                    continue;
+                }
                 _ => continue,
             };
             *number = tokens(value.get());
@@ -75,7 +83,13 @@ impl Usage {
                 let mut numbers = members.iter().filter(|(name, _)| names.contains(&&**name));
                 numbers.find_map(|(_, value)| tokens(value.get()))
             });
-        Self { input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens }
+        Self {
+            input_tokens,
+            output_tokens,
+            cache_read_input_tokens,
+            cache_creation_input_tokens,
+            cache_creation_1h_input_tokens: None,
+        }
     }
 
     /// Takes over the numbers of a later event. A stream reports them in parts, and each part again when it has
@@ -87,6 +101,8 @@ impl Usage {
             later.cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.cache_creation_input_tokens =
             later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_creation_1h_input_tokens =
+            later.cache_creation_1h_input_tokens.or(self.cache_creation_1h_input_tokens);
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Turn<'a> {
     pub content: &'a RawValue,
     /// The tokens that the calls of the session so far are billed by, with turns that were removed since.
     pub total: Usage,
+    /// The cost of these calls in [`PICODOLLARS`](crate::claude::PICODOLLARS), if that of each is known.
+    pub cost: Option<u64>,
 }
 
 /// The context that a signed block of thinking is bound to: the model, the system prompt, and the messages before it.
@@ -45,18 +47,27 @@ impl<'a> Turn<'a> {
             messages: member("messages")?,
             content: member("content")?,
             total: serde_json::from_str(member("total")?.get()).ok()?,
+            cost: member("cost").and_then(|it| it.get().parse().ok()),
         })
     }
 
     /// Returns the turn as JSON.
     pub fn to_json(&self) -> String {
-        let Self { model, system, first, messages, content, total } = self;
-        let (mut out, total) = (r#"{"model":"#.to_owned(), to_json(total));
+        let Self { model, system, first, messages, content, total, cost } = self;
+        let (mut out, total, cost) = (r#"{"model":"#.to_owned(), to_json(total), to_json(cost));
         write_string(&mut out, model);
         out.push_str(r#","system":"#);
         write_string(&mut out, system);
         let first = first.to_string();
-        out.extend([r#","first":"#, &first, r#","total":"#, &total, r#","messages":"#]);
+        out.extend([
+            r#","first":"#,
+            &first,
+            r#","total":"#,
+            &total,
+            r#","cost":"#,
+            &cost,
+            r#","messages":"#,
+        ]);
         out.extend([messages.get(), r#","content":"#, content.get(), "}"]);
         out
     }

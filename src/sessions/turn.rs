@@ -47,8 +47,8 @@ pub(crate) struct Turn {
     prefix: Prefix,
     /// The messages of this turn, as JSON.
     messages: Box<RawValue>,
-    /// The sum of the turns before.
-    total: Option<Usage>,
+    /// The sums of the turns before: tokens, and the cost if it is known.
+    total: Option<(Usage, Option<u64>)>,
     carried: Option<Carried>,
     /// The memory of the earlier turns, until they are sent.
     held: Option<Held>,
@@ -160,7 +160,7 @@ struct Preceded {
     position: u64,
     keep_from: u64,
     prefix: Prefix,
-    total: Option<Usage>,
+    total: Option<(Usage, Option<u64>)>,
     dropped: u64,
     has_lost: bool,
     held: Held,
@@ -211,7 +211,7 @@ async fn precede<H: Host>(
         position,
         keep_from: first,
         prefix,
-        total: earlier.last().map(|turn| turn.total),
+        total: earlier.last().map(|turn| (turn.total, turn.cost)),
         dropped: dropped as u64,
         has_lost,
         held,
@@ -307,7 +307,11 @@ impl Turn {
             first: prefix.first,
             messages: &messages,
             content: serde_json::from_str(content).map_err(internal)?,
-            total: stored::add(total, record.usage()),
+            total: stored::add(total.map(|(tokens, _)| tokens), record.usage()),
+            cost: match total {
+                Some((_, before)) => before.zip(record.cost()).map(|(a, b)| a.saturating_add(b)),
+                None => record.cost(),
+            },
         };
         let json = turn.to_json();
         let turn = seal(&json, &place, position, &config.sessions.keys, host).await?;

@@ -24,6 +24,8 @@ pub(crate) struct View {
     pub messages: String,
     /// The tokens that all calls of the session are billed by.
     pub usage: Usage,
+    /// Their cost in [`PICODOLLARS`](crate::claude::PICODOLLARS), if it is known.
+    pub cost: Option<u64>,
     /// The value of `after` for the next page.
     pub next: Option<String>,
 }
@@ -95,7 +97,8 @@ pub(crate) async fn read<H: Host>(
     let last = Stored::parse(&last).ok_or_else(|| unreadable("it has another form"))?;
     let shown = page.turns.last().map(|turn| turn.position);
     let next = shown.filter(|shown| shown + 1 < page.info.next).map(|shown| shown.to_string());
-    Ok(View { info: page.info, messages: format!("[{messages}]"), usage: last.total, next })
+    let (usage, cost) = (last.total, last.cost);
+    Ok(View { info: page.info, messages: format!("[{messages}]"), usage, cost, next })
 }
 
 /// Deletes a session.

@@ -112,6 +112,7 @@ fn the_headers_of_a_reply_that_tell_everything_need_no_meter() {
         output_tokens: Some(5),
         cache_read_input_tokens: Some(6),
         cache_creation_input_tokens: None,
+        cache_creation_1h_input_tokens: None,
     };
     assert_eq!(Meter::new(Bill::Whole, &all).err(), Some(usage));
     for bill in [Bill::Free, Bill::NotInTokens] {

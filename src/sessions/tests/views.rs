@@ -49,6 +49,47 @@ async fn a_session_is_read_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_session_costs_what_its_calls_cost_if_all_are_known() {
+    const SONNET: &str = "claude-sonnet-5-5";
+    const HAIKU: &str = "claude-haiku-4-5";
+    let usage = |json: Value| json!({ "content": [], "stop_reason": "end_turn", "usage": json });
+    let cached = json!({
+        "input_tokens": 1, "output_tokens": 1, "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 300,
+        "cache_creation": { "ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 100 },
+    });
+    let plain = json!({ "input_tokens": 100, "output_tokens": 50 });
+    // In the profile of the USA: a tenth more than the prices of the global one.
+    for (name, turns, expected) in [
+        ("one call", &[(SONNET, &plain)][..], json!(0.000_77)),
+        ("two models", &[(SONNET, &plain), (HAIKU, &plain)], json!(0.001_155)),
+        ("the cache", &[(SONNET, &cached)], json!(0.001_113_2)),
+        ("no tokens", &[(SONNET, &plain), (SONNET, &json!({ "input_tokens": 1 }))], Value::Null),
+        ("no price", &[("nova-pro", &json!({})), (SONNET, &plain)], Value::Null),
+    ] {
+        let host = turns.iter().fold(Scripted::new().with_sessions(), |host, (model, tokens)| {
+            let reply = match *model {
+                "nova-pro" => r#"{"output":{"message":{"role":"assistant","content":[]}},"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":1}}"#.to_owned(),
+                _ => usage((*tokens).clone()).to_string(),
+            };
+            host.then(200, &[], reply)
+        });
+        let isolate = isolate(&[
+            ("BEDROCK_REGION", "us-east-1"),
+            ("BEDROCK_MODEL_ID", "us.anthropic.claude-opus-5-5"),
+            ("ALLOWED_MODELS", "*"),
+        ]);
+        let client = Client { isolate: &isolate, host: &host, name: Some("alice") };
+        for (model, _) in turns {
+            let body = json!({ "session": "s", "prompt": "Hi", "model": model });
+            let response = client.post(&body).await;
+            assert_eq!(response.status, 200, "{name}: {:?}", response.record);
+        }
+        let session = client.get("/sessions/s").await.body;
+        assert_eq!(session["cost"], expected, "{name}: {session}");
+    }
+}
+
+#[tokio::test]
 async fn sessions_are_listed_from_the_newest_on() {
     let host = replying(&["1", "2", "3", "4"]);
     let isolate = isolate(&[]);
