@@ -177,15 +177,16 @@ pub(crate) fn parse<'c>(
         }
         _ => return Err(unknown()),
     };
-    if operation.is_converse()
-        && let Some(guardrail) = &config.guardrail
-        && let Some(bytes) = body.content::<Bytes>()
-    {
-        let (guarded, is_replaced) = edit::with_guardrail(bytes, guardrail)?;
-        if is_replaced {
-            removed.push("guardrailConfig".to_owned());
+    match (&config.guardrail, body.content::<Bytes>()) {
+        (Some(guardrail), Some(bytes)) if operation.is_converse() => {
+            let (guarded, is_replaced) = edit::with_guardrail(bytes, guardrail)?;
+            if is_replaced {
+                removed.push("guardrailConfig".to_owned());
+            }
+            body = guarded;
         }
-        body = guarded;
+        (Some(_), _) if operation.generates() => edit::check_guarded(&body)?,
+        _ => {}
     }
     tokens::check_countable(operation, &endpoint.model_id, config)?;
     let is_default = names.is_none() && config.is_default(&endpoint);

@@ -68,6 +68,11 @@ impl Operation {
         self.name.starts_with("Converse")
     }
 
+    /// Reports whether a model replies.
+    pub(crate) fn generates(&self) -> bool {
+        !matches!(self.bill, Bill::Free | Bill::NotInTokens)
+    }
+
     /// Returns what the path names.
     pub(crate) fn subject(&self) -> Subject {
         match self.path.len() {

@@ -33,7 +33,9 @@ enum State {
     Name,
     /// In the value of a member, or before it: of one of the wanted ones, or of another.
     Value(Option<usize>),
-    /// Behind the object, or in something else than an object.
+    /// Behind the object.
+    Complete,
+    /// In something else than an object.
     Over,
 }
 
@@ -78,7 +80,7 @@ impl Scan {
             }
             self.take(*byte);
             chunk = rest;
-            if self.state == State::Over {
+            if self.is_over() {
                 return;
             }
         }
@@ -105,11 +107,12 @@ impl Scan {
                 self.keep(b"\"");
             }
             (State::Between, b',') => {}
+            (State::Between, b'}') => self.state = State::Complete,
             (State::Between, _) => self.state = State::Over,
             (State::Value(_), b':') if self.depth == 0 && self.text.is_empty() => {}
             (State::Value(number), b',' | b'}') if self.depth == 0 => {
                 self.end(number);
-                self.state = if byte == b',' { State::Between } else { State::Over };
+                self.state = if byte == b',' { State::Between } else { State::Complete };
             }
             (State::Value(_), _) => {
                 match byte {
@@ -120,7 +123,7 @@ impl Scan {
                 }
                 self.keep(&[byte]);
             }
-            (State::Name | State::Over, _) => {}
+            (State::Name | State::Complete | State::Over, _) => {}
         }
     }
 
@@ -168,9 +171,14 @@ impl Scan {
         }
     }
 
-    /// Reports whether the object has ended.
+    /// Reports whether nothing more can be found.
     pub(crate) fn is_over(&self) -> bool {
-        self.state == State::Over
+        matches!(self.state, State::Complete | State::Over)
+    }
+
+    /// Reports whether there was an object, and it has ended.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.state == State::Complete
     }
 }
 

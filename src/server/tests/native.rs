@@ -231,6 +231,30 @@ async fn a_caller_sets_the_headers_of_the_table_and_the_operator_the_guardrail()
 }
 
 #[tokio::test]
+async fn a_caller_cannot_limit_what_the_operators_guardrail_looks_at() {
+    let guardrail = [("BEDROCK_GUARDRAIL_ID", "forced"), ("BEDROCK_GUARDRAIL_VERSION", "1")];
+    let tagged = r#"{"amazon-bedrock-guardrailConfig":{"tagSuffix":"a"}}"#;
+    let block = r#"{"messages":[{"role":"user","content":[{"text":"a"},{"guardContent":{"text":{"text":"b"}}}]}]}"#;
+    for (path, body, is_refused) in [
+        ("/model/claude-opus-4-6/invoke", tagged, true),
+        ("/model/claude-opus-4-6/invoke-with-response-stream", tagged, true),
+        ("/model/claude-opus-4-6/converse", block, true),
+        ("/model/claude-opus-4-6/converse-stream", block, true),
+        // It generates nothing.
+        ("/model/claude-opus-4-6/count-tokens", block, false),
+        ("/guardrail/abc/version/1/apply", tagged, false),
+    ] {
+        let host = Scripted::new().then(200, &[], "{}");
+        let answered = call(&host, &guardrail, path, &[], body).await;
+        assert_eq!(answered.status, if is_refused { 400 } else { 200 }, "{path}");
+        assert_eq!(sent(&host).is_empty(), is_refused, "{path}");
+        // Without a guardrail of the operator's it is the caller's choice.
+        let host = Scripted::new().then(200, &[], "{}");
+        assert_eq!(call(&host, &[], path, &[], body).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn an_error_of_aws_passes_unless_it_is_about_the_workers_own_credentials() {
     let retry = [("x-amzn-errortype", "ThrottlingException:http://x/"), ("retry-after", "7")];
     let access = r#"{"message":"You don't have access to the model with the specified model ID."}"#;
