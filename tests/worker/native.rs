@@ -169,6 +169,24 @@ async fn bodies_frames_and_headers_pass_byte_for_byte() {
     }
 }
 
+#[tokio::test]
+async fn a_body_that_is_no_request_is_refused_by_bedrock_itself() {
+    let fixture = native_fixture(json!({})).await;
+    for operation in ["invoke", "invoke-with-response-stream", "converse", "converse-stream"] {
+        for body in ["", "null", "[]", "{", "not JSON"] {
+            let path = format!("{PATH}/{operation}");
+            let before = fixture.stub.requests().len();
+            let passed = call(&fixture, &path, body).await;
+            let received = fixture.stub.requests()[before..].to_vec();
+            assert_eq!(received.len(), 1, "{operation} {body:?}: {passed:?}");
+            assert_eq!(received[0].body, body.as_bytes(), "{operation} {body:?}");
+            let direct = call_directly(&fixture, &path, body).await;
+            assert_eq!((passed.status, error_type(&passed)), (400, "ValidationException"));
+            assert_eq!(passed.body, direct.body, "{operation} {body:?}");
+        }
+    }
+}
+
 /// Returns the type of an error as the SDKs read it.
 fn error_type(response: &Raw) -> &str {
     response.header("x-amzn-errortype").split(':').next().unwrap_or_default()
