@@ -17,6 +17,11 @@ const IMAGES: [&str; 4] = ["png", "jpeg", "gif", "webp"];
 /// The longest name of a document, without what tells it from others.
 const MAX_DOCUMENT_NAME: usize = 100;
 
+/// Returns the media type of a source. PHP writes it with an escaped slash.
+fn media_type<'a>(source: &Members<'a>) -> Cow<'a, str> {
+    source.get("media_type").and_then(string).unwrap_or_default()
+}
+
 /// Messages of one role that follow each other: roles must alternate in Converse.
 pub(super) struct Turn<'a> {
     is_user: bool,
@@ -248,9 +253,8 @@ impl<'a> Conversion<'a, '_> {
             "image" => {
                 self.check(&[place], Feature::Images, "images");
                 let source = self.source(block);
-                let media_type = source.get("media_type").map_or("", RawValue::get);
-                let format =
-                    media_type.trim_matches('"').strip_prefix("image/").unwrap_or_default();
+                let media_type = media_type(&source);
+                let format = media_type.strip_prefix("image/").unwrap_or_default();
                 if !IMAGES.contains(&format) {
                     let problem =
                         "Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'";
@@ -274,11 +278,8 @@ impl<'a> Conversion<'a, '_> {
         self.check(&[place], Feature::Documents, "documents");
         let source = self.source(block);
         let (mut text, mut is_pdf) = (String::new(), false);
-        match (
-            source.get("type").map_or("", RawValue::get),
-            source.get("media_type").map_or("", RawValue::get),
-        ) {
-            (r#""base64""#, r#""application/pdf""#) => is_pdf = true,
+        match (source.get("type").map_or("", RawValue::get), &*media_type(&source)) {
+            (r#""base64""#, "application/pdf") => is_pdf = true,
             (r#""text""#, _) => {
                 text += &string(self.data(place, &source, "data")).unwrap_or_default();
             }

@@ -6,13 +6,17 @@ use crate::error::Code;
 
 /// Converts a body for a model of the table, or an unknown one.
 fn convert(model: &str, body: &Value) -> Result<Converted, crate::Error> {
+    convert_text(model, &body.to_string())
+}
+
+fn convert_text(model: &str, body: &str) -> Result<Converted, crate::Error> {
     let target = Target {
         model: Model::by_name(model),
         guardrail: None,
         service_tier: None,
         has_refused: &|_| false,
     };
-    from_claude(&body.to_string(), &target)
+    from_claude(body, &target)
 }
 
 fn converted(model: &str, body: &Value) -> (Value, Vec<String>) {
@@ -104,6 +108,19 @@ fn content_blocks_have_their_counterparts() {
         ]),
         &["messages.0.content.1.cache_control.ttl"],
     );
+}
+
+#[test]
+fn a_media_type_with_an_escaped_slash_is_read() {
+    let image = json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "a/b=" } });
+    let pdf = json!({ "type": "document", "source": { "type": "base64", "media_type": "application/pdf", "data": "a/b=" } });
+    let body = with_messages(
+        json!([{ "role": "user", "content": [image, pdf, { "type": "text", "text": "a" }] }]),
+    );
+    let (expected, _) = converted("nova-2-lite", &body);
+    let escaped = body.to_string().replace('/', r"\/");
+    let Converted { json, .. } = convert_text("nova-2-lite", &escaped).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), expected);
 }
 
 /// A conversation with tools and thinking, for each kind of model.
