@@ -1,6 +1,7 @@
 //! Sessions from the request to the response, with the store in memory.
 
 mod encryption;
+mod isolation;
 mod refusals;
 mod streams;
 mod transports;

@@ -13,7 +13,7 @@ use super::stored::{self, Prefix, Turn as Stored, keep_from};
 use crate::claude::{Request, SessionName, Usage};
 use crate::config::Config;
 use crate::error::{Code, Error};
-use crate::host::{Begun, Host, Lease, NewTurn, ReadError, SessionPlace, SessionStore, StoredTurn};
+use crate::host::{Begun, Host, Lease, NewTurn, SessionPlace, SessionStore, StoredTurn};
 use crate::identifier::Identifier;
 use crate::limits::{Held, Memory, weight};
 use crate::lock::lock;
@@ -179,10 +179,7 @@ async fn precede<H: Host>(
     let bytes = turns.iter().map(|turn| turn.sealed.len()).sum();
     // The rest of the request has its memory already.
     let held = memory.hold(weight(bytes), PATIENCE, host).await;
-    let held = held.map_err(|error| match error {
-        ReadError::Overloaded => Error::unreadable(ReadError::Overloaded, 0),
-        other => Error::unreadable(other, 0),
-    })?;
+    let held = held.map_err(|error| Error::unreadable(error, 0))?;
     let mut opened = Vec::with_capacity(turns.len());
     for turn in turns {
         opened.push(open(turn, place, &config.sessions.keys, host).await?);

@@ -14,6 +14,7 @@ use bedrock_edge::host::{
 pub struct MemorySessions {
     sessions: Mutex<Sessions>,
     failure: Mutex<Failure>,
+    calls: Mutex<Vec<String>>,
 }
 
 type Sessions = BTreeMap<(String, String), Session>;
@@ -58,6 +59,10 @@ impl MemorySessions {
         Ok(sessions)
     }
 
+    fn note(&self, call: String) {
+        lock(&self.calls).push(call);
+    }
+
     fn sessions(&self) -> Result<MutexGuard<'_, Sessions>, SessionError> {
         match &lock(&self.failure).of_all {
             Some(error) => Err(error.clone()),
@@ -73,6 +78,11 @@ impl MemorySessions {
         let sessions = lock(&self.sessions);
         let turns = sessions.values().flat_map(|session| &session.turns);
         turns.flat_map(|turn| turn.sealed.to_vec()).collect()
+    }
+
+    /// Takes the calls so far: the operations and their arguments.
+    pub fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.calls))
     }
 
     /// Makes every operation fail.
@@ -113,6 +123,7 @@ impl SessionStore for MemorySessions {
         may_create: bool,
         now: SystemTime,
     ) -> Result<Begun, SessionError> {
+        self.note(format!("begin {place:?} {lease:?} {may_create} {now:?}"));
         let mut sessions = self.at(now)?;
         let session = match sessions.get_mut(&key(place)) {
             Some(session)
@@ -143,6 +154,7 @@ impl SessionStore for MemorySessions {
         turn: &NewTurn,
         now: SystemTime,
     ) -> Result<bool, SessionError> {
+        self.note(format!("commit {place:?} {turn:?} {now:?}"));
         // Also after the end of the lease, if nobody has deleted the session since.
         if let Some(error) = &lock(&self.failure).of_commits {
             return Err(error.clone());
@@ -165,6 +177,7 @@ impl SessionStore for MemorySessions {
     }
 
     async fn abort(&self, place: &SessionPlace, token: &str) -> Result<(), SessionError> {
+        self.note(format!("abort {place:?} {token}"));
         let mut sessions = self.sessions()?;
         if let Some(session) = sessions.get_mut(&key(place))
             && session.lease.as_ref().is_some_and(|lease| lease.token == token)
@@ -184,6 +197,7 @@ impl SessionStore for MemorySessions {
         limit: u32,
         now: SystemTime,
     ) -> Result<Option<SessionPage>, SessionError> {
+        self.note(format!("read {place:?} {from} {limit} {now:?}"));
         let sessions = self.at(now)?;
         Ok(sessions.get(&key(place)).and_then(|session| {
             let turns = session.turns.iter().filter(|turn| turn.position >= from);
@@ -196,6 +210,7 @@ impl SessionStore for MemorySessions {
     }
 
     async fn delete(&self, place: &SessionPlace, now: SystemTime) -> Result<bool, SessionError> {
+        self.note(format!("delete {place:?} {now:?}"));
         let mut sessions = self.at(now)?;
         let exists = sessions.get(&key(place)).is_some_and(|session| !session.turns.is_empty());
         if exists {
@@ -211,6 +226,7 @@ impl SessionStore for MemorySessions {
         limit: u32,
         now: SystemTime,
     ) -> Result<Vec<SessionInfo>, SessionError> {
+        self.note(format!("list {owner} {behind:?} {limit} {now:?}"));
         let sessions = self.at(now)?;
         let own = sessions.iter().filter(|((it, _), _)| it == owner);
         let mut infos: Vec<_> = own.filter_map(|((_, id), session)| session.info(id)).collect();

@@ -4,6 +4,7 @@ pub mod local;
 #[path = "../conformance/sessions.rs"]
 mod rules;
 
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bedrock_edge::Runtime;
@@ -100,6 +101,54 @@ impl Fixture {
 async fn the_store_in_dynamodb_conforms() {
     let fixture = Fixture::start().await;
     rules::check(&fixture.store(), fixture.now).await;
+}
+
+/// As in the Durable Objects: whoever is told to wait tries again.
+#[tokio::test]
+async fn of_two_hundred_requests_in_one_session_one_runs_at_a_time_and_none_is_lost() {
+    const REQUESTS: usize = 200;
+    let fixture = Fixture::start().await;
+    let (running, refused) = (Cell::new(0), Cell::new(0));
+    let request = async |number: usize| {
+        let token = format!("token-{number}");
+        let turns = loop {
+            match fixture.begin(&token).await {
+                Ok(Begun::Turns(turns)) => break turns,
+                // On a busy machine the first two hundred at once can take longer than an operation may.
+                Ok(Begun::Busy) | Err(_) => refused.set(refused.get() + 1),
+                Ok(Begun::Unknown) => panic!("{number}"),
+            }
+            // The more wait, the longer, so that they do not hold up the one that runs.
+            let wait = Duration::from_millis((fixture.client.random() % 3000) as u64);
+            tokio::time::sleep(wait).await;
+        };
+        assert_eq!(running.replace(1), 0, "two at a time");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        // The turns so far, of which each request sees all.
+        let position = turns.len() as u64;
+        let seen: Vec<u8> = turns.iter().flat_map(|turn| turn.sealed.to_vec()).collect();
+        let content = [seen.len().to_string().as_bytes(), b" ", token.as_bytes()].concat();
+        running.set(0);
+        let turn = fixture.turn(&token, position, content);
+        assert!(fixture.store().commit(&place(), &turn, fixture.now).await.unwrap(), "{number}");
+    };
+    let requests = futures_util::future::join_all((0..REQUESTS).map(request));
+    tokio::time::timeout(Duration::from_secs(120), requests).await.unwrap();
+    assert!(refused.get() > 0, "none was refused");
+    let turns = fixture.read().await.unwrap().unwrap();
+    let (mut seen, mut tokens) = (0, Vec::new());
+    for turn in &turns {
+        let text = std::str::from_utf8(turn).unwrap();
+        let (length, token) = text.split_once(' ').unwrap();
+        assert_eq!(length, seen.to_string(), "{token} has not seen exactly the turns before it");
+        seen += turn.len();
+        tokens.push(token.to_owned());
+    }
+    tokens.sort_unstable();
+    let mut expected: Vec<_> = (0..REQUESTS).map(|number| format!("token-{number}")).collect();
+    expected.sort_unstable();
+    assert_eq!(tokens, expected);
+    assert_eq!(fixture.listed().await, 1);
 }
 
 #[tokio::test]
