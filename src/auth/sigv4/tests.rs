@@ -1,7 +1,11 @@
-//! Requests that this project's signer signed, verified as they arrive.
+//! Requests that this project's signer and AWS's SDKs signed, verified as they arrive.
+
+use std::fs;
+use std::path::Path;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Request};
+use serde_json::Value;
 
 use super::*;
 use crate::aws::{Credentials, Scope, sign};
@@ -124,4 +128,71 @@ fn the_canonical_request_has_the_normalized_query_and_headers() {
          host;x-a;x-amz-date"
         ]
     );
+}
+
+/// Reads the requests that an SDK sent, and the time of each.
+fn recorded(name: &str) -> Vec<(IncomingRequest<Bytes>, u64)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/clients");
+    let text = fs::read_to_string(folder.join(name)).unwrap();
+    let requests: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let requests = requests.iter().map(|request| {
+        let text = |key: &str| request[key].as_str().unwrap().to_owned();
+        let headers = request["headers"].as_object().unwrap().iter();
+        let headers: HeaderMap = headers
+            .map(|(name, value)| {
+                let value = HeaderValue::from_str(value.as_str().unwrap()).unwrap();
+                (HeaderName::from_bytes(name.as_bytes()).unwrap(), value)
+            })
+            .collect();
+        let time = date::parse_amz(headers["x-amz-date"].to_str().unwrap()).unwrap();
+        let method = text("method").parse().unwrap();
+        let body = Bytes::from(text("body"));
+        (IncomingRequest::from_http(method, &text("target"), headers, body), time)
+    });
+    requests.collect()
+}
+
+/// Returns the names of the signed headers.
+fn signed_headers(request: &IncomingRequest<Bytes>) -> Vec<String> {
+    let authorization = request.headers["authorization"].to_str().unwrap();
+    let names = Authorization::parse(authorization).unwrap().signed_headers;
+    names.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn requests_of_the_sdks_for_rust_go_and_java_are_accepted_as_they_were_signed() {
+    // Without the headers that depend on the request: a GET has no content, and `accept` is an option of InvokeModel.
+    let rust = "content-length content-type host x-amz-date x-amz-user-agent";
+    let go = "amz-sdk-invocation-id amz-sdk-request content-length content-type host x-amz-date";
+    let java = "amz-sdk-invocation-id amz-sdk-request content-length content-type host \
+                x-amz-content-sha256 x-amz-date";
+    for (name, usual, count) in
+        [("rust.json", rust, 8), ("go.json", go, 11), ("java.json", java, 9)]
+    {
+        let requests = recorded(name);
+        assert_eq!(requests.len(), count, "{name}");
+        for (request, time) in requests {
+            let case = format!("{name}: {} {}", request.method, request.path());
+            let signed = signed_headers(&request);
+            let varies =
+                |it: &str| it == "accept" || request.method == "GET" && it.starts_with("content-");
+            let expected: Vec<&str> = usual.split(' ').filter(|it| !varies(it)).collect();
+            let others: Vec<&str> =
+                signed.iter().map(String::as_str).filter(|it| !varies(it)).collect();
+            assert_eq!(others, expected, "{case}");
+            let caller = check(&request, time).unwrap_or_else(|error| panic!("{case}: {error:?}"));
+            assert_eq!(caller.as_str(), "key:EDGEIOSFODNN7EXAMPLE", "{case}");
+
+            for name in &signed {
+                let mut altered = request.clone();
+                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                altered.headers.insert(name, HeaderValue::from_static("20000101T000000Z"));
+                assert!(check(&altered, time).is_err(), "{case}: {signed:?}");
+            }
+            assert!(
+                check(&request.map_body(|_| Bytes::from_static(b"{ }")), time).is_err(),
+                "{case}"
+            );
+        }
+    }
 }

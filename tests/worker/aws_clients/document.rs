@@ -40,6 +40,9 @@ async fn every_command_and_program_of_the_document_runs() {
         "ALLOWED_MODELS": variable(toml, "ALLOWED_MODELS").replace("us.", "global."),
     }))
     .await;
+    let (_, exports) = blocks.iter().find(|(language, _)| *language == "sh").unwrap();
+    let is_exported =
+        |name: &str| exports.lines().any(|line| line.starts_with(&format!("export {name}=")));
     let tools = installed("python-tools").await;
     let path = std::env::var("PATH").unwrap();
     let path = format!("{}:{}:{path}", tools.display(), root().join("node_modules/.bin").display());
@@ -76,6 +79,11 @@ async fn every_command_and_program_of_the_document_runs() {
         for (arguments, expected) in runs {
             let mut command = Command::new(interpreter);
             endpoint.set_environment(&mut command);
+            for name in
+                ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().filter(|name| !is_exported(name))
+            {
+                command.env_remove(name);
+            }
             command
                 .env("PATH", &path)
                 .env_remove("AWS_ENDPOINT_URL")
