@@ -194,9 +194,10 @@ export function read(message, limit, within) {
  * Reads a stream into one buffer. As chunks of its own, a body of 200,000 bytes that arrive one by one would take 1 GB
  * (2026-11): each chunk keeps 4 KiB alive.
  */
-async function chunks(body, limit) {
+async function chunks(body, limit, expected = 4095) {
   const reader = byteReader(body);
-  let buffer = new Uint8Array(Math.min(4096, limit + 1));
+  // One byte more, because a body is over when a buffer is not full.
+  let buffer = new Uint8Array(Math.min(expected, limit) + 1);
   let length = 0;
   for (;;) {
     // Waits until the buffer is full or the stream ends.
@@ -238,7 +239,7 @@ export async function keep(message, limit, within) {
   // workerd makes a stream of an empty body, too, of which nothing can be read.
   if (!body || length === "0") return new Kept(new Uint8Array());
   if (length > limit) return null;
-  const bytes = length === null ? await chunks(body, limit) : await exactly(body, Number(length));
+  const bytes = await (length > LONG_BODY ? parts(body, limit, Number(length)) : chunks(body, limit, length ?? undefined));
   return bytes && new Kept(bytes);
 }
 
@@ -249,15 +250,20 @@ export async function keep(message, limit, within) {
 const LONG_BODY = 1 << 20;
 const PART_BYTES = 128 << 10;
 
-async function exactly(body, length) {
+async function parts(body, limit, expected) {
   const reader = byteReader(body);
-  const bytes = new Uint8Array(length);
-  if (length <= LONG_BODY) return (await reader.readAtLeast(length, bytes)).value;
+  let bytes = new Uint8Array(expected);
   let at = 0;
   for (let part = new ArrayBuffer(PART_BYTES); ; ) {
     const { done, value } = await reader.read(new Uint8Array(part));
     if (done) return bytes.subarray(0, at);
-    // A server checks the length that it was announced.
+    if (at + value.length > bytes.length) {
+      // A Worker has given the Request another body, and left its header.
+      if (at + value.length > limit) return null;
+      const larger = new Uint8Array(Math.min(2 * bytes.length, limit));
+      larger.set(bytes.subarray(0, at));
+      bytes = larger;
+    }
     bytes.set(value, at);
     at += value.length;
     part = value.buffer;

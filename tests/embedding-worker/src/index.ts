@@ -78,6 +78,13 @@ export default {
       return bedrock({ basePath: "/copied", auth: "open", model }).fetch(request, { ...own }, context);
     }
 
+    // What a Worker does that changes a body: the Content-Length stays that of the client.
+    if (name === "rewritten") {
+      const body = (await request.text()).replace("short", "long ".repeat(Number(request.headers.get("x-repeat"))));
+      const rewritten = new Request(request.url, { method: "POST", headers: request.headers, body });
+      return bedrock({ basePath: "/rewritten", auth: "open" }).fetch(rewritten, own, context);
+    }
+
     const signal = AbortSignal.timeout(300);
     const prompt = url.searchParams.get("prompt") ?? "hi";
     switch (name) {

@@ -148,6 +148,28 @@ async fn options_win_over_variables_and_other_options_share_nothing() {
 }
 
 #[tokio::test]
+async fn a_body_that_the_embedding_worker_has_changed_arrives_whole() {
+    let embedding = Embedding::start("embedding-rewritten").await;
+    let model = "apac.anthropic.claude-sonnet-4-20250514-v1:0";
+    // It is free, so that no budget refuses it.
+    let path = format!("/rewritten/model/{model}/count-tokens");
+    // Shorter, longer, and longer than what is read in parts, of a body that is announced as short or as long.
+    for (announced, repeat) in [(10, 0), (10, 1000), (10, 300_000), (2_000_000, 300_000)] {
+        let body = |text: &str| {
+            let turn = json!({ "role": "user", "content": [{ "text": format!("a {text}") }] });
+            json!({ "messages": [turn], "system": [{ "text": "x".repeat(announced) }] }).to_string()
+        };
+        let request = embedding.server.request(Method::POST, &path).body(body("short"));
+        let request = request.header("content-type", "application/json");
+        embedding.send(request.header("x-repeat", repeat.to_string())).await;
+        let requests = embedding.server.stub.requests();
+        let received = std::str::from_utf8(&requests.last().unwrap().body).unwrap();
+        let expected = body(&"long ".repeat(repeat));
+        assert!(received == expected, "{announced} {repeat}: {} bytes", received.len());
+    }
+}
+
+#[tokio::test]
 async fn the_login_of_the_embedding_worker_names_the_caller() {
     let worker = Embedding::start("npm-login").await;
     let preflight = |origin: &str| {
