@@ -130,7 +130,8 @@ impl<'a, H: Host> Exchange<'a, '_, H> {
             Resource::Usage => outlined(resources::usage(caller, config, self.host)).await?,
             Resource::Models => resources::models(&request, config)?,
             Resource::Session => {
-                outlined(resources::session(&request, caller, config, self.host)).await?
+                let memory = &self.isolate.memory;
+                outlined(resources::session(&request, caller, config, memory, self.host)).await?
             }
             Resource::Sessions => {
                 outlined(resources::sessions(&request, caller, config, self.host)).await?

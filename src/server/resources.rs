@@ -1,6 +1,8 @@
 //! The resources that are no reply of a model: the caller's account and sessions, the models, and the number of tokens of a
 //! request.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -15,7 +17,7 @@ use crate::bedrock::count_tokens;
 use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::host::{Host, IncomingRequest};
-use crate::limits;
+use crate::limits::{self, Memory};
 use crate::log::Record;
 use crate::sessions;
 
@@ -64,6 +66,7 @@ pub(super) async fn session(
     request: &IncomingRequest<()>,
     caller: Option<&Caller>,
     config: &Config,
+    memory: &Arc<Memory>,
     host: &impl Host,
 ) -> Result<Envelope, Error> {
     let id = request.path().rsplit('/').next().unwrap_or_default();
@@ -71,7 +74,8 @@ pub(super) async fn session(
         sessions::delete(id, caller, config, host).await?;
         return Ok(Envelope::empty(204));
     }
-    Ok(render_session(&sessions::read(id, request.query(), caller, config, host).await?))
+    let view = sessions::read(id, request.query(), caller, config, memory, host).await?;
+    Ok(render_session(&view))
 }
 
 impl<H: Host> Exchange<'_, '_, H> {

@@ -28,7 +28,7 @@ const LONGEST_LEASE: Duration = Duration::from_secs(15 * 60);
 /// When to retry a request in a session in which another one runs.
 const SOON: Duration = Duration::from_secs(1);
 
-/// The longest time that a request waits for memory for its earlier turns.
+/// The longest time that a request waits for the memory of turns.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The part that is left out of earlier turns, as the response names it.
@@ -166,6 +166,16 @@ struct Preceded {
     held: Held,
 }
 
+/// Waits for the memory of turns of so many bytes.
+pub(super) async fn hold<H: Host>(
+    bytes: usize,
+    memory: &Arc<Memory>,
+    host: &H,
+) -> Result<Held, Error> {
+    let held = memory.hold(weight(bytes), PATIENCE, host).await;
+    held.map_err(|error| Error::unreadable(error, 0))
+}
+
 /// Puts as many of the earlier turns as fit in front of the messages of a request.
 async fn precede<H: Host>(
     request: &mut Request<'_>,
@@ -178,8 +188,7 @@ async fn precede<H: Host>(
 ) -> Result<Preceded, Error> {
     let bytes = turns.iter().map(|turn| turn.sealed.len()).sum();
     // The rest of the request has its memory already.
-    let held = memory.hold(weight(bytes), PATIENCE, host).await;
-    let held = held.map_err(|error| Error::unreadable(error, 0))?;
+    let held = hold(bytes, memory, host).await?;
     let mut opened = Vec::with_capacity(turns.len());
     for turn in turns {
         opened.push(open(turn, place, &config.sessions.keys, host).await?);

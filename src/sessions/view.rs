@@ -1,16 +1,18 @@
 //! Sessions as their callers see them: read, listed, deleted.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::envelope::{open, unreadable};
 use super::place::{available, is_id, known, no_such_session, unavailable};
 use super::stored::Turn as Stored;
-use super::turn::{milliseconds, whole_milliseconds};
+use super::turn::{hold, milliseconds, whole_milliseconds};
 use crate::auth::Caller;
 use crate::claude::Usage;
 use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::host::{Host, SessionInfo, SessionMark, SessionStore};
+use crate::limits::{Held, Memory};
 
 /// The number of turns or sessions of a page, unless the caller names one.
 const PAGE: u32 = 20;
@@ -28,6 +30,7 @@ pub(crate) struct View {
     pub cost: Option<u64>,
     /// The value of `after` for the next page.
     pub next: Option<String>,
+    _held: Held,
 }
 
 /// A part of the list of sessions.
@@ -75,6 +78,7 @@ pub(crate) async fn read<H: Host>(
     query: &str,
     caller: Option<&Caller>,
     config: &Config,
+    memory: &Arc<Memory>,
     host: &H,
 ) -> Result<View, Error> {
     let (store, _) = available(config, host)?;
@@ -84,6 +88,7 @@ pub(crate) async fn read<H: Host>(
         None => 0,
     };
     let place = known(caller, id)?;
+    let held = hold(config.sessions.max_bytes, memory, host).await?;
     let page = store.read(&place, from, limit, whole_milliseconds(host.now())).await;
     let page = page.map_err(unavailable)?.ok_or_else(no_such_session)?;
     let keys = &config.sessions.keys;
@@ -98,7 +103,7 @@ pub(crate) async fn read<H: Host>(
     let shown = page.turns.last().map(|turn| turn.position);
     let next = shown.filter(|shown| shown + 1 < page.info.next).map(|shown| shown.to_string());
     let (usage, cost) = (last.total, last.cost);
-    Ok(View { info: page.info, messages: format!("[{messages}]"), usage, cost, next })
+    Ok(View { info: page.info, messages: format!("[{messages}]"), usage, cost, next, _held: held })
 }
 
 /// Deletes a session.

@@ -183,3 +183,28 @@ async fn a_request_that_crashes_keeps_its_session_until_its_lease_ends() {
     assert_eq!(client.ask("s", "second").await.status, 200);
     assert_eq!(sent(&host, 1)["messages"], messages(&["second"]));
 }
+
+#[tokio::test]
+async fn a_session_takes_memory_to_be_read_and_to_go_on() {
+    const LONG: usize = 3_000_000;
+    let vars = [("MAX_BODY_BYTES", "4000000"), ("SESSION_MAX_BYTES", "4000000")];
+    let host = replying(&["1", "2", "3", "4", "5", "6"]).in_steps();
+    let isolate = isolate(&vars);
+    let client = Client { isolate: &isolate, host: &host, name: Some("alice") };
+    for id in ["a", "b", "c"] {
+        assert_eq!(client.ask(id, &"x".repeat(LONG)).await.status, 200);
+    }
+    let store = host.sessions.as_ref().unwrap();
+    {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut running = [Box::pin(client.ask("a", "hi")), Box::pin(client.ask("b", "hi"))];
+        running.iter_mut().for_each(|it| assert!(it.as_mut().poll(&mut context).is_pending()));
+        store.take_calls();
+        let response = client.get("/sessions/c").await;
+        assert_eq!((response.status, response.record.outcome), (503, "overloaded"));
+        assert_eq!(store.take_calls(), [""; 0]);
+        // For a turn the length of the earlier ones is what counts.
+        assert_eq!(client.ask("c", "hi").await.status, 200);
+    }
+    assert_eq!(client.get("/sessions/c").await.status, 200);
+}
