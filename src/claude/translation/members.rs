@@ -16,13 +16,13 @@ enum Fate {
     Moved,
     /// Clients send it by habit, and the reply means the same without it.
     Removed,
-    /// The caller asks for something that Bedrock does not have, unless the value is this one or `null`.
+    /// The caller asks for something that Bedrock does not have, or that is the operator's, unless the value is this one or `null`.
     Refused(&'static str),
 }
 
 /// The members of a body. An unknown one is sent: Bedrock's own error names it.
 #[rustfmt::skip]
-const MEMBERS: [(&str, Fate); 27] = [
+const MEMBERS: [(&str, Fate); 28] = [
     ("messages", Fate::Sent),
     ("system", Fate::Sent),
     ("tools", Fate::Sent),
@@ -50,7 +50,11 @@ const MEMBERS: [(&str, Fate); 27] = [
     ("container", Fate::Refused("null")),
     ("thread", Fate::Refused("null")),
     ("inference_geo", Fate::Refused(r#""global""#)),
+    (GUARDRAIL, Fate::Refused("null")),
 ];
+
+/// The member of InvokeModel's bodies that limits what a guardrail looks at. The guardrail is the operator's.
+const GUARDRAIL: &str = "amazon-bedrock-guardrailConfig";
 
 fn fate(name: &str) -> Fate {
     MEMBERS.iter().find(|(known, _)| *known == name).map_or(Fate::Sent, |(_, fate)| *fate)
@@ -135,9 +139,12 @@ impl Translation<'_, '_> {
                     self.edits.remove_member(name, value);
                 }
                 Fate::Refused(_) => {
-                    return Err(Error::invalid(format!(
-                        "{name}: Bedrock does not have it: remove it from the request"
-                    )));
+                    let problem = match &**name {
+                        GUARDRAIL => "the operator of this gateway chooses the guardrail",
+                        _ => "Bedrock does not have it",
+                    };
+                    let message = format!("{name}: {problem}: remove it from the request");
+                    return Err(Error::invalid(message));
                 }
             }
         }
