@@ -42,16 +42,19 @@ use crate::log::Record;
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The headers that AWS's SDK for JavaScript sends from a page, besides those of all routes.
-pub(crate) const SDK_HEADERS: [&str; 9] = [
+pub(crate) const SDK_HEADERS: [&str; 12] = [
     "amz-sdk-invocation-id",
     "amz-sdk-request",
     "anthropic-beta",
     "anthropic-version",
     "x-amz-user-agent",
     "x-amzn-bedrock-accept",
+    "x-amzn-bedrock-guardrailidentifier",
+    "x-amzn-bedrock-guardrailversion",
     "x-amzn-bedrock-performanceconfig-latency",
     "x-amzn-bedrock-request-metadata",
     "x-amzn-bedrock-service-tier",
+    "x-amzn-bedrock-trace",
 ];
 
 const ERROR_TYPE: &str = "x-amzn-errortype";
@@ -271,6 +274,23 @@ impl RenderError for Native {
         const REQUEST_ID: &str = "x-amzn-requestid";
         if envelope.header(REQUEST_ID).is_none() {
             envelope.set_header(REQUEST_ID, record.request_id.as_str());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_may_send_every_header_that_a_caller_may_set() {
+        for (name, policy) in &HEADERS {
+            let name = name.as_str();
+            // A preflight does not ask for `accept`, and every route allows `content-type`.
+            if *policy == Policy::Dropped || ["accept", "content-type"].contains(&name) {
+                continue;
+            }
+            assert!(SDK_HEADERS.contains(&name), "{name}");
         }
     }
 }
