@@ -17,5 +17,7 @@ pub(crate) use errors::{AwsError, Recovery, error_type, named_by, too_long};
 pub use event_stream::{FrameError, Frames, Message};
 pub(crate) use event_stream::{Prelude, encode_event, encode_exception, header_in};
 pub(crate) use messages::loggable;
-pub(crate) use regions::{Elsewhere, Variant, check_arn, check_model, endpoint_url, partition};
+pub(crate) use regions::{
+    Elsewhere, Variant, check_arn, check_model, endpoint_url, partition, without_profile,
+};
 pub use sigv4::{Scope, SignError, SigningCache, sign, sign_post};

@@ -134,6 +134,14 @@ pub(crate) fn check_model(model_id: &str, region: &str) -> Result<(), Elsewhere>
     }
 }
 
+/// Returns an id without the prefix of an inference profile.
+pub(crate) fn without_profile(id: &str) -> &str {
+    match id.split_once('.') {
+        Some((prefix, rest)) if PROFILES.iter().any(|(known, _)| *known == prefix) => rest,
+        _ => id,
+    }
+}
+
 /// Checks that an ARN, if it is one, is of a region and of its partition. A part that is empty is of any.
 pub(crate) fn check_arn(arn: &str, region: &str) -> Result<(), ()> {
     let mut parts = arn.split(':');

@@ -7,7 +7,8 @@
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-use crate::aws::partition;
+use crate::aws::{partition, without_profile};
+use crate::claude::Feature;
 use crate::config::{Config, Endpoint};
 use crate::error::{AwsWords, Code, Error};
 use crate::json::to_json;
@@ -53,7 +54,7 @@ struct FoundationModel {
     model_id: String,
     model_name: String,
     provider_name: String,
-    input_modalities: Vec<&'static str>,
+    input_modalities: &'static [&'static str],
     output_modalities: [&'static str; 1],
     response_streaming_supported: bool,
     customizations_supported: [&'static str; 0],
@@ -118,9 +119,15 @@ pub(crate) fn find(path: &str, query: &str, config: &Config) -> Result<String, E
             found.map(|it| to_json(&Details { model_details: it })).ok_or_else(missing)
         }
         None => {
-            let provider = parameter("byProvider").map(str::to_ascii_lowercase);
+            let has = |name, values: &[&str]| {
+                let matches = |wanted| values.iter().any(|it| it.eq_ignore_ascii_case(wanted));
+                parameter(name).is_none_or(matches)
+            };
             let is_wanted = |it: &FoundationModel| {
-                provider.as_ref().is_none_or(|name| it.provider_name.to_ascii_lowercase() == *name)
+                has("byProvider", &[&it.provider_name])
+                    && has("byOutputModality", &it.output_modalities)
+                    && has("byInferenceType", &it.inference_types_supported)
+                    && has("byCustomizationType", &it.customizations_supported)
             };
             Ok(to_json(&Models { model_summaries: models.into_iter().filter(is_wanted).collect() }))
         }
@@ -142,8 +149,12 @@ fn missing() -> Error {
 fn base_id(endpoint: &Endpoint) -> Option<&str> {
     // An ARN contains the account.
     let id = Some(&*endpoint.model_id).filter(|id| !id.starts_with("arn:"))?;
-    let (_, rest) = id.split_once('.')?;
-    Some(if rest.contains('.') { rest } else { id })
+    match endpoint.model {
+        // The table also knows profiles of prefixes that are new.
+        Some(model) if id.ends_with(model.id) => Some(model.id),
+        // The name of a model may have dots, too: `deepseek.v3.2`.
+        _ => Some(without_profile(id)),
+    }
 }
 
 fn arn(endpoint: &Endpoint, resource: &str) -> String {
@@ -190,7 +201,10 @@ fn models(config: &Config) -> Vec<FoundationModel> {
             model_id: id.to_owned(),
             model_name: display_name(endpoint, id),
             provider_name: capitalized(provider),
-            input_modalities: vec!["TEXT", "IMAGE"],
+            input_modalities: match endpoint.model {
+                Some(model) if model.refuses(Feature::Images) => &["TEXT"],
+                _ => &["TEXT", "IMAGE"],
+            },
             output_modalities: ["TEXT"],
             response_streaming_supported: true,
             customizations_supported: [],
@@ -209,4 +223,43 @@ fn capitalized(word: &str) -> String {
     let mut letters = word.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::config;
+
+    #[test]
+    fn a_model_is_listed_by_its_own_id_and_for_what_it_takes() {
+        let models = "amazon.nova-micro-v1:0, deepseek.v3.2, us.amazon.nova-lite-v1:0, us.new.a.b, new.a, a.b.c";
+        let vars = [
+            ("BEDROCK_REGION", "us-east-1"),
+            ("BEDROCK_MODEL_ID", "us.anthropic.claude-opus-5"),
+            ("ALLOWED_MODELS", models),
+        ];
+        let config = config(&vars).unwrap();
+        let list = |path, entries: &str, name: &str| -> Vec<(String, usize)> {
+            let list: serde_json::Value =
+                serde_json::from_str(&find(path, "", &config).unwrap()).unwrap();
+            let entries = list[entries].as_array().unwrap().iter();
+            let inputs =
+                |it: &serde_json::Value| it["inputModalities"].as_array().map_or(0, Vec::len);
+            entries.map(|it| (it[name].as_str().unwrap().to_owned(), inputs(it))).collect()
+        };
+        let models = [
+            ("anthropic.claude-opus-5", 2),
+            ("amazon.nova-micro-v1:0", 1),
+            ("deepseek.v3.2", 1),
+            ("amazon.nova-lite-v1:0", 2),
+            ("new.a.b", 2),
+            ("new.a", 2),
+            ("a.b.c", 2),
+        ];
+        let models = models.map(|(id, inputs)| (id.to_owned(), inputs));
+        assert_eq!(list(MODELS, "modelSummaries", "modelId"), models);
+        let profiles = ["us.anthropic.claude-opus-5", "us.amazon.nova-lite-v1:0", "us.new.a.b"];
+        let profiles = profiles.map(|id| (id.to_owned(), 0));
+        assert_eq!(list(PROFILES, "inferenceProfileSummaries", "inferenceProfileId"), profiles);
+    }
 }

@@ -525,6 +525,17 @@ async fn the_catalogue_has_the_models_that_callers_may_use_and_nothing_of_the_ac
         ids(&get("/foundation-models?byProvider=Amazon").await.1),
         ["amazon.titan-text-lite-v1"]
     );
+    for (query, expected) in [
+        ("byProvider=anthropic&byOutputModality=TEXT", 1),
+        ("byInferenceType=ON_DEMAND", 1),
+        ("byInferenceType=INFERENCE_PROFILE&byOutputModality=TEXT", 1),
+        ("byOutputModality=EMBEDDING", 0),
+        ("byCustomizationType=FINE_TUNING", 0),
+        ("byProvider=Meta", 0),
+    ] {
+        let (_, list) = get(&format!("/foundation-models?{query}")).await;
+        assert_eq!(ids(&list).len(), expected, "{query}");
+    }
     let (status, model) = get("/foundation-models/amazon.titan-text-lite-v1").await;
     assert_eq!((status, &model["modelDetails"]["providerName"]), (200, &json!("Amazon")));
     for path in
