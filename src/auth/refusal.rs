@@ -38,6 +38,8 @@ pub(crate) enum Refusal {
     Scope { session: Session, scope: String },
     /// 403: a browser sent it for a page of another origin.
     Origin(Session),
+    /// 404: the caller sends a stream of events, which only operations have that are not served.
+    EventStream(Session),
     /// 503: the issuer's keys cannot be fetched.
     Issuer(Redacted),
     /// Any other error.
@@ -63,7 +65,9 @@ impl Refusal {
     /// Returns the session, if the caller is known.
     pub(crate) fn session(&self) -> Option<&Session> {
         match self {
-            Self::Scope { session, .. } | Self::Origin(session) => Some(session),
+            Self::Scope { session, .. } | Self::Origin(session) | Self::EventStream(session) => {
+                Some(session)
+            }
             _ => None,
         }
     }
@@ -95,6 +99,9 @@ impl Refusal {
             Self::Origin(_) => {
                 let message = "pages of this origin may not call: it is not in ALLOWED_ORIGINS";
                 Error::new(Code::Forbidden, message)
+            }
+            Self::EventStream(_) => {
+                Error::new(Code::NotFound, "a stream of events in a request is not served")
             }
             Self::Issuer(cause) => {
                 let message = "callers cannot be verified for now";

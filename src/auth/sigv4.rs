@@ -11,6 +11,9 @@
 //! A client is told in AWS's words about what it wrote itself: the form of the header, the date, the scope. Of the
 //! key and the signature it learns only that they do not match, and an unknown key takes the same work.
 //!
+//! A body of events, each with a signature of its own, is refused as not served once the signature of its head is
+//! verified: it need not end.
+//!
 //! Out of scope: presigned URLs, session tokens, chunked and unsigned payloads, SigV4a, S3's path rule.
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
@@ -24,10 +27,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use ctutils::CtEq;
 use http::HeaderMap;
-use http::header::ACCEPT_ENCODING;
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST};
 use sha2::{Digest, Sha256};
 
-use super::caller::Caller;
+use super::caller::{Caller, Session};
 use super::refusal::Refusal;
 use crate::aws::sigv4::{ALGORITHM, canonical_request};
 use crate::config::ClientKey;
@@ -45,6 +48,9 @@ const MAX_SKEW: u64 = 5 * 60;
 /// Lambda, and the Lambda.
 const SERVICES: [&str; 4] = ["bedrock", "bedrock-mantle", "execute-api", "lambda"];
 
+/// The name under which the SDK for JavaScript signs the host of a request by HTTP/2. It arrives as `host`.
+const AUTHORITY: &str = ":authority";
+
 /// The values of `accept-encoding` that clients sign: those of httpx, of requests, of Node, and of AWS's SDKs. Cloudflare
 /// replaces the client's own on the way. To try them is safe: the header decides nothing.
 const ACCEPT_ENCODINGS: [&str; 8] = [
@@ -57,6 +63,12 @@ const ACCEPT_ENCODINGS: [&str; 8] = [
     "identity",
     "*",
 ];
+
+/// The value of `x-amz-content-sha256` for a body of events, as the SDKs for Go, Java and JavaScript send it.
+const EVENTS: &str = "STREAMING-AWS4-HMAC-SHA256-EVENTS";
+
+/// The SHA-256 of nothing, with which the SDK for Rust signs the head of such a request. It does not send it.
+const HASH_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// A signature that is right as far as the headers tell. [`check`](Self::check) completes the verification.
 #[derive(Debug)]
@@ -88,11 +100,39 @@ impl fmt::Debug for Unsigned {
     }
 }
 
+/// The payload, as the headers state it.
+enum Stated {
+    Nothing,
+    Hash([u8; 32]),
+    /// Events, and the last line of the canonical request.
+    Events(&'static str),
+}
+
+impl Stated {
+    fn from_headers(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let is_of_events = || {
+            let content_type = headers::request(headers, &CONTENT_TYPE);
+            content_type.is_some_and(|it| it.as_bytes() == b"application/vnd.amazon.eventstream")
+        };
+        match headers::only_value(headers, &X_AMZ_CONTENT_SHA256) {
+            None if is_of_events() => Ok(Self::Events(HASH_OF_NOTHING)),
+            None => Ok(Self::Nothing),
+            Some(EVENTS) => Ok(Self::Events(EVENTS)),
+            Some(text) => from_hex(text).map(Self::Hash).ok_or_else(|| {
+                let message =
+                    "The value of 'x-amz-content-sha256' must be the SHA-256 of the payload.";
+                invalid(message, "the payload is not signed")
+            }),
+        }
+    }
+}
+
 impl Unsigned {
-    /// Reports whether a signature is that of a body with this hash.
-    fn has_signature(&self, presented: &str, payload_hash: &[u8; 32]) -> bool {
+    /// Reports whether a signature is that of a request with this last line of the canonical request, the hash of the
+    /// payload.
+    fn has_signature(&self, presented: &str, payload: &[u8]) -> bool {
         let signature = |canonical: &String| {
-            let canonical = [canonical.as_bytes(), b"\n", &to_hex(payload_hash)].concat();
+            let canonical = [canonical.as_bytes(), b"\n", payload].concat();
             let canonical_hash = Sha256::digest(canonical).into();
             let to_sign = [self.to_sign.as_bytes(), b"\n", &to_hex(&canonical_hash)].concat();
             calculate_signature(&self.signing_key, &to_sign)
@@ -106,7 +146,7 @@ impl Unsigned {
 /// 1. `Authorization` has its parts, and the credential scope is that of this service.
 /// 2. `x-amz-date` is close to now and on the day of the scope.
 /// 3. Every header that must be signed is, and every signed header is there.
-/// 4. The hash of the payload is a SHA-256, or is missing.
+/// 4. The hash of the payload is a SHA-256, is missing, or says that the payload is events.
 /// 5. The signature was made with the key. An unknown key gets a secret that nobody knows.
 pub(super) fn verify<B>(
     authorization: &str,
@@ -140,13 +180,7 @@ pub(super) fn verify<B>(
     // 3.
     check_signed_headers(headers, &signed_headers)?;
     // 4.
-    let payload_hash = match headers::only_value(headers, &X_AMZ_CONTENT_SHA256) {
-        None => None,
-        Some(text) => Some(from_hex(text).ok_or_else(|| {
-            let message = "The value of 'x-amz-content-sha256' must be the SHA-256 of the payload.";
-            invalid(message, "the payload is not signed")
-        })?),
-    };
+    let stated = Stated::from_headers(headers)?;
     // 5.
     let mut known = None;
     for key in keys {
@@ -174,20 +208,23 @@ pub(super) fn verify<B>(
         .as_ref()
         .to_vec(),
     };
-    let is_right = match payload_hash {
-        Some(hash) => unsigned.has_signature(signature, &hash),
+    let is_right = match stated {
+        Stated::Hash(hash) => unsigned.has_signature(signature, &to_hex(&hash)),
+        Stated::Events(payload) => unsigned.has_signature(signature, payload.as_bytes()),
         // The same work, and a meaningless result.
-        None => unsigned.has_signature(signature, &[0; 32]) | true,
+        Stated::Nothing => unsigned.has_signature(signature, &[0; 64]) | true,
     };
     let Some(key) = known else { return Err(mismatch("the access key does not exist")) };
     if !is_right {
         return Err(mismatch("the signature does not match"));
     }
-    let payload = match payload_hash {
-        Some(hash) => Payload::Hash(hash),
-        None => Payload::Unknown { unsigned, signature: signature.to_owned() },
+    let caller = Caller::new("key", &key.id);
+    let payload = match stated {
+        Stated::Hash(hash) => Payload::Hash(hash),
+        Stated::Nothing => Payload::Unknown { unsigned, signature: signature.to_owned() },
+        Stated::Events(_) => return Err(Refusal::EventStream(Session::new(caller))),
     };
-    Ok(Signed { caller: Caller::new("key", &key.id), payload })
+    Ok(Signed { caller, payload })
 }
 
 impl Signed {
@@ -195,7 +232,9 @@ impl Signed {
     pub(super) fn check(self, hash: &[u8; 32]) -> Result<Caller, Refusal> {
         let is_right = match &self.payload {
             Payload::Hash(signed) => signed.as_slice().ct_eq(hash.as_slice()).to_bool(),
-            Payload::Unknown { unsigned, signature } => unsigned.has_signature(signature, hash),
+            Payload::Unknown { unsigned, signature } => {
+                unsigned.has_signature(signature, &to_hex(hash))
+            }
         };
         if is_right { Ok(self.caller) } else { Err(mismatch("the signature is of another body")) }
     }
@@ -248,6 +287,7 @@ fn check_date(headers: &HeaderMap, scope_date: &str, now: SystemTime) -> Result<
 /// does not match in a Worker. Signers repeat no header.
 fn canonical<B>(request: &IncomingRequest<B>, signed_headers: &[&str]) -> Vec<String> {
     let joined = |name: &str| {
+        let name = if name == AUTHORITY { HOST.as_str() } else { name };
         let values = request.headers.get_all(name).iter();
         let values = values.map(|it| String::from_utf8_lossy(it.as_bytes()).trim().to_owned());
         values.collect::<Vec<_>>().join(",")
@@ -269,11 +309,12 @@ fn canonical<B>(request: &IncomingRequest<B>, signed_headers: &[&str]) -> Vec<St
             }
         }
     };
-    let host = joined("host");
+    let host = joined(HOST.as_str());
     if let Some((name, port)) = host.rsplit_once(':')
         && port.bytes().all(|byte| byte.is_ascii_digit())
     {
-        vary("host", &[name]);
+        vary(HOST.as_str(), &[name]);
+        vary(AUTHORITY, &[name]);
     }
     vary(ACCEPT_ENCODING.as_str(), &ACCEPT_ENCODINGS);
     let (method, path, query) = (request.method.as_str(), request.path(), request.query());
@@ -281,7 +322,7 @@ fn canonical<B>(request: &IncomingRequest<B>, signed_headers: &[&str]) -> Vec<St
 }
 
 fn check_signed_headers(headers: &HeaderMap, signed: &[&str]) -> Result<(), Refusal> {
-    if !signed.contains(&"host") {
+    if !signed.contains(&HOST.as_str()) && !signed.contains(&AUTHORITY) {
         let message = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.";
         return Err(invalid(message, "host is not signed"));
     }
@@ -292,8 +333,12 @@ fn check_signed_headers(headers: &HeaderMap, signed: &[&str]) -> Result<(), Refu
         }
     }
     for name in signed {
-        // A proxy on the way may take it out.
-        if !headers.contains_key(*name) && *name != ACCEPT_ENCODING.as_str() {
+        // A proxy on the way may take `accept-encoding` out.
+        let is_there = match *name {
+            AUTHORITY => headers.contains_key(HOST),
+            name => name == ACCEPT_ENCODING.as_str() || headers.contains_key(name),
+        };
+        if !is_there {
             let message = format!(
                 "'{name}' is named as a SignedHeader, but it does not exist in the HTTP request."
             );

@@ -1,6 +1,6 @@
 // Calls Bedrock's own API with the AWS SDK for JavaScript, and prints the results by case, as JSON.
-// boto3_bedrock.py does the same in Python, and has comments on the cases. The client speaks HTTP/1.1: by
-// default it speaks HTTP/2, which needs TLS.
+// boto3_bedrock.py does the same in Python, and has comments on the cases. The client speaks HTTP/2 over https, which
+// is its default, and HTTP/1.1 over http.
 //
 // usage: aws_sdk.mjs CASE...
 import {
@@ -32,11 +32,14 @@ const WEATHER = {
   },
 };
 
+// `undefined` is the default of the client.
+const requestHandler = process.env.AWS_ENDPOINT_URL.startsWith("https:") ? undefined : new NodeHttpHandler({ requestTimeout: 60_000 });
+
 const newClient = (options = {}) =>
   new BedrockRuntimeClient({
     region: "ap-northeast-1",
     endpoint: process.env.AWS_ENDPOINT_URL,
-    requestHandler: new NodeHttpHandler({ requestTimeout: 60_000 }),
+    requestHandler,
     maxAttempts: 1,
     ...options,
   });

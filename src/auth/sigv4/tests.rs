@@ -160,7 +160,7 @@ fn signed_headers(request: &IncomingRequest<Bytes>) -> Vec<String> {
 }
 
 #[test]
-fn requests_of_the_sdks_for_rust_go_and_java_are_accepted_as_they_were_signed() {
+fn requests_of_the_sdks_for_rust_go_java_and_javascript_are_accepted_as_they_were_signed() {
     // Without the headers that depend on the request: a GET has no content, and `accept` is an option of InvokeModel.
     let rust = "content-length content-type host x-amz-date x-amz-user-agent";
     let go = "amz-sdk-invocation-id amz-sdk-request content-length content-type host x-amz-date";
@@ -185,6 +185,7 @@ fn requests_of_the_sdks_for_rust_go_and_java_are_accepted_as_they_were_signed() 
 
             for name in &signed {
                 let mut altered = request.clone();
+                let name = name.strip_prefix(":authority").map_or(name.as_str(), |_| "host");
                 let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
                 altered.headers.insert(name, HeaderValue::from_static("20000101T000000Z"));
                 assert!(check(&altered, time).is_err(), "{case}: {signed:?}");
@@ -194,5 +195,33 @@ fn requests_of_the_sdks_for_rust_go_and_java_are_accepted_as_they_were_signed() 
                 "{case}"
             );
         }
+    }
+}
+
+#[test]
+fn a_signature_of_a_stream_of_events_is_verified_without_its_body_and_refused_as_not_served() {
+    let requests = recorded("events.json");
+    assert_eq!(requests.len(), 3);
+    for (request, time) in requests {
+        let signed = signed_headers(&request);
+        let verified = |request: &IncomingRequest<Bytes>| {
+            let authorization = request.headers["authorization"].to_str().unwrap();
+            verify(
+                authorization,
+                request,
+                &with_key().access.keys,
+                "ap-northeast-1",
+                from_seconds(time),
+            )
+        };
+        let Err(Refusal::EventStream(session)) = verified(&request) else {
+            panic!("{signed:?}: {:?}", verified(&request));
+        };
+        assert_eq!(session.caller.unwrap().as_str(), "key:EDGEIOSFODNN7EXAMPLE", "{signed:?}");
+
+        let mut altered = request.clone();
+        altered.headers.insert(HOST, HeaderValue::from_static("another.example"));
+        let Err(Refusal::Aws { kind, .. }) = verified(&altered) else { panic!("{signed:?}") };
+        assert_eq!(kind, "InvalidSignatureException", "{signed:?}");
     }
 }

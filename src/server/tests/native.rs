@@ -1,11 +1,11 @@
 //! Bedrock's own API: what is sent, what passes, and what is counted.
 
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Method, Request};
 
 use super::*;
-use crate::aws::encode_event;
+use crate::aws::{Credentials, Scope, encode_event, sign};
 use crate::host::Runtime;
-use crate::testing::request;
+use crate::testing::{Watched, header, request};
 
 const MODEL: &str = "global.anthropic.claude-opus-4-6-v1";
 const PATH: &str = "/model/global.anthropic.claude-opus-4-6-v1/converse";
@@ -553,4 +553,39 @@ async fn a_signed_request_to_an_unknown_path_gets_awss_error() {
     assert_eq!(answered.error(), (404, "UnknownOperationException"));
     let answered = call(&host, &[], "/custom-models", &[], "{}").await;
     assert_eq!((answered.status, answered.header("x-amzn-errortype")), (404, None));
+}
+
+#[tokio::test]
+async fn a_signed_stream_of_events_gets_404_before_its_body_is_read() {
+    let key = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+    let host = Scripted::new();
+    let call = async |path: &str, secret: &str| {
+        // The SDK for Rust signs such a request as one without a body.
+        let mut signed = Request::post(format!("https://worker.example{path}"))
+            .header("content-type", "application/vnd.amazon.eventstream")
+            .body("")
+            .unwrap();
+        let scope = Scope { region: "ap-northeast-1", service: "bedrock" };
+        sign(&mut signed, &Credentials::new(key.0, secret, None), scope, host.now()).unwrap();
+        let mut headers = signed.headers().clone();
+        headers.insert("host", "worker.example".parse().unwrap());
+        let body = Watched::from("events");
+        let was_read = body.was_read.clone();
+        let request = IncomingRequest::from_http(Method::POST, path, headers, body);
+        let keys = format!("{}:{}", key.0, key.1);
+        let isolate = isolate(&[("AUTH", ""), ("CLIENT_KEYS", &keys)]);
+        let Handled::Whole(envelope, record) = handle(request, &isolate, &host).await else {
+            panic!("{path}: it is passed on");
+        };
+        assert!(!was_read.get(), "{path}");
+        let kind = header(&envelope, "x-amzn-errortype").unwrap().to_owned();
+        (envelope.status_code, kind, record.caller.map(|it| it.as_str().to_owned()))
+    };
+    let caller = Some(format!("key:{}", key.0));
+    let unknown = "UnknownOperationException".to_owned();
+    for path in ["/model/m%3A0/invoke-with-bidirectional-stream", "/model/m/converse"] {
+        assert_eq!(call(path, key.1).await, (404, unknown.clone(), caller.clone()), "{path}");
+        let invalid = (403, "InvalidSignatureException".to_owned(), None);
+        assert_eq!(call(path, "wrong").await, invalid, "{path}");
+    }
 }

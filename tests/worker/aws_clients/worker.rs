@@ -180,6 +180,22 @@ async fn a_bearer_token_is_taken_over_tls() {
     assert_eq!(served, 6, "{lines:#?}");
 }
 
+#[tokio::test]
+async fn the_aws_sdk_for_javascript_sees_no_difference_by_http_2() {
+    let (stub, direct) = stand_in().await;
+    let (fixture, mut through) = worker(&json!({})).await;
+    let port = through.url.rsplit(':').next().unwrap().parse().unwrap();
+    let proxy = TlsProxy::start(port).await;
+    through.url = format!("https://localhost:{}", proxy.port);
+    through.certificates = Some(proxy.certificate.clone());
+    let mut cases = REPLIES.to_vec();
+    cases.extend(["retries", "errors", "stream_errors", "refused"]);
+    let direct = Client::AwsSdkJs.outcomes(&direct, &cases).await;
+    let through = Client::AwsSdkJs.outcomes(&through, &cases).await;
+    assert_same("by HTTP/2", &through, &direct);
+    assert_same_requests(Client::AwsSdkJs, &stub.requests(), &fixture.stub.requests());
+}
+
 async fn tls_outcomes(endpoint: &Endpoint) -> Value {
     let cases = ["invoke", "converse", "converse_stream"];
     let boto3 = Client::Boto3.outcomes(endpoint, &cases).await;
