@@ -3,6 +3,7 @@
 //! Out of scope: everything else about JSON, which is serde's.
 
 mod edits;
+mod fields;
 mod scan;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub(crate) use edits::Edits;
+pub(crate) use fields::{fields, fields_of_all};
 pub(crate) use scan::{Found, Scan};
 
 /// A JSON object's members in the order in which they are written, duplicates included, with raw values.

@@ -23,7 +23,7 @@ use crate::headers::{
     upstream,
 };
 use crate::host::TransportError;
-use crate::json::{Found, Scan, to_json};
+use crate::json::{Found, Scan};
 use counts::{Counts, GUARDRAIL, MAX_VALUE_BYTES, word};
 use events::Events;
 use frames::Frames;
@@ -152,17 +152,18 @@ impl Meter {
 
     /// Returns the end of a stream that broke off between two of its parts.
     fn tail(&self) -> Vec<u8> {
-        const MESSAGE: &str = "The stream ended before the reply did. Retry your request.";
+        const MESSAGE: &str =
+            r#""message":"The stream ended before the reply did. Retry your request.""#;
         let mut tail = Vec::new();
         match self.source {
             Source::Json(_) => {}
             Source::Frames(_) => {
-                let payload = to_json(&serde_json::json!({ "message": MESSAGE }));
+                let payload = format!("{{{MESSAGE}}}");
                 encode_exception(BROKEN, payload.as_bytes(), &mut tail);
             }
             Source::Events(_) => {
-                let error = serde_json::json!({ "type": "api_error", "message": MESSAGE });
-                let data = serde_json::json!({ "type": "error", "error": error });
+                let data =
+                    format!(r#"{{"error":{{{MESSAGE},"type":"api_error"}},"type":"error"}}"#);
                 tail.extend_from_slice(format!("event: error\ndata: {data}\n\n").as_bytes());
             }
         }

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use super::models::{Feature, Model};
 use crate::error::Error;
-use crate::json::{Edits, Members, string, to_json};
+use crate::json::{Edits, Members, fields, fields_of_all, string, to_json};
 
 /// The version of InvokeModel's format.
 pub(super) const ANTHROPIC_VERSION: &str = "bedrock-2023-05-31";
@@ -323,8 +323,29 @@ fn part<'a, T: Deserialize<'a>>(
     json: &'a RawValue,
     form: &str,
 ) -> Result<T, Error> {
-    serde_json::from_str(json.get())
-        .map_err(|_| Error::invalid(format!("{place}: Input should be {form}")))
+    serde_json::from_str(json.get()).map_err(|_| wrong(place, form))
+}
+
+/// Parses an object by the names of its members, or says that it is none.
+fn object<'a, const N: usize>(
+    place: impl std::fmt::Display,
+    json: &'a RawValue,
+    names: [&str; N],
+) -> Result<[Option<&'a RawValue>; N], Error> {
+    fields(json, names).map_err(|_| wrong(place, "a valid object"))
+}
+
+/// Parses a list of such objects, or says that it is none.
+fn objects<'a, const N: usize>(
+    place: impl std::fmt::Display,
+    json: &'a RawValue,
+    names: [&str; N],
+) -> Result<Vec<[Option<&'a RawValue>; N]>, Error> {
+    fields_of_all(json, names).map_err(|_| wrong(place, "a valid list of objects"))
+}
+
+fn wrong(place: impl std::fmt::Display, form: &str) -> Error {
+    Error::invalid(format!("{place}: Input should be {form}"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::host::Http;
+use crate::json::quoted;
 use crate::limits::Memory;
 
 /// A configuration, and what one isolate has learnt with it: the offset of AWS's clock, the retry quota, circuit
@@ -49,9 +50,7 @@ impl Isolate {
         let Ok(config) = self.config() else { return Vec::new() };
         let is_logged = config.log_level <= crate::config::Level::Warn;
         let warnings = config.warnings.iter().filter(|_| is_logged);
-        warnings
-            .map(|it| serde_json::json!({ "level": "warn", "warning": it }).to_string())
-            .collect()
+        warnings.map(|it| format!(r#"{{"level":"warn","warning":{}}}"#, quoted(it))).collect()
     }
 
     /// Counts the memory of the requests together with that of another isolate in the same process.

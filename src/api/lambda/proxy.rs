@@ -8,7 +8,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::host::ResponseForm;
@@ -31,59 +30,6 @@ pub(super) struct ProxyEvent<'a> {
     pub response_form: ResponseForm,
 }
 
-/// The members of an event. They are typed later, so that a message can name the wrong one. `null` is missing.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Raw<'a> {
-    #[serde(borrow)]
-    request_context: Option<&'a RawValue>,
-    http_method: Option<&'a RawValue>,
-    /// VPC Lattice's name of it.
-    method: Option<&'a RawValue>,
-    /// VPC Lattice 1 has snake case, and no context.
-    #[serde(alias = "raw_path")]
-    raw_path: Option<&'a RawValue>,
-    path: Option<&'a RawValue>,
-    raw_query_string: Option<&'a RawValue>,
-    headers: Option<&'a RawValue>,
-    multi_value_headers: Option<&'a RawValue>,
-    body: Option<&'a RawValue>,
-    #[serde(alias = "is_base64_encoded")]
-    is_base64_encoded: Option<&'a RawValue>,
-    /// A field of the body: then the event is itself the body.
-    prompt: Option<&'a RawValue>,
-    messages: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawContext<'a> {
-    #[serde(borrow)]
-    http: Option<&'a RawValue>,
-    elb: Option<&'a RawValue>,
-    request_id: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct RawHttp<'a> {
-    #[serde(borrow)]
-    method: Option<&'a RawValue>,
-}
-
-impl Raw<'_> {
-    /// Reports whether the event is VPC Lattice's, version 1.
-    fn is_lattice_1(&self) -> bool {
-        self.raw_path.is_some() && self.method.is_some()
-    }
-
-    /// Reports whether the event has only the body of a request.
-    fn is_body_alone(&self) -> bool {
-        self.prompt.is_none()
-            && self.messages.is_none()
-            && self.body.is_some_and(|body| body.get().starts_with('"'))
-    }
-}
-
 impl<'a> ProxyEvent<'a> {
     /// Parses an event. Returns `None` if it is not an object, or not one that carries a request.
     ///
@@ -96,35 +42,41 @@ impl<'a> ProxyEvent<'a> {
         if !event.trim_ascii_start().starts_with('{') {
             return Ok(None);
         }
-        let event: Raw = match serde_json::from_str(event) {
-            Ok(event) => event,
-            Err(error) if error.is_data() => return Err(error.to_string()),
-            Err(_) => return Ok(None),
-        };
-        let (context, default_method) = match event.request_context {
+        // The members are typed one by one, so that a message can name the wrong one.
+        let Ok(event) = serde_json::from_str::<Members>(event) else { return Ok(None) };
+        let (body, multi_value_headers) = (event.get("body"), event.get("multiValueHeaders"));
+        // VPC Lattice 1 has snake case, and no context.
+        let raw_path = event.get("rawPath").or(event.get("raw_path"));
+        let is_lattice_1 = raw_path.is_some() && event.get("method").is_some();
+        // With a field of the body, the event is itself the body.
+        let is_body = event.get("prompt").or(event.get("messages")).is_some();
+        let is_body_alone = !is_body && body.is_some_and(|body| body.get().starts_with('"'));
+        let (context, default_method) = match event.get("requestContext") {
             Some(context) => (object("requestContext", context)?, None),
-            None if event.is_lattice_1() => (RawContext::default(), None),
-            None if event.is_body_alone() => (RawContext::default(), Some("POST".into())),
+            None if is_lattice_1 => (Members(Vec::new()), None),
+            None if is_body_alone => (Members(Vec::new()), Some("POST".into())),
             None => return Ok(None),
         };
-        let method = match context.http {
-            Some(http) => text("method", object::<RawHttp>("http", http)?.method)?,
-            None => text("httpMethod", event.http_method)?.or(text("method", event.method)?),
+        let method = match context.get("http") {
+            Some(http) => text("method", object("http", http)?.get("method"))?,
+            // VPC Lattice's name of it is the second.
+            None => text("httpMethod", event.get("httpMethod"))?
+                .or(text("method", event.get("method"))?),
         };
-        let headers = headers(event.headers, event.multi_value_headers)?;
+        let is_base64_encoded = event.get("isBase64Encoded").or(event.get("is_base64_encoded"));
         Ok(Some(Self {
-            request_id: text("requestId", context.request_id)?,
+            request_id: text("requestId", context.get("requestId"))?,
             method: method.or(default_method),
-            path: text("rawPath", event.raw_path)?.or(text("path", event.path)?),
-            query: text("rawQueryString", event.raw_query_string)?,
-            headers,
-            body: text("body", event.body)?,
-            is_base64_encoded: match event.is_base64_encoded.map(RawValue::get) {
+            path: text("rawPath", raw_path)?.or(text("path", event.get("path"))?),
+            query: text("rawQueryString", event.get("rawQueryString"))?,
+            headers: headers(event.get("headers"), multi_value_headers)?,
+            body: text("body", body)?,
+            is_base64_encoded: match is_base64_encoded.map(RawValue::get) {
                 Some("true") => true,
                 Some("false") | None => false,
                 Some(_) => return Err("isBase64Encoded must be true or false".to_owned()),
             },
-            response_form: match (context.elb, event.multi_value_headers) {
+            response_form: match (context.get("elb"), multi_value_headers) {
                 (None, _) => ResponseForm::Proxy,
                 (Some(_), None) => ResponseForm::LoadBalancer,
                 (Some(_), Some(_)) => ResponseForm::LoadBalancerMultiValue,
@@ -167,7 +119,6 @@ fn text<'a>(name: &str, json: Option<&'a RawValue>) -> Result<Option<Cow<'a, str
     string(json).map(Some).ok_or_else(|| format!("{name} must be a string"))
 }
 
-fn object<'a, T: Deserialize<'a>>(name: &str, json: &'a RawValue) -> Result<T, String> {
-    let object = json.get().starts_with('{').then(|| serde_json::from_str(json.get()).ok());
-    object.flatten().ok_or_else(|| format!("{name} must be an object"))
+fn object<'a>(name: &str, json: &'a RawValue) -> Result<Members<'a>, String> {
+    serde_json::from_str(json.get()).map_err(|_| format!("{name} must be an object"))
 }

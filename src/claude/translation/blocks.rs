@@ -1,13 +1,12 @@
 //! The parts with blocks: tools, the system prompt, and the messages.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{BILLING_HEADER, Translation, part};
+use super::{BILLING_HEADER, Translation, object, objects, part};
 use crate::claude::betas::TOOL_SEARCH;
 use crate::claude::models::Feature;
 use crate::error::Error;
-use crate::json::{string, to_json};
+use crate::json::{fields, fields_of_all, string, to_json};
 
 /// The most `cache_control`s of a request.
 const MAX_BREAKPOINTS: usize = 4;
@@ -21,94 +20,52 @@ const TOKENS_OF_AN_IMAGE: u64 = 5000;
 const SERVER_TOOLS: [&str; 6] =
     ["web_search", "web_fetch", "code_execution", "advisor", "mcp", "mcp_toolset"];
 
-#[derive(Deserialize)]
-struct Tool<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    eager_input_streaming: Option<&'a RawValue>,
-    #[serde(borrow)]
-    strict: Option<&'a RawValue>,
-    #[serde(borrow)]
-    defer_loading: Option<&'a RawValue>,
-    #[serde(borrow)]
-    custom: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input_schema: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_control: Option<&'a RawValue>,
-}
+/// The members of a tool that the rules are about.
+const TOOL: [&str; 7] = [
+    "type",
+    "eager_input_streaming",
+    "strict",
+    "defer_loading",
+    "custom",
+    "input_schema",
+    "cache_control",
+];
 
-#[derive(Default, Deserialize)]
-struct Custom<'a> {
-    #[serde(borrow)]
-    defer_loading: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-struct Schema<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    role: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    output_config: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Effort<'a> {
-    #[serde(borrow)]
-    effort: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
+/// A content block, by the members that the rules are about.
 struct Block<'a> {
-    #[serde(rename = "type", borrow)]
     kind: Option<&'a RawValue>,
-    #[serde(borrow)]
     text: Option<&'a RawValue>,
-    #[serde(borrow)]
     source: Option<&'a RawValue>,
-    #[serde(borrow)]
     content: Option<&'a RawValue>,
-    #[serde(borrow)]
     id: Option<&'a RawValue>,
-    #[serde(borrow)]
     tool_use_id: Option<&'a RawValue>,
-    #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
 
-#[derive(Default, Deserialize)]
-struct Source<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-}
+/// The names of these members, in the same order.
+const BLOCK: [&str; 7] =
+    ["type", "text", "source", "content", "id", "tool_use_id", "cache_control"];
 
-#[derive(Default, Deserialize)]
-struct CacheControl<'a> {
-    #[serde(borrow)]
-    scope: Option<&'a RawValue>,
+impl<'a> From<[Option<&'a RawValue>; BLOCK.len()]> for Block<'a> {
+    fn from(values: [Option<&'a RawValue>; BLOCK.len()]) -> Self {
+        let [kind, text, source, content, id, tool_use_id, cache_control] = values;
+        Self { kind, text, source, content, id, tool_use_id, cache_control }
+    }
 }
 
 /// Parses a list of tools, if it can, in one pass: tools are half of Claude Code's request.
-fn parse_tools(json: &RawValue) -> Result<Vec<Tool<'_>>, Error> {
-    if let Ok(tools) = serde_json::from_str(json.get()) {
+fn parse_tools(json: &RawValue) -> Result<Vec<[Option<&RawValue>; TOOL.len()]>, Error> {
+    if let Ok(tools) = fields_of_all(json, TOOL) {
         return Ok(tools);
     }
     let tools: Vec<&RawValue> = part("tools", json, "a valid list")?;
     let tools = tools.into_iter().enumerate();
-    tools.map(|(index, tool)| part(format!("tools.{index}"), tool, "a valid object")).collect()
+    tools.map(|(index, tool)| object(format!("tools.{index}"), tool, TOOL)).collect()
+}
+
+/// Parses a list of content blocks.
+fn parse_blocks<'a>(place: &str, json: &'a RawValue) -> Result<Vec<Block<'a>>, Error> {
+    Ok(objects(place, json, BLOCK)?.into_iter().map(Block::from).collect())
 }
 
 impl<'a> Translation<'a, '_> {
@@ -116,39 +73,38 @@ impl<'a> Translation<'a, '_> {
     pub(super) fn tools(&mut self) -> Result<(), Error> {
         let Some(tools) = self.body.member("tools") else { return Ok(()) };
         let parsed = parse_tools(tools)?;
-        let has_custom = parsed.iter().any(|tool| tool.custom.is_some());
+        let has_custom = parsed.iter().any(|[.., custom, _, _]| custom.is_some());
         let raw: Vec<&RawValue> =
             if has_custom { part("tools", tools, "a valid list")? } else { Vec::new() };
         let mut defers = false;
         for (index, tool) in parsed.into_iter().enumerate() {
+            let [kind, eager_input_streaming, strict, defer_loading, custom, schema, cache_control] =
+                tool;
             let place = format!("tools.{index}");
-            let kind = tool.kind.and_then(string).unwrap_or_default();
+            let kind = kind.and_then(string).unwrap_or_default();
             let family = kind.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
             if SERVER_TOOLS.contains(&family) {
                 return Err(Error::invalid(format!(
                     "{place}.type: Bedrock does not have the tool {kind}: remove it from the request"
                 )));
             }
-            if let Some(value) = tool.eager_input_streaming {
-                self.remove(
-                    format!("{place}.eager_input_streaming"),
-                    "eager_input_streaming",
-                    value,
-                );
+            if let Some(value) = eager_input_streaming {
+                let name = "eager_input_streaming";
+                self.remove(format!("{place}.{name}"), name, value);
             }
-            if let Some(value) = tool.strict
+            if let Some(value) = strict
                 && self.refuses(Feature::StructuredOutput)
             {
                 self.remove(format!("{place}.strict"), "strict", value);
             }
-            defers |= tool.defer_loading.is_some_and(|it| it.get() == "true");
-            if let (Some(custom), Some(json)) = (tool.custom, raw.get(index)) {
+            defers |= defer_loading.is_some_and(|it| it.get() == "true");
+            if let (Some(custom), Some(json)) = (custom, raw.get(index)) {
                 defers |= self.lift_custom(&place, json, custom)?;
             }
-            if let Some(schema) = tool.input_schema {
+            if let Some(schema) = schema {
                 self.schema(&place, schema);
             }
-            self.breakpoint(&place, tool.cache_control)?;
+            self.breakpoint(&place, cache_control)?;
         }
         if defers && !self.has_beta(TOOL_SEARCH) {
             self.betas.push(TOOL_SEARCH.to_owned());
@@ -163,19 +119,19 @@ impl<'a> Translation<'a, '_> {
         tool: &'a RawValue,
         custom: &'a RawValue,
     ) -> Result<bool, Error> {
-        let inner: Custom = part(format!("{place}.custom"), custom, "a valid object")?;
-        if let Some(value) = inner.defer_loading
+        let [defer_loading] = object(format!("{place}.custom"), custom, ["defer_loading"])?;
+        if let Some(value) = defer_loading
             && self.edits.remove_member("custom", custom)
         {
             self.edits.insert(tool.get(), format!(r#""defer_loading":{},"#, value.get()));
             self.tell(format!("{place}.custom"));
         }
-        Ok(inner.defer_loading.is_some_and(|it| it.get() == "true"))
+        Ok(defer_loading.is_some_and(|it| it.get() == "true"))
     }
 
     /// Adds the type of a schema, which Bedrock wants.
     fn schema(&mut self, place: &str, schema: &'a RawValue) {
-        let Ok(Schema { kind: None }) = serde_json::from_str(schema.get()) else { return };
+        let Ok([None]) = fields(schema, ["type"]) else { return };
         let is_empty = schema.get().trim_start_matches('{').trim_ascii() == "}";
         if is_empty {
             self.edits.replace(schema, r#"{"type":"object"}"#);
@@ -192,7 +148,7 @@ impl<'a> Translation<'a, '_> {
             return Ok(());
         }
         if (self.target.has_refused)(BILLING_HEADER) {
-            let blocks: Vec<Block> = part("system", system, "a valid list of objects")?;
+            let blocks = parse_blocks("system", system)?;
             for (index, block) in blocks.iter().enumerate() {
                 let text = block.text.map_or("", RawValue::get);
                 if text.trim_start_matches('"').starts_with(BILLING_HEADER) {
@@ -208,12 +164,11 @@ impl<'a> Translation<'a, '_> {
         let Some(json) = self.body.member("messages") else {
             return Err(Error::invalid("messages: Field required"));
         };
-        let messages: Vec<Message> = part("messages", json, "a valid list of objects")?;
+        let messages = objects("messages", json, ["role", "content", "output_config"])?;
         let Some(last) = messages.len().checked_sub(1) else {
             return Err(Error::invalid("messages: at least one message is required"));
         };
-        for (index, message) in messages.iter().enumerate() {
-            let Message { role, content, output_config } = message;
+        for (index, [role, content, output_config]) in messages.iter().enumerate() {
             let place = format!("messages.{index}");
             if let Some(role) = role {
                 match role.get() {
@@ -235,7 +190,7 @@ impl<'a> Translation<'a, '_> {
                 if self.drops_per_turn_control || self.refuses(Feature::PerTurnControl) {
                     self.remove(place, "output_config", config);
                 } else {
-                    let Effort { effort } = part(&place, config, "a valid object")?;
+                    let [effort] = object(&place, config, ["effort"])?;
                     self.effort(&format!("{place}.effort"), effort);
                 }
             }
@@ -244,7 +199,7 @@ impl<'a> Translation<'a, '_> {
             }
         }
         if let Some(cache) = self.body.member("cache_control")
-            && let Some(content) = messages.last().and_then(|message| message.content)
+            && let Some([_, Some(content), _]) = messages.last()
         {
             self.cache_last(content, cache)?;
         }
@@ -256,7 +211,7 @@ impl<'a> Translation<'a, '_> {
         // A tool's result has blocks, and a document's source in it may have some.
         const DEEPEST: usize = 3;
 
-        let blocks: Vec<Block> = part(place, json, "a valid list of objects")?;
+        let blocks = parse_blocks(place, json)?;
         let are_empty = blocks.iter().map(Block::is_empty_text).collect::<Vec<_>>();
         let has_others = are_empty.iter().any(|is_empty| !is_empty);
         for (index, block) in blocks.iter().enumerate() {
@@ -310,7 +265,7 @@ impl<'a> Translation<'a, '_> {
         depth: usize,
     ) -> Result<(), Error> {
         // A citation's source is a text.
-        let Ok(Source { kind, data, content }) = serde_json::from_str(json.get()) else {
+        let Ok([kind, data, content]) = fields(json, ["type", "data", "content"]) else {
             return Ok(());
         };
         match kind.map(RawValue::get) {
@@ -353,7 +308,7 @@ impl<'a> Translation<'a, '_> {
     fn breakpoint(&mut self, place: &str, json: Option<&'a RawValue>) -> Result<(), Error> {
         let Some(json) = json else { return Ok(()) };
         let place = format!("{place}.cache_control");
-        let CacheControl { scope } = part(&place, json, "a valid object")?;
+        let [scope] = object(&place, json, ["scope"])?;
         if let Some(scope) = scope {
             self.remove(format!("{place}.scope"), "scope", scope);
         }
@@ -375,7 +330,7 @@ impl<'a> Translation<'a, '_> {
     /// message.
     fn cache_last(&mut self, content: &'a RawValue, cache: &'a RawValue) -> Result<(), Error> {
         const PLACE: &str = "cache_control";
-        let CacheControl { scope } = part(PLACE, cache, "a valid object")?;
+        let [scope] = object(PLACE, cache, ["scope"])?;
         if self.breakpoints.len() >= MAX_BREAKPOINTS {
             self.tell(PLACE);
             return Ok(());
@@ -406,7 +361,7 @@ impl<'a> Translation<'a, '_> {
         }
         let blocks: Vec<&RawValue> = part(PLACE, content, "a valid list")?;
         let Some(last) = blocks.last() else { return Ok(()) };
-        let block: Block = part(PLACE, last, "a valid object")?;
+        let block = Block::from(object(PLACE, last, BLOCK)?);
         let kind = block.kind.map_or("", RawValue::get);
         if block.cache_control.is_none() && !kind.contains("thinking") && !block.is_empty_text() {
             self.edits.insert(last.get(), format!(r#""cache_control":{cache},"#));

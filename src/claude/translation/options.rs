@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{CONTEXT_MANAGEMENT, DISPLAY, EDITS, Format, MessagesBody, Translation, part};
+use super::{CONTEXT_MANAGEMENT, DISPLAY, EDITS, Format, MessagesBody, Translation, object, part};
 use crate::claude::betas::DISPLAY_UPDATES;
 use crate::claude::models::Feature;
 use crate::error::Error;
 use crate::hex::to_hex;
-use crate::json::{string, to_json};
+use crate::json::{fields, fields_of_all, string, to_json};
 
 /// The shortest `thinking.budget_tokens`.
 const MIN_THINKING: u32 = 1024;
@@ -21,43 +20,6 @@ const CLEAR_THINKING: &str = "clear_thinking";
 
 /// The beta of `context_management`.
 const NAME_OF_BETA: &str = "context-management";
-
-/// An object with a type.
-#[derive(Default, Deserialize)]
-struct Typed<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-struct Thinking<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    budget_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    display: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-struct Edits<'a> {
-    #[serde(borrow)]
-    edits: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-struct Metadata<'a> {
-    #[serde(borrow)]
-    user_id: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-struct OutputConfig<'a> {
-    #[serde(borrow)]
-    effort: Option<&'a RawValue>,
-    #[serde(borrow)]
-    format: Option<&'a RawValue>,
-}
 
 impl<'a> Translation<'a, '_> {
     /// Applies the rules about options.
@@ -78,7 +40,7 @@ impl<'a> Translation<'a, '_> {
         const MOST: usize = 256;
         let is_native = matches!(self.target.format, Format::NativeMessages(_));
         let Some(json) = self.member("metadata").filter(|_| is_native) else { return Ok(()) };
-        let Metadata { user_id } = part("metadata", json, "a valid object")?;
+        let [user_id] = object("metadata", json, ["user_id"])?;
         let Some((json, id)) = user_id.and_then(|json| Some((json, string(json)?))) else {
             return Ok(());
         };
@@ -145,14 +107,14 @@ impl<'a> Translation<'a, '_> {
         else {
             return Ok(());
         };
-        let Edits { edits } = part(CONTEXT_MANAGEMENT, json, "a valid object")?;
+        let [edits] = object(CONTEXT_MANAGEMENT, json, ["edits"])?;
         let Some(edits) = edits else { return Ok(()) };
         let edits: Vec<&RawValue> = part(EDITS, edits, "a valid list")?;
         let all = edits.len();
         let mut refused = Vec::new();
         for (index, edit) in edits.into_iter().enumerate() {
             let place = format!("{EDITS}.{index}");
-            let Typed { kind } = part(&place, edit, "a valid object")?;
+            let [kind] = object(&place, edit, ["type"])?;
             let kind = kind.and_then(string).unwrap_or_default();
             let is_needy = !is_thinking && kind.starts_with(CLEAR_THINKING);
             if is_needy || (self.target.has_refused)(&format!("{EDITS}.{kind}")) {
@@ -174,7 +136,8 @@ impl<'a> Translation<'a, '_> {
     fn thinking(&mut self) -> Result<bool, Error> {
         let always = self.target.model.is_some_and(|model| model.always_thinks());
         let Some(json) = self.member("thinking") else { return Ok(always) };
-        let Thinking { kind, budget_tokens, display } = part("thinking", json, "a valid object")?;
+        let names = ["type", "budget_tokens", "display"];
+        let [kind, budget_tokens, display] = object("thinking", json, names)?;
         if let Some(display) = display {
             let value = string(display).unwrap_or_default();
             let has_no_beta = value == "updates" && !self.has_beta(DISPLAY_UPDATES);
@@ -239,7 +202,7 @@ impl<'a> Translation<'a, '_> {
             self.remove("tool_choice", "tool_choice", json);
             return Ok(());
         }
-        let Typed { kind } = part("tool_choice", json, "a valid object")?;
+        let [kind] = object("tool_choice", json, ["type"])?;
         let is_forced = matches!(kind.map(RawValue::get), Some(r#""any""# | r#""tool""#));
         let thinks_freely = self.target.model.is_some_and(|it| it.name == "claude-haiku-5-5");
         if is_forced && self.refuses(Feature::ForcedToolChoice) {
@@ -258,7 +221,7 @@ impl<'a> Translation<'a, '_> {
 
     fn output_config(&mut self) -> Result<(), Error> {
         let Some(json) = self.member("output_config") else { return Ok(()) };
-        let OutputConfig { effort, format } = part("output_config", json, "a valid object")?;
+        let [effort, format] = object("output_config", json, ["effort", "format"])?;
         if format.is_some() && self.refuses(Feature::StructuredOutput) {
             return Err(Error::invalid(format!(
                 "output_config.format: {} on Bedrock does not have structured outputs",
@@ -310,17 +273,16 @@ impl MessagesBody<'_> {
     /// Returns the types of a context's edits.
     pub(super) fn types_of_edits(&self) -> Vec<String> {
         let edits = || {
-            let json = self.member(CONTEXT_MANAGEMENT)?;
-            let Edits { edits } = serde_json::from_str(json.get()).ok()?;
-            serde_json::from_str::<Vec<Typed<'_>>>(edits?.get()).ok()
+            let [edits] = fields(self.member(CONTEXT_MANAGEMENT)?, ["edits"]).ok()?;
+            fields_of_all(edits?, ["type"]).ok()
         };
         let kinds = edits().unwrap_or_default().into_iter();
-        kinds.filter_map(|edit| string(edit.kind?).map(Cow::into_owned)).collect()
+        kinds.filter_map(|[kind]| string(kind?).map(Cow::into_owned)).collect()
     }
 
     /// Returns how thinking is to be shown.
     pub(super) fn display_of_thinking(&self) -> Option<String> {
-        let Thinking { display, .. } = serde_json::from_str(self.member("thinking")?.get()).ok()?;
+        let [display] = fields(self.member("thinking")?, ["display"]).ok()?;
         string(display?).map(Cow::into_owned)
     }
 }
