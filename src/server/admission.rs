@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use super::content::{announced_length, check_length, check_media_type};
-use super::exchange::Exchange;
+use super::exchange::{Ended, Exchange};
 use super::resources;
 use super::routes::{Auth, Cors, Resource, Route};
 use crate::api::native::{self, Native};
@@ -47,39 +47,14 @@ pub(super) enum Entered<'a> {
     WebSocket { config: &'a Config, session: Session, headers: HeaderMap },
 }
 
-/// The end of a request that goes no further.
-enum Ended {
-    Responded(Envelope),
-    Failed(Error),
-}
-
-impl From<Error> for Ended {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
 impl<'a, H: Host> Exchange<'a, '_, H> {
     /// Steps 1 to 5: authenticates, routes and admits a request, and reads its body. `route` is known for a request
     /// without a path.
     ///
     /// # Errors
     ///
-    /// The response, if the request ends here, well or not.
+    /// If the request ends here, well or not.
     pub(super) async fn enter<B: Body>(
-        &mut self,
-        request: IncomingRequest<RequestBody<B>>,
-        admission: Option<Admission>,
-        route: Option<&'static Route>,
-    ) -> Result<Entered<'a>, Envelope> {
-        match self.admit(request, admission, route).await {
-            Ok(entered) => Ok(entered),
-            Err(Ended::Responded(envelope)) => Err(envelope),
-            Err(Ended::Failed(error)) => Err(self.fail("", error)),
-        }
-    }
-
-    async fn admit<B: Body>(
         &mut self,
         request: IncomingRequest<RequestBody<B>>,
         mut admission: Option<Admission>,

@@ -38,6 +38,20 @@ pub(super) struct Exchange<'a, 'h, H> {
     pub carried: Option<Carried>,
 }
 
+/// The end of a request that goes no further.
+pub(super) enum Ended {
+    /// With this response.
+    Responded(Envelope),
+    /// With an error, which is not rendered yet.
+    Failed(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
     /// Starts the exchange. The request gets an id, which every response carries.
     pub(super) fn new<B>(request: &IncomingRequest<B>, isolate: &'a Isolate, host: &'h H) -> Self {
@@ -109,6 +123,15 @@ impl<'a, 'h, H: Host> Exchange<'a, 'h, H> {
         (self.record.session_id, self.record.dropped_turns) = (None, None);
         self.record.fail(error.code, error.cause.take());
         self.errors.render_error(prompt, &error, &self.record)
+    }
+
+    /// Ends a request that goes no further.
+    pub(super) fn end(mut self, ended: Ended) -> (Envelope, Record) {
+        let envelope = match ended {
+            Ended::Responded(envelope) => envelope,
+            Ended::Failed(error) => self.fail("", error),
+        };
+        self.finish(envelope)
     }
 
     /// Step 10: completes the response and the record.

@@ -164,8 +164,8 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
             let (_, record) = exchange.finish(Envelope::empty(101));
             Handled::WebSocket(WebSocket::new(isolate, config, session, &headers), record)
         }
-        Err(envelope) => {
-            let (envelope, record) = exchange.finish(envelope);
+        Err(ended) => {
+            let (envelope, record) = exchange.end(ended);
             Handled::Whole(envelope, record)
         }
     }
@@ -217,25 +217,24 @@ async fn reply<'a, H: Host, B: Body>(
     host: &H,
 ) -> Replied<'a, H::Body> {
     let mut exchange = Exchange::new(&request, isolate, host);
-    let envelope = match exchange.enter(request, admission, route).await {
+    let ended = match exchange.enter(request, admission, route).await {
         Ok(Entered::Reply { config, interface, headers, body }) => {
             return exchange.reply(config, interface, &headers, body, streams).await;
         }
+        Ok(Entered::WebSocket { .. }) => upgrade_required().into(),
         Ok(Entered::TokenCount { .. } | Entered::Invocation { .. } | Entered::Operation { .. }) => {
-            let message = "this is not served here";
-            exchange.fail("", Error::new(Code::NotFound, message))
+            Error::new(Code::NotFound, "this is not served here").into()
         }
-        Ok(Entered::WebSocket { .. }) => exchange.fail("", upgrade_required()),
-        Err(envelope) => envelope,
+        Err(ended) => ended,
     };
-    let (envelope, record) = exchange.finish(envelope);
+    let (envelope, record) = exchange.end(ended);
     Replied::Whole(envelope, record)
 }
 
 /// Handles an invocation through Lambda's API: the payload is an event, and the response contains what
 /// [`lambda_handler`] returns for it.
 async fn invocation<'a, H: Host>(
-    mut exchange: Exchange<'_, '_, H>,
+    exchange: Exchange<'_, '_, H>,
     headers: &HeaderMap,
     payload: Bytes,
     is_streaming: bool,
@@ -247,8 +246,7 @@ async fn invocation<'a, H: Host>(
     let kind = match kind {
         Ok(kind) => kind,
         Err(error) => {
-            let envelope = exchange.fail("", error);
-            let (envelope, record) = exchange.finish(envelope);
+            let (envelope, record) = exchange.end(error.into());
             return Handled::Whole(envelope, record);
         }
     };

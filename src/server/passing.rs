@@ -66,7 +66,8 @@ impl<'a, H: Host> Exchange<'a, '_, H> {
             Ok(Response::Success(headers, body)) => (headers, body),
             Ok(Response::Error { status, headers, body, mut error }) => {
                 self.record.fail(error.code, error.cause.take());
-                return self.ended(native::error(status, &headers, &body));
+                let (envelope, record) = self.finish(native::error(status, &headers, &body));
+                return Passed::Whole(envelope, record);
             }
             Err(error) => return self.refused(error),
         };
@@ -79,13 +80,8 @@ impl<'a, H: Host> Exchange<'a, '_, H> {
         Passed::Response(envelope, Passing { headers, body, passage, is_over: false })
     }
 
-    fn refused<B>(mut self, error: Error) -> Passed<'a, B> {
-        let envelope = self.fail("", error);
-        self.ended(envelope)
-    }
-
-    fn ended<B>(self, envelope: Envelope) -> Passed<'a, B> {
-        let (envelope, record) = self.finish(envelope);
+    fn refused<B>(self, error: Error) -> Passed<'a, B> {
+        let (envelope, record) = self.end(error.into());
         Passed::Whole(envelope, record)
     }
 }

@@ -109,6 +109,9 @@ static ROUTES: [Route; 18] = [
     Route { path: Path::Matching(invoke::is_streaming_path), methods: &["POST"], auth: Auth::Callers, resource: Resource::StreamingInvocation, errors: &invoke::Invoke, cors: Cors::Preflight(&[]) },
 ];
 
+/// The methods of all routes, and `OPTIONS`, in ascending order.
+const METHODS: [&str; 5] = ["DELETE", "GET", "HEAD", "OPTIONS", "POST"];
+
 /// The path above the models of the Models API.
 pub(super) const MODELS_BELOW: &str = "/v1/models/";
 
@@ -171,15 +174,15 @@ impl Route {
         }
     }
 
-    /// Returns the methods of the route's path.
-    fn methods<B>(&self, request: &IncomingRequest<B>) -> Vec<&'static str> {
-        match self.path {
-            Path::Exact(path) => {
-                let routes = of_path(path, request.routed_path.is_some());
-                routes.flat_map(|route| route.methods).copied().collect()
-            }
-            Path::Matching(_) => self.methods.to_vec(),
-        }
+    /// Lists the methods of the route's path, and this one.
+    fn methods<B>(&self, request: &IncomingRequest<B>, more: &str) -> String {
+        let is_routed = request.routed_path.is_some();
+        let has = |method: &str| match self.path {
+            Path::Exact(path) => of_path(path, is_routed).any(|it| it.methods.contains(&method)),
+            Path::Matching(_) => self.methods.contains(&method),
+        };
+        let methods = METHODS.into_iter().filter(|method| *method == more || has(method));
+        methods.collect::<Vec<_>>().join(", ")
     }
 
     /// Reports whether the route accepts a method.
@@ -189,17 +192,12 @@ impl Route {
 
     /// Returns the value of `allow`.
     pub(super) fn allow<B>(&self, request: &IncomingRequest<B>) -> String {
-        let mut methods = self.methods(request);
-        methods.push("OPTIONS");
-        methods.sort_unstable();
-        methods.join(", ")
+        self.methods(request, "OPTIONS")
     }
 
     /// Returns the value of `access-control-allow-methods`.
     pub(super) fn cors_methods<B>(&self, request: &IncomingRequest<B>) -> String {
-        let mut methods = self.methods(request);
-        methods.sort_unstable();
-        methods.join(", ")
+        self.methods(request, "")
     }
 }
 
@@ -233,6 +231,13 @@ mod tests {
             Some(Resource::Probe) => "probe",
             None => "none",
         }
+    }
+
+    #[test]
+    fn the_list_of_methods_is_sorted_and_has_those_of_every_route() {
+        assert!(METHODS.is_sorted());
+        let mut methods = ROUTES.iter().flat_map(|route| route.methods);
+        assert!(methods.all(|method| METHODS.contains(method)));
     }
 
     #[test]

@@ -134,8 +134,7 @@ pub(crate) async fn socket_reply<'a, H: Host>(
 }
 
 /// Returns the only message in reply to one that is refused, and its record.
-fn refusal<H: Host>(mut exchange: Exchange<'_, '_, H>, error: Error) -> (String, Record) {
-    let envelope = exchange.fail("", error);
-    let (envelope, record) = exchange.finish(envelope);
+fn refusal<H: Host>(exchange: Exchange<'_, '_, H>, error: Error) -> (String, Record) {
+    let (envelope, record) = exchange.end(error.into());
     (envelope.body, record)
 }
