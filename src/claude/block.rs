@@ -77,12 +77,15 @@ pub(super) struct Word(pub(super) Option<Identifier>);
 
 impl<'de> Deserialize<'de> for Word {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = <&RawValue>::deserialize(deserializer)?;
-        Ok(Self(string(json).as_deref().and_then(Identifier::new)))
+        Ok(Self::parse(<&RawValue>::deserialize(deserializer)?))
     }
 }
 
 impl Word {
+    pub(super) fn parse(json: &RawValue) -> Self {
+        Self(string(json).as_deref().and_then(Identifier::new))
+    }
+
     /// Reports whether the word, an action or a stop reason, says that a guardrail intervened.
     pub(super) fn is_intervened(&self) -> bool {
         let word = self.0.as_ref().map(|word| word.as_str().to_ascii_uppercase());

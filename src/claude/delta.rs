@@ -11,6 +11,7 @@ use super::text::RawText;
 use super::usage::Usage;
 use crate::aws::error_type;
 use crate::identifier::Identifier;
+use crate::json::{Members, member, string};
 
 /// The part of a stream event that matters here.
 #[derive(Debug)]
@@ -66,35 +67,6 @@ impl Event {
             #[serde(rename = "amazon-bedrock-guardrailAction", default)]
             guardrail: Word,
         }
-        #[derive(Deserialize)]
-        struct MessageStart {
-            message: Option<Start>,
-        }
-        #[derive(Deserialize)]
-        struct Start {
-            usage: Option<Usage>,
-        }
-        #[derive(Deserialize)]
-        struct MessageDelta {
-            delta: Option<Stop>,
-            usage: Option<Usage>,
-        }
-        #[derive(Default, Deserialize)]
-        struct Stop {
-            #[serde(default)]
-            stop_reason: Word,
-        }
-        #[derive(Deserialize)]
-        struct Failure {
-            error: Option<Fault>,
-        }
-        #[derive(Default, Deserialize)]
-        struct Fault {
-            #[serde(rename = "type", default)]
-            kind: String,
-            #[serde(default)]
-            message: String,
-        }
 
         // Nearly all events are deltas of a text, which this parses in one pass.
         let (kind, block, guardrail) = match object::<Known>(json) {
@@ -112,20 +84,25 @@ impl Event {
                 _ => Delta::Other,
             },
             "message_start" => {
-                let message = object::<MessageStart>(json)?.message;
-                Delta::Start(message.and_then(|it| it.usage).unwrap_or_default())
+                let event: Members = object(json)?;
+                let usage = event.get("message").and_then(|message| member(message, "usage"));
+                Delta::Start(usage.map(Usage::parse).unwrap_or_default())
             }
             "message_delta" => {
-                let MessageDelta { delta, usage } = object(json)?;
-                let Stop { stop_reason } = delta.unwrap_or_default();
-                guardrail_intervened |= stop_reason.is_intervened();
-                let reason = stop_reason.0;
-                Delta::Stop { reason, usage: usage.unwrap_or_default() }
+                let event: Members = object(json)?;
+                let reason = event.get("delta").and_then(|delta| member(delta, "stop_reason"));
+                let reason = reason.map(Word::parse).unwrap_or_default();
+                guardrail_intervened |= reason.is_intervened();
+                let usage = event.get("usage").map(Usage::parse).unwrap_or_default();
+                Delta::Stop { reason: reason.0, usage }
             }
             "message_stop" => Delta::End,
             "error" => {
-                let Fault { kind, message } = object::<Failure>(json)?.error.unwrap_or_default();
-                Delta::Error { kind: error_type(&kind), message }
+                let event: Members = object(json)?;
+                let error = event.get("error");
+                let text = |name| string(member(error?, name)?);
+                let (kind, message) = (text("type"), text("message").unwrap_or_default());
+                Delta::Error { kind: kind.and_then(|it| error_type(&it)), message: message.into() }
             }
             _ => Delta::Other,
         };

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::delta::object;
 use super::reply::InvalidReply;
 use super::usage::Usage;
-use crate::json::{Edits, Members, to_json};
+use crate::json::{Edits, Members, fields, member, to_json};
 
 /// How the names of Bedrock's own members begin, such as `amazon-bedrock-invocationMetrics`.
 const BEDROCKS_OWN: &str = "amazon-bedrock-";
@@ -31,24 +31,6 @@ impl Serialize for PassedEvent {
     }
 }
 
-#[derive(Deserialize)]
-struct MessageStart<'a> {
-    #[serde(borrow)]
-    message: Named<'a>,
-}
-
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct MessageDelta<'a> {
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-}
-
 impl PassedEvent {
     /// Passes an event on. `model` is the one that the caller named, and `usage` what earlier events have reported.
     ///
@@ -68,12 +50,14 @@ impl PassedEvent {
         match &*name {
             "content_block_delta" => {}
             "message_start" => {
-                if let Ok(MessageStart { message: Named { model: Some(own) } }) = object(json) {
+                if let Ok([Some(message)]) = fields(text, ["message"])
+                    && let Some(own) = member(message, "model")
+                {
                     edits.replace(own, to_json(&model));
                 }
             }
             "message_delta" => {
-                if let Ok(MessageDelta { usage: Some(reported) }) = object(json) {
+                if let Ok([Some(reported)]) = fields(text, ["usage"]) {
                     complete(&mut edits, reported, usage);
                 }
             }
@@ -90,7 +74,7 @@ impl PassedEvent {
 /// Passes a complete reply on.
 pub(crate) fn pass_reply(json: &str, model: &str) -> String {
     let mut edits = Edits::new(json);
-    if let Ok(Named { model: Some(own) }) = serde_json::from_str(json) {
+    if let Ok([Some(own)]) = fields(json, ["model"]) {
         edits.replace(own, to_json(&model));
     }
     remove_bedrocks_own(&mut edits, json);

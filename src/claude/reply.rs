@@ -11,6 +11,7 @@ use super::text::{Joiner, RawText};
 use super::usage::Usage;
 use crate::aws::{error_type, named_by};
 use crate::identifier::Identifier;
+use crate::json::fields;
 
 /// The parts of Claude's reply that matter here.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,16 +126,7 @@ impl Reply {
     ///
     /// If it is not Claude's message.
     pub(crate) fn pass(json: Bytes) -> Result<Self, InvalidReply> {
-        #[derive(Deserialize)]
-        struct Passed<'a> {
-            #[serde(borrow)]
-            content: Option<&'a RawValue>,
-        }
-        // serde accepts an array in place of a struct.
-        let is_object = json.trim_ascii_start().starts_with(b"{");
-        let passed = serde_json::from_slice::<Passed>(&json);
-        let content = passed.ok().and_then(|it| it.content);
-        let is_message = is_object && content.is_some_and(|it| it.get().starts_with('['));
+        let is_message = content_of(&json).is_some_and(|content| content.get().starts_with('['));
         if !is_message {
             return Err(Self::parse(&json).err().unwrap_or(InvalidReply::NoText));
         }
@@ -144,13 +136,7 @@ impl Reply {
 
     /// Returns the content blocks of a body that is remembered: a JSON array.
     pub(crate) fn content(&self) -> &str {
-        #[derive(Deserialize)]
-        struct Content<'a> {
-            #[serde(borrow)]
-            content: Option<&'a RawValue>,
-        }
-        let body = serde_json::from_slice::<Content>(&self.json).ok();
-        body.and_then(|it| it.content).map_or("[]", RawValue::get)
+        content_of(&self.json).map_or("[]", RawValue::get)
     }
 
     /// Keeps a body that is not a message.
@@ -186,6 +172,12 @@ impl Reply {
         let guardrail_intervened = guardrail.is_intervened() || stop_reason.is_intervened();
         (stop_reason.0, usage.unwrap_or_default(), guardrail_intervened)
     }
+}
+
+/// Returns the content of a body that is a message.
+fn content_of(json: &[u8]) -> Option<&RawValue> {
+    let [content] = fields(std::str::from_utf8(json).ok()?, ["content"]).ok()?;
+    content
 }
 
 /// Returns the text of a reply that has ended, or says why it has none. The model may end a reply at once, or with a

@@ -332,7 +332,7 @@ fn object<'a, const N: usize>(
     json: &'a RawValue,
     names: [&str; N],
 ) -> Result<[Option<&'a RawValue>; N], Error> {
-    fields(json, names).map_err(|_| wrong(place, "a valid object"))
+    fields(json.get(), names).map_err(|_| wrong(place, "a valid object"))
 }
 
 /// Parses a list of such objects, or says that it is none.
@@ -341,7 +341,7 @@ fn objects<'a, const N: usize>(
     json: &'a RawValue,
     names: [&str; N],
 ) -> Result<Vec<[Option<&'a RawValue>; N]>, Error> {
-    fields_of_all(json, names).map_err(|_| wrong(place, "a valid list of objects"))
+    fields_of_all(json.get(), names).map_err(|_| wrong(place, "a valid list of objects"))
 }
 
 fn wrong(place: impl std::fmt::Display, form: &str) -> Error {

@@ -30,25 +30,7 @@ pub struct Usage {
 /// Never fails on valid JSON: a number that cannot be read must not discard a reply that was paid for.
 impl<'de> Deserialize<'de> for Usage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = Box::<RawValue>::deserialize(deserializer)?;
-        let Members(members) = serde_json::from_str(json.get()).unwrap_or(Members(Vec::new()));
-        let mut usage = Self::default();
-        for (name, value) in members {
-            let number = match &*name {
-                "input_tokens" => &mut usage.input_tokens,
-                "output_tokens" => &mut usage.output_tokens,
-                "cache_read_input_tokens" => &mut usage.cache_read_input_tokens,
-                "cache_creation_input_tokens" => &mut usage.cache_creation_input_tokens,
-                "cache_creation" => {
-                    let hour = member(value, "ephemeral_1h_input_tokens");
-                    usage.cache_creation_1h_input_tokens = hour.and_then(|it| tokens(it.get()));
-                    continue;
-                }
-                _ => continue,
-            };
-            *number = tokens(value.get());
-        }
-        Ok(usage)
+        Ok(Self::parse(&Box::<RawValue>::deserialize(deserializer)?))
     }
 }
 
@@ -75,6 +57,28 @@ fn tokens(json: &str) -> Option<u64> {
 }
 
 impl Usage {
+    /// Reads the numbers by Claude's names.
+    pub(super) fn parse(json: &RawValue) -> Self {
+        let Members(members) = serde_json::from_str(json.get()).unwrap_or(Members(Vec::new()));
+        let mut usage = Self::default();
+        for (name, value) in members {
+            let number = match &*name {
+                "input_tokens" => &mut usage.input_tokens,
+                "output_tokens" => &mut usage.output_tokens,
+                "cache_read_input_tokens" => &mut usage.cache_read_input_tokens,
+                "cache_creation_input_tokens" => &mut usage.cache_creation_input_tokens,
+                "cache_creation" => {
+                    let hour = member(value, "ephemeral_1h_input_tokens");
+                    usage.cache_creation_1h_input_tokens = hour.and_then(|it| tokens(it.get()));
+                    continue;
+                }
+                _ => continue,
+            };
+            *number = tokens(value.get());
+        }
+        usage
+    }
+
     /// Reads the numbers of a JSON object, under any of the names that Bedrock's operations have for them.
     pub(crate) fn parse_any(json: &[u8]) -> Self {
         let Members(members) = serde_json::from_slice(json).unwrap_or(Members(Vec::new()));

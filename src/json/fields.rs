@@ -14,11 +14,11 @@ use serde_json::value::RawValue;
 ///
 /// If it is not an object, or has a member with one of the names twice.
 pub(crate) fn fields<'a, const N: usize>(
-    json: &'a RawValue,
+    json: &'a str,
     names: [&str; N],
 ) -> serde_json::Result<[Option<&'a RawValue>; N]> {
     let mut values = [None; N];
-    let mut reader = serde_json::Deserializer::from_str(json.get());
+    let mut reader = serde_json::Deserializer::from_str(json);
     Object { names: &names, values: &mut values }.deserialize(&mut reader)?;
     Ok(values)
 }
@@ -29,10 +29,10 @@ pub(crate) fn fields<'a, const N: usize>(
 ///
 /// If it is not an array of such objects.
 pub(crate) fn fields_of_all<'a, const N: usize>(
-    json: &'a RawValue,
+    json: &'a str,
     names: [&str; N],
 ) -> serde_json::Result<Vec<[Option<&'a RawValue>; N]>> {
-    let mut reader = serde_json::Deserializer::from_str(json.get());
+    let mut reader = serde_json::Deserializer::from_str(json);
     let values = Objects(&names).deserialize(&mut reader)?;
     Ok(values.as_chunks().0.to_vec())
 }
@@ -134,13 +134,9 @@ impl<'a> Visitor<'a> for Objects<'_> {
 mod tests {
     use super::*;
 
-    fn raw(json: &str) -> &RawValue {
-        serde_json::from_str(json).unwrap()
-    }
-
     #[test]
     fn the_values_are_in_the_order_of_the_names() {
-        let values = fields(raw(r#"{"b": [1], "x": {"a": 3}, "a\u0062": "é"}"#), ["ab", "b", "c"]);
+        let values = fields(r#"{"b": [1], "x": {"a": 3}, "a\u0062": "é"}"#, ["ab", "b", "c"]);
         assert_eq!(
             values.unwrap().map(|it| it.map(RawValue::get)),
             [Some("\"é\""), Some("[1]"), None]
@@ -157,19 +153,19 @@ mod tests {
             ("[1]", None),
             ("null", None),
         ] {
-            let value = fields(raw(json), ["a"]).ok().map(|[value]| value.map(RawValue::get));
+            let value = fields(json, ["a"]).ok().map(|[value]| value.map(RawValue::get));
             assert_eq!(value, expected, "{json}");
         }
     }
 
     #[test]
     fn an_array_has_a_row_for_each_object() {
-        let rows = fields_of_all(raw(r#"[{"a": 1, "b": 2}, {}, {"b": 3}]"#), ["a", "b"]).unwrap();
+        let rows = fields_of_all(r#"[{"a": 1, "b": 2}, {}, {"b": 3}]"#, ["a", "b"]).unwrap();
         let rows: Vec<_> = rows.iter().map(|row| row.map(|it| it.map(RawValue::get))).collect();
         assert_eq!(rows, [[Some("1"), Some("2")], [None, None], [None, Some("3")]]);
-        assert_eq!(fields_of_all(raw("[]"), ["a"]).unwrap().len(), 0);
+        assert_eq!(fields_of_all("[]", ["a"]).unwrap().len(), 0);
         for json in ["{}", "[1]", "[{}, []]", r#"[{"a": 1, "a": 2}]"#] {
-            assert!(fields_of_all(raw(json), ["a"]).is_err(), "{json}");
+            assert!(fields_of_all(json, ["a"]).is_err(), "{json}");
         }
     }
 }

@@ -55,7 +55,7 @@ impl<'a> From<[Option<&'a RawValue>; BLOCK.len()]> for Block<'a> {
 
 /// Parses a list of tools, if it can, in one pass: tools are half of Claude Code's request.
 fn parse_tools(json: &RawValue) -> Result<Vec<[Option<&RawValue>; TOOL.len()]>, Error> {
-    if let Ok(tools) = fields_of_all(json, TOOL) {
+    if let Ok(tools) = fields_of_all(json.get(), TOOL) {
         return Ok(tools);
     }
     let tools: Vec<&RawValue> = part("tools", json, "a valid list")?;
@@ -131,7 +131,7 @@ impl<'a> Translation<'a, '_> {
 
     /// Adds the type of a schema, which Bedrock wants.
     fn schema(&mut self, place: &str, schema: &'a RawValue) {
-        let Ok([None]) = fields(schema, ["type"]) else { return };
+        let Ok([None]) = fields(schema.get(), ["type"]) else { return };
         let is_empty = schema.get().trim_start_matches('{').trim_ascii() == "}";
         if is_empty {
             self.edits.replace(schema, r#"{"type":"object"}"#);
@@ -265,7 +265,7 @@ impl<'a> Translation<'a, '_> {
         depth: usize,
     ) -> Result<(), Error> {
         // A citation's source is a text.
-        let Ok([kind, data, content]) = fields(json, ["type", "data", "content"]) else {
+        let Ok([kind, data, content]) = fields(json.get(), ["type", "data", "content"]) else {
             return Ok(());
         };
         match kind.map(RawValue::get) {

@@ -273,8 +273,8 @@ impl MessagesBody<'_> {
     /// Returns the types of a context's edits.
     pub(super) fn types_of_edits(&self) -> Vec<String> {
         let edits = || {
-            let [edits] = fields(self.member(CONTEXT_MANAGEMENT)?, ["edits"]).ok()?;
-            fields_of_all(edits?, ["type"]).ok()
+            let [edits] = fields(self.member(CONTEXT_MANAGEMENT)?.get(), ["edits"]).ok()?;
+            fields_of_all(edits?.get(), ["type"]).ok()
         };
         let kinds = edits().unwrap_or_default().into_iter();
         kinds.filter_map(|[kind]| string(kind?).map(Cow::into_owned)).collect()
@@ -282,7 +282,7 @@ impl MessagesBody<'_> {
 
     /// Returns how thinking is to be shown.
     pub(super) fn display_of_thinking(&self) -> Option<String> {
-        let [display] = fields(self.member("thinking")?, ["display"]).ok()?;
+        let [display] = fields(self.member("thinking")?.get(), ["display"]).ok()?;
         string(display?).map(Cow::into_owned)
     }
 }
