@@ -7,17 +7,18 @@
 mod body;
 mod capabilities;
 mod errors;
+mod optional;
 mod request;
 mod sessions;
 
 pub(crate) use body::RequestBody;
 pub use body::{Body, BodyStream, Kept, KeptBody};
-pub(crate) use capabilities::Algorithm;
-pub use capabilities::{
-    Cipher, Host, Http, LedgerStore, RateLimiter, Runtime, SignatureVerifier, Unsupported,
-    VerifyingKey,
-};
+pub use capabilities::{Host, Http, Runtime};
 pub use errors::{CipherError, LimitError, ReadError, TransportError, VerifyError};
+pub(crate) use optional::Algorithm;
+pub use optional::{
+    Cipher, LedgerStore, RateLimiter, SignatureVerifier, Unsupported, VerifyingKey,
+};
 pub use request::IncomingRequest;
 pub(crate) use request::ResponseForm;
 pub use sessions::{
