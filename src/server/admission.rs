@@ -98,7 +98,7 @@ impl<'a, H: Host> Exchange<'a, '_, H> {
                 _ => limits::admit(caller, address, config, self.host).await?,
             }
         }
-        Err(Ended::Responded(match route.resource {
+        let response = match route.resource {
             Resource::WebSocket => {
                 return Ok(Entered::WebSocket { config, session, headers: request.headers });
             }
@@ -114,7 +114,8 @@ impl<'a, H: Host> Exchange<'a, '_, H> {
             Resource::Catalogue => resources::catalogue(&request, config)?,
             // 5. The headers announce an acceptable body, which is then read.
             _ => return Ok(self.take_in(route, request, body, config).await?),
-        }))
+        };
+        Err(Ended::Responded(response))
     }
 
     /// Step 2: returns the session of the caller, and the body, which may have been read to check a signature.
