@@ -29,6 +29,14 @@ impl Identifier {
     }
 }
 
+/// Returns a text of a caller's as it may stand in a list in a header and in the log: up to 128 visible ASCII characters
+/// without a comma. Others become `?`.
+pub(crate) fn readable(text: &str) -> String {
+    let is_allowed = |character: &char| character.is_ascii_graphic() && *character != ',';
+    let characters = text.chars().take(128);
+    characters.map(|it| if is_allowed(&it) { it } else { '?' }).collect()
+}
+
 /// Returns whole milliseconds. A `u64` is enough and avoids 1.2 KiB of code for 128-bit numbers in the upload.
 pub(crate) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
@@ -37,6 +45,20 @@ pub(crate) fn milliseconds(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_of_a_caller_is_made_safe_for_a_list_in_a_header() {
+        for (text, expected) in [
+            ("tools.0.input_schema.$schema", "tools.0.input_schema.$schema"),
+            ("a\r\nx-evil: 1", "a??x-evil:?1"),
+            ("a, b\0", "a??b?"),
+            ("日本", "??"),
+            ("", ""),
+        ] {
+            assert_eq!(readable(text), expected, "{text:?}");
+        }
+        assert_eq!(readable(&"x".repeat(1000)).len(), 128);
+    }
 
     #[test]
     fn an_identifier_has_128_safe_characters_at_most() {

@@ -14,7 +14,7 @@ use crate::auth::Caller;
 use crate::claude::{Model, Usage, is_zero_or_unknown};
 use crate::config::{Config, Endpoint, Level};
 use crate::error::Code;
-use crate::identifier::{Identifier, milliseconds};
+use crate::identifier::{Identifier, milliseconds, readable};
 use crate::redact::Redacted;
 
 /// The record of one request. It serializes to the log line, a JSON object without the fields that are unknown.
@@ -88,7 +88,7 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped_field: Option<String>,
     /// The parts of the caller's body that were removed or changed for Bedrock, such as `tools.0.strict`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(serialize_with = "as_places", skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
     /// The version of Anthropic's API that the caller asked for, if it is not a known one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -219,6 +219,11 @@ impl Record {
         }
         serde_json::to_string(self).ok()
     }
+}
+
+/// Writes up to 100 places.
+fn as_places<S: Serializer>(places: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(places.iter().take(100).map(|place| readable(place)))
 }
 
 fn as_ms<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,7 +2,7 @@
 
 use crate::api::Envelope;
 use crate::claude::INTERVENED;
-use crate::identifier::milliseconds;
+use crate::identifier::{milliseconds, readable};
 use crate::log::Record;
 
 /// Adds the headers that every response has.
@@ -52,12 +52,13 @@ pub(super) fn describe(record: &Record, envelope: &mut Envelope) {
 fn removed(places: &[String]) -> String {
     const MOST_BYTES: usize = 2048;
     let mut list = String::new();
-    for place in places {
+    // The names of members are the caller's.
+    for place in places.iter().map(|it| readable(it)) {
         if list.len() + place.len() > MOST_BYTES {
             list.push_str(", ...");
             break;
         }
-        list.extend([if list.is_empty() { "" } else { ", " }, place]);
+        list.extend([if list.is_empty() { "" } else { ", " }, &place]);
     }
     list
 }

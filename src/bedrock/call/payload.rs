@@ -11,6 +11,7 @@ use crate::config::{Authentication, Endpoint};
 use crate::converse::{self, CACHE_CONTROL, Converted};
 use crate::error::Error;
 use crate::host::Host;
+use crate::identifier::readable;
 use crate::log::Record;
 
 /// The only optional field that the Worker adds to a prompt by itself.
@@ -52,7 +53,7 @@ impl<H: Host> Call<'_, H> {
     /// Remembers that a model has refused parts of a payload.
     pub(super) fn remember(&self, parts: &[String], endpoint: &Endpoint, record: &mut Record) {
         let is_new = |part: &&String| self.state.refused.insert(&endpoint.model_id, part);
-        let new: Vec<&str> = parts.iter().filter(is_new).map(|part| &**part).collect();
+        let new: Vec<String> = parts.iter().filter(is_new).map(|part| readable(part)).collect();
         if !new.is_empty() {
             record.dropped_field = Some(new.join(","));
         }

@@ -6,6 +6,7 @@ use super::{Format, Translation};
 use crate::claude::betas::{Beta, PAIRS, PER_TURN_CONTROL, stem};
 use crate::claude::models::Feature;
 use crate::error::{Code, Error};
+use crate::identifier::Identifier;
 
 /// The treatment of a member of a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,10 @@ impl Translation<'_, '_> {
         let own: Vec<Cow<'_, str>> = own
             .map_or(Ok(Vec::new()), |json| serde_json::from_str(json.get()))
             .map_err(|_| Error::invalid("anthropic_beta: Input should be a list of strings"))?;
+        // They can become a header.
+        if own.iter().any(|name| Identifier::new(name).is_none()) {
+            return Err(Error::invalid("anthropic_beta: expected the names of betas"));
+        }
         let is_converse = self.target.format == Format::Converse;
         for name in header.map(Cow::Borrowed).chain(own) {
             let name = &*name;

@@ -260,6 +260,7 @@ fn what_would_change_the_meaning_is_refused_before_any_call() {
         ("claude-opus-5", r#""container":"c","#.to_owned(), "container: "),
         ("claude-opus-5", r#""thread":{"type":"create"},"#.to_owned(), "thread: "),
         ("claude-opus-5", r#""inference_geo":"us","#.to_owned(), "inference_geo: "),
+        ("claude-opus-5", r#""anthropic_beta":["a","b\nx-evil: 1"],"#.to_owned(), "anthropic_beta: expected the names of betas"),
         ("claude-opus-5", r#""amazon-bedrock-guardrailConfig":{"tagSuffix":"a"},"#.to_owned(), "amazon-bedrock-guardrailConfig: the operator"),
         ("claude-opus-5", r#""amazon\u002dbedrock-guardrailConfig":{"tagSuffix":"a"},"#.to_owned(), "amazon-bedrock-guardrailConfig: the operator"),
         ("claude-opus-5", r#""service_tier":"gold","#.to_owned(), "service_tier: "),

@@ -141,6 +141,28 @@ fn sent(host: &Scripted, index: usize) -> Value {
 }
 
 #[tokio::test]
+async fn the_name_of_a_member_is_no_header_of_its_own() {
+    for (member, told) in [
+        ("a\r\nx-evil: 1", "a??x-evil:?1"),
+        ("a\nx-evil:1", "a?x-evil:1"),
+        ("a, b", "a??b"),
+        ("\0", "?"),
+        ("日本", "??"),
+        (&"x".repeat(100_000), &"x".repeat(128)),
+    ] {
+        let (host, isolate) = (replying(), isolate(&[NOVA]));
+        let (envelope, record) = whole(&body(json!({ member: 1 })), &isolate, &host).await;
+        assert_eq!(envelope.status_code, 200, "{member:?}");
+        assert_eq!(header(&envelope, "x-bedrock-removed"), Some(told), "{member:?}");
+        for (name, value) in &envelope.headers {
+            assert!(http::HeaderValue::from_str(value).is_ok(), "{name}: {value:?}");
+        }
+        let line = record.line(None).unwrap();
+        assert!(line.len() < 2000 && line.contains(&format!("\"removed\":[\"{told}\"]")), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn the_messages_api_tells_what_was_removed_and_has_claudes_reply() {
     let (host, isolate) = (replying(), isolate(&[NOVA]));
     let members = json!({ "metadata": {}, "service_tier": "flex", "tools": [{ "name": "a", "strict": true, "input_schema": {} }] });
