@@ -248,3 +248,21 @@ async fn a_body_altered_after_signing_is_rejected() {
     let response = request.send(worker).await;
     assert_eq!(response.status, 413, "{response}");
 }
+
+#[tokio::test]
+async fn a_signed_stream_of_events_gets_404_before_it_is_sent() {
+    let issuer = Issuer::start().await;
+    let fixture = Fixture::with_bindings(bindings(&issuer)).await;
+    let worker = &fixture.worker;
+    let target = "/model/amazon.nova-sonic-v1%3A0/invoke-with-bidirectional-stream";
+    // The SDK for Rust signs it as a request without a body.
+    let call = UnsignedRequest::new(&worker.address.to_string(), "")
+        .header("content-type", "application/vnd.amazon.eventstream")
+        .with(|it| it.target = target.to_owned());
+    let request = Request { target: target.to_owned(), ..Request::new(call.signed_headers()) };
+    let response = request.send(worker).await;
+    assert_eq!(response.status, 404, "{response}");
+    assert_eq!(response.header("x-amzn-errortype"), Some("UnknownOperationException"));
+    let line = worker.log_line(response.request_id()).await;
+    assert_eq!(line["caller"], format!("key:{CLIENT_KEY_ID}"), "{line}");
+}
