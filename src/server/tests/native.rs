@@ -369,6 +369,34 @@ async fn a_call_reserves_by_its_body_and_settles_on_what_the_response_says() {
         assert_eq!(told["tokens"], reserved, "{name}: {told}");
         assert_eq!(host.settled(), [used], "{name}");
     }
+    // Only the limit counts that the model obeys: what it passes over limits nothing.
+    let opus = "/model/claude-opus-4-6/invoke";
+    let nova = "/model/amazon.nova-lite-v1:0/invoke";
+    let hidden = "/model/arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/a1/invoke";
+    #[rustfmt::skip]
+    let cases = [
+        (opus, r#"{"maxTokens":1}"#, 128_000),
+        (opus, r#"{"max_gen_len":1,"max_tokens":64}"#, 64),
+        (nova, r#"{"max_tokens":1}"#, 10_000),
+        (nova, r#"{"inferenceConfig":{"maxTokens":1,"max_new_tokens":64}}"#, 64),
+        (nova, r#"{"inferenceConfig":{"maxTokens":"1"}}"#, 10_000),
+        ("/model/meta.llama3-1-8b-instruct-v1:0/invoke", r#"{"max_tokens":1,"max_gen_len":64}"#, 64),
+        ("/model/openai.gpt-oss-20b-1:0/invoke", r#"{"max_tokens":1,"max_completion_tokens":64}"#, 64),
+        ("/model/new.model/invoke", r#"{"max_gen_len":1}"#, 128_000),
+        (hidden, r#"{"max_tokens":1,"inferenceConfig":{"maxTokens":64}}"#, 64),
+        (PATH, r#"{"max_tokens":1}"#, 128_000),
+        (PATH, r#"{"inferenceConfig":{"maxTokens":64},"additionalModelRequestFields":{"top_k":5}}"#, 64),
+        (PATH, r#"{"inferenceConfig":{"maxTokens":1},"additionalModelRequestFields":{"max_tokens":64}}"#, 128_000),
+        (PATH, r#"{"inferenceConfig":{"maxTokens":1},"additionalModelRequestFields":{"max\u005ftokens":64}}"#, 128_000),
+    ];
+    for (path, body, output) in cases {
+        let host = Scripted::new().with_limits().then(200, &[], REPLY);
+        let models = "amazon.*, meta.*, openai.*, new.*, arn:aws:bedrock:*";
+        let vars = [("DAILY_TOKENS", "1000000"), ("ALLOWED_MODELS", models), ONCE];
+        call(&host, &vars, path, &[], body).await;
+        let told = host.told.borrow()[0].1.clone();
+        assert_eq!(told["tokens"], body.len() as u64 + output, "{path} {body}");
+    }
     // A limit that the table has for the model, where the body has none.
     let host = Scripted::new().with_limits();
     let answered = call(&host, &budget, PATH, &[], "{}").await;
