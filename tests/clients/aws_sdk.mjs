@@ -107,6 +107,10 @@ const FAULTS = ["throttled", "server_error", "unavailable", "access_denied", "va
 const STREAM_FAULTS = ["stream_exception", "stream_model_error", "stream_internal", "stream_validation", "stream_unavailable"];
 
 const cases = {
+  async protocol() {
+    return client.config.requestHandler.metadata.handlerProtocol;
+  },
+
   async invoke() {
     const { body, contentType, $metadata } = await invokeModel("こんにちは", { accept: JSON_TYPE });
     return { body: JSON.parse(text(body)), contentType, has_request_id: Boolean($metadata.requestId), attempts: $metadata.attempts };

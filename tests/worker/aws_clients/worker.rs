@@ -191,7 +191,9 @@ async fn the_aws_sdk_for_javascript_sees_no_difference_by_http_2() {
     let mut cases = REPLIES.to_vec();
     cases.extend(["retries", "errors", "stream_errors", "refused"]);
     let direct = Client::AwsSdkJs.outcomes(&direct, &cases).await;
-    let through = Client::AwsSdkJs.outcomes(&through, &cases).await;
+    cases.push("protocol");
+    let mut through = Client::AwsSdkJs.outcomes(&through, &cases).await;
+    assert_eq!(through.as_object_mut().unwrap().remove("protocol"), Some(json!("h2")));
     assert_same("by HTTP/2", &through, &direct);
     assert_same_requests(Client::AwsSdkJs, &stub.requests(), &fixture.stub.requests());
 }
