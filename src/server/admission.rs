@@ -33,6 +33,14 @@ pub(super) struct Admission {
     pub event_request_id: Option<Identifier>,
 }
 
+impl Admission {
+    /// The admission of a caller whom the platform has authenticated.
+    pub(super) fn new(session: Session) -> Self {
+        let (is_counted, is_from_client, event_request_id) = (false, false, None);
+        Self { session, is_counted, is_from_client, longest: Duration::MAX, event_request_id }
+    }
+}
+
 /// A request that is admitted and whose body is read.
 pub(super) enum Entered<'a> {
     /// A request for a reply of the model.

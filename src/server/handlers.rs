@@ -135,13 +135,8 @@ pub(crate) async fn handle_for<'a, H: Host, B: Body>(
     host: &H,
 ) -> Handled<'a, H::Body> {
     let mut exchange = Exchange::new(&request, isolate, host);
-    let admission = session.map(|session| Admission {
-        session,
-        is_counted: false,
-        is_from_client: true,
-        longest: Duration::MAX,
-        event_request_id: None,
-    });
+    let admission =
+        session.map(|session| Admission { is_from_client: true, ..Admission::new(session) });
     match exchange.enter(request.map_body(RequestBody::Pending), admission, None).await {
         Ok(Entered::Reply { config, interface, headers, body }) => {
             let streams = Streams::IfAsked { by_header: prefers_events(&headers) };
@@ -181,15 +176,8 @@ pub(crate) async fn rpc_handler<'a, H: Host, B: Body>(
 ) -> Handled<'a, H::Body> {
     let body = RequestBody::Pending(body);
     let request = IncomingRequest::from_http(http::Method::POST, "/", HeaderMap::new(), body);
-    let admission = Some(Admission {
-        session,
-        is_counted: false,
-        is_from_client: false,
-        longest: Duration::MAX,
-        event_request_id: None,
-    });
     let streams = Streams::IfAsked { by_header: false };
-    reply(request, admission, Some(&RPC), streams, isolate, host).await.into()
+    reply(request, Some(Admission::new(session)), Some(&RPC), streams, isolate, host).await.into()
 }
 
 /// Handles a request whose response is one value.
@@ -255,13 +243,7 @@ async fn invocation<'a, H: Host>(
     let event_request_id = event.request_id.replace(exchange.record.request_id.clone());
     // The caller was authenticated and counted as the caller of the invocation.
     let session = Session { caller: exchange.record.caller.clone(), expires: None };
-    let admission = Admission {
-        session,
-        is_counted: true,
-        is_from_client: false,
-        longest: Duration::MAX,
-        event_request_id,
-    };
+    let admission = Admission { is_counted: true, event_request_id, ..Admission::new(session) };
     match kind {
         InvocationType::RequestResponse if is_streaming => {
             // Whoever calls this operation wants a stream, unless the event says otherwise.
