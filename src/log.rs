@@ -189,7 +189,7 @@ impl Record {
         }
     }
 
-    /// Returns the cost of the call in [`PICODOLLARS`](crate::claude::PICODOLLARS), if it is known.
+    /// Returns the cost of the call in picodollars, if it is known.
     pub(crate) fn cost(&self) -> Option<u64> {
         let id = self.model.as_deref()?;
         Model::by_id(id)?.price?.cost(id, self.region.as_deref()?, self.usage())

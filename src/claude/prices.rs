@@ -7,7 +7,7 @@
 
 use super::usage::Usage;
 
-/// US dollars in a [`cost`].
+/// The picodollars of a US dollar.
 pub(crate) const PICODOLLARS: f64 = 1e12;
 
 /// The prices of a model.
@@ -52,7 +52,7 @@ impl Price {
         Self { long: Some((100_000, rates(500, 2_500, 50))), ..price(100, 500, 10) };
     pub const HAIKU_4_5: Self = price(1_000, 5_000, 100);
 
-    /// Returns the cost of a call in [`PICODOLLARS`]. `None`: Bedrock did not report the tokens.
+    /// Returns the cost of a call in picodollars. `None`: Bedrock did not report the tokens.
     ///
     /// `id` is the id of the model as it was called, in `region`.
     pub(crate) fn cost(&self, id: &str, region: &str, usage: Usage) -> Option<u64> {
@@ -76,7 +76,7 @@ impl Price {
     }
 }
 
-/// Returns what a place adds to the price of the global profile: 10 % of it, and 20 % in GovCloud.
+/// Returns the price in a place, in percent of that of the global profile.
 fn percent(id: &str, region: &str) -> u64 {
     let id = id.rsplit_once('/').map_or(id, |(_, resource)| resource);
     match region.starts_with("us-gov-") {

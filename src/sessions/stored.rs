@@ -22,7 +22,7 @@ pub(super) struct Turn<'a> {
     pub content: &'a RawValue,
     /// The tokens that the calls of the session so far are billed by, with turns that were removed since.
     pub total: Usage,
-    /// The cost of these calls in [`PICODOLLARS`](crate::claude::PICODOLLARS), if that of each is known.
+    /// The cost of these calls in picodollars, if that of each is known.
     pub cost: Option<u64>,
 }
 

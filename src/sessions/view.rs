@@ -26,7 +26,7 @@ pub(crate) struct View {
     pub messages: String,
     /// The tokens that all calls of the session are billed by.
     pub usage: Usage,
-    /// Their cost in [`PICODOLLARS`](crate::claude::PICODOLLARS), if it is known.
+    /// Their cost in picodollars, if it is known.
     pub cost: Option<u64>,
     /// The value of `after` for the next page.
     pub next: Option<String>,
