@@ -73,6 +73,9 @@ fuzz_target!(|input: (&str, &str, Vec<(&str, &str)>, &[u8])| {
         assert!(path.split('/').all(|it| ![".", ".."].contains(&it)), "{path}");
         assert_eq!(request.uri().host(), Some("bedrock-runtime.ap-northeast-1.amazonaws.com"));
         assert_eq!(request.body(), &body);
+        // A stream without frames is a broken one.
+        let is_broken = path.ends_with("-stream");
+        assert!(passed.body.starts_with(b"{}") && passed.is_broken == is_broken, "{path}");
         for name in request.headers().keys() {
             assert!(SENT.contains(&name.as_str()), "{name}");
         }
