@@ -20,6 +20,7 @@ pub(crate) fn fields<'a, const N: usize>(
     let mut values = [None; N];
     let mut reader = serde_json::Deserializer::from_str(json);
     Object { names: &names, values: &mut values }.deserialize(&mut reader)?;
+    reader.end()?;
     Ok(values)
 }
 
@@ -34,6 +35,7 @@ pub(crate) fn fields_of_all<'a, const N: usize>(
 ) -> serde_json::Result<Vec<[Option<&'a RawValue>; N]>> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let values = Objects(&names).deserialize(&mut reader)?;
+    reader.end()?;
     Ok(values.as_chunks().0.to_vec())
 }
 
@@ -144,12 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn null_is_missing_and_a_name_twice_is_an_error() {
+    fn null_is_missing_and_a_name_twice_or_text_behind_is_an_error() {
         for (json, expected) in [
             (r#"{"a": null}"#, Some(None)),
             (r#"{"x": 1, "x": 2, "a": 1}"#, Some(Some("1"))),
             (r#"{"a": 1, "a": 1}"#, None),
             (r#"{"a": null, "a": 1}"#, None),
+            (r#"{"a": 1} "#, Some(Some("1"))),
+            (r#"{"a": 1} {}"#, None),
             ("[1]", None),
             ("null", None),
         ] {
@@ -164,7 +168,7 @@ mod tests {
         let rows: Vec<_> = rows.iter().map(|row| row.map(|it| it.map(RawValue::get))).collect();
         assert_eq!(rows, [[Some("1"), Some("2")], [None, None], [None, Some("3")]]);
         assert_eq!(fields_of_all("[]", ["a"]).unwrap().len(), 0);
-        for json in ["{}", "[1]", "[{}, []]", r#"[{"a": 1, "a": 2}]"#] {
+        for json in ["{}", "[1]", "[{}, []]", r#"[{"a": 1, "a": 2}]"#, "[] []"] {
             assert!(fields_of_all(json, ["a"]).is_err(), "{json}");
         }
     }
