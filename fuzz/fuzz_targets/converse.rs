@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 #[macro_use]
 mod runtime;
 
-use runtime::ready;
+use runtime::{isolate, ready};
 
 /// A host that keeps the last request.
 struct Bedrock {
@@ -90,15 +90,14 @@ fn echo(sent: &Value) -> Bytes {
 }
 
 static ISOLATE: LazyLock<Isolate> = LazyLock::new(|| {
-    Isolate::from_vars(|name| match name {
-        "AWS_BEARER_TOKEN_BEDROCK" => Some("key".to_owned()),
-        "AUTH" => Some("open".to_owned()),
-        "BEDROCK_REGION" => Some("us-east-1".to_owned()),
-        "BEDROCK_MODEL_ID" => Some("us.amazon.nova-2-lite-v1:0".to_owned()),
-        "ALLOWED_MODELS" => Some("*".to_owned()),
-        "BEDROCK_MAX_ATTEMPTS" => Some("1".to_owned()),
-        _ => None,
-    })
+    isolate(&[
+        ("AWS_BEARER_TOKEN_BEDROCK", "key"),
+        ("AUTH", "open"),
+        ("BEDROCK_REGION", "us-east-1"),
+        ("BEDROCK_MODEL_ID", "us.amazon.nova-2-lite-v1:0"),
+        ("ALLOWED_MODELS", "*"),
+        ("BEDROCK_MAX_ATTEMPTS", "1"),
+    ])
 });
 
 fn post<'a>(body: String, host: &Bedrock) -> Handled<'a, Bytes> {

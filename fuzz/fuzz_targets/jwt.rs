@@ -6,13 +6,14 @@
 mod auth;
 mod runtime;
 
-use auth::{ISSUER, NOW, handle, isolate};
+use auth::{ISSUER, NOW, handle};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bedrock_edge::IncomingRequest;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
+use runtime::isolate;
 use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 #[macro_use]
 mod runtime;
 
-use runtime::ready;
+use runtime::{isolate, ready};
 
 /// A host that keeps the last request, and whose upstream always replies.
 #[derive(Default)]
@@ -45,12 +45,7 @@ impl Http for Recorder {
 impl Host for Recorder {}
 
 static ISOLATE: LazyLock<Isolate> = LazyLock::new(|| {
-    Isolate::from_vars(|name| match name {
-        "AWS_BEARER_TOKEN_BEDROCK" => Some("key".to_owned()),
-        "AUTH" => Some("open".to_owned()),
-        "ALLOWED_MODELS" => Some("*".to_owned()),
-        _ => None,
-    })
+    isolate(&[("AWS_BEARER_TOKEN_BEDROCK", "key"), ("AUTH", "open"), ("ALLOWED_MODELS", "*")])
 });
 
 /// Posts a body. Returns the response, the record, and what Bedrock got.

@@ -21,7 +21,7 @@ use bedrock_edge::{Handled, Host, Http, IncomingRequest, Isolate, handle};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use libfuzzer_sys::fuzz_target;
-use runtime::ready;
+use runtime::{isolate, ready};
 use serde_json::Value;
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
@@ -116,24 +116,16 @@ impl SessionStore for SessionHost {
     }
 }
 
-static ISOLATE: LazyLock<Isolate> = LazyLock::new(isolate);
-
-fn isolate() -> Isolate {
-    Isolate::from_vars(|name| {
-        let value = match name {
-            "AWS_ACCESS_KEY_ID" => "AKIAIOSFODNN7EXAMPLE",
-            "AWS_SECRET_ACCESS_KEY" => "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-            "AUTH" => "open",
-            "BEDROCK_MODEL_ID" => "global.anthropic.claude-opus-5-5",
-            "ALLOWED_MODELS" => "*",
-            "SESSION_MAX_TURNS" => "4",
-            "SESSION_MAX_BYTES" => "1024",
-            "BEDROCK_MAX_ATTEMPTS" => "1",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    })
-}
+static ISOLATE: LazyLock<Isolate> = LazyLock::new(|| {
+    isolate(&[
+        ("AUTH", "open"),
+        ("BEDROCK_MODEL_ID", "global.anthropic.claude-opus-5-5"),
+        ("ALLOWED_MODELS", "*"),
+        ("SESSION_MAX_TURNS", "4"),
+        ("SESSION_MAX_BYTES", "1024"),
+        ("BEDROCK_MAX_ATTEMPTS", "1"),
+    ])
+});
 
 fn send(method: Method, target: &str, body: String, host: &SessionHost) -> (u16, String) {
     let request = IncomingRequest::from_http(method, target, HeaderMap::new(), Bytes::from(body));

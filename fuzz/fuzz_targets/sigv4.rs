@@ -8,12 +8,13 @@ mod runtime;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use auth::{NOW, handle, isolate};
+use auth::{NOW, handle};
 use bedrock_edge::{Credentials, IncomingRequest, Scope, sign};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
+use runtime::isolate;
 
 const ID: &str = "EDGEIOSFODNN7EXAMPLE";
 const SECRET: &str = "edgeXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1";

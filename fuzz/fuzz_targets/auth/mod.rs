@@ -58,18 +58,6 @@ impl SignatureVerifier for AcceptingHost {
     }
 }
 
-pub fn isolate(vars: &[(&str, &str)]) -> Isolate {
-    Isolate::from_vars(|name| {
-        let set = vars.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
-        set.or(match name {
-            "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE"),
-            "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-            _ => None,
-        })
-        .map(str::to_owned)
-    })
-}
-
 /// Runs the handler and returns its log record. Checks that a request without a caller gets 401 or
 /// 413.
 pub fn handle(event: IncomingRequest<Bytes>, isolate: &Isolate) -> Record {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bedrock_edge::host::TransportError;
-use bedrock_edge::{Body, Envelope, Host, Http, IncomingRequest, Isolate, Record, lambda_handler};
+use bedrock_edge::{Body, Envelope, Host, Http, IncomingRequest, Record, lambda_handler};
 use bytes::Bytes;
 use http::{Request, Response};
 
-use crate::runtime::ready;
+use crate::runtime::{isolate, ready};
 
 /// A host that responds to every request with the result of a function of some bytes.
 pub struct FixedHost(pub fn(&[u8]) -> Response<Bytes>, pub Vec<u8>);
@@ -28,20 +28,9 @@ impl Http for FixedHost {
 
 impl Host for FixedHost {}
 
-/// Creates an isolate with AWS's example key and without authentication.
-fn isolate() -> Isolate {
-    Isolate::from_vars(|name| match name {
-        "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
-        "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
-        "AUTH" => Some("open".to_owned()),
-        "MAX_BODY_BYTES" => Some("2048".to_owned()),
-        _ => None,
-    })
-}
-
 /// Runs the handler to its end. It never waits, because nothing in the host does.
 pub fn run<B: Body>(event: IncomingRequest<B>, host: &FixedHost) -> (Envelope, Record) {
-    let isolate = isolate();
+    let isolate = isolate(&[("AUTH", "open"), ("MAX_BODY_BYTES", "2048")]);
     ready(lambda_handler(event, &isolate, host))
 }
 

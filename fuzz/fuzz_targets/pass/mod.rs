@@ -12,7 +12,7 @@ use bedrock_edge::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 
-use crate::runtime::ready;
+use crate::runtime::{isolate, ready};
 
 /// A body that arrives in parts.
 #[derive(Debug)]
@@ -70,22 +70,14 @@ pub struct Passed {
     pub record: Record,
 }
 
-static ISOLATE: LazyLock<Isolate> = LazyLock::new(isolate);
-
-fn isolate() -> Isolate {
-    Isolate::from_vars(|name| {
-        let value = match name {
-            "AWS_ACCESS_KEY_ID" => "AKIAIOSFODNN7EXAMPLE",
-            "AWS_SECRET_ACCESS_KEY" => "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-            "AUTH" => "open",
-            "BEDROCK_MODEL_ID" => "global.anthropic.claude-opus-5-5",
-            "ALLOWED_MODELS" => "*, amazon.*, arn:aws:bedrock:*",
-            "BEDROCK_MAX_ATTEMPTS" => "1",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    })
-}
+static ISOLATE: LazyLock<Isolate> = LazyLock::new(|| {
+    isolate(&[
+        ("AUTH", "open"),
+        ("BEDROCK_MODEL_ID", "global.anthropic.claude-opus-5-5"),
+        ("ALLOWED_MODELS", "*, amazon.*, arn:aws:bedrock:*"),
+        ("BEDROCK_MAX_ATTEMPTS", "1"),
+    ])
+});
 
 /// Sends a POST, and passes the response on.
 pub fn post(target: &str, headers: HeaderMap, body: Bytes, host: &PartsHost) -> Passed {

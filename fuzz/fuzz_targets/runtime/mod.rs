@@ -5,6 +5,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use bedrock_edge::Isolate;
+
 /// Implements [`Runtime`](bedrock_edge::Runtime) with a clock that stands still, and without waiting.
 #[allow(unused_macros, reason = "the targets jwt and sigv4 have a clock of their own")]
 macro_rules! fixed_runtime {
@@ -26,6 +28,19 @@ macro_rules! fixed_runtime {
             }
         }
     };
+}
+
+/// Makes an isolate with these variables and AWS's example key.
+pub fn isolate(vars: &[(&str, &str)]) -> Isolate {
+    Isolate::from_vars(|name| {
+        let set = vars.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+        set.or(match name {
+            "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE"),
+            "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+            _ => None,
+        })
+        .map(str::to_owned)
+    })
 }
 
 /// Returns the result of a future that never waits, because nothing in its host does.
