@@ -35,7 +35,9 @@ pub use reply::{InvalidReply, Reply};
 pub use request::Request;
 pub(crate) use request::SessionName;
 pub(crate) use text::{Joiner, RawText};
-pub(crate) use translation::{Format, MessagesBody, Target, Translated, names_field};
+pub(crate) use translation::{
+    Format, GUARDRAIL_CONFIG, MessagesBody, Target, Translated, names_field,
+};
 pub use usage::Usage;
 pub(crate) use usage::is_zero_or_unknown;
 

@@ -20,6 +20,12 @@ use super::models::{Feature, Model};
 use crate::error::Error;
 use crate::json::{Edits, Members, fields, fields_of_all, string, to_json};
 
+/// The member of InvokeModel's bodies that names the tags of what a guardrail looks at in place of all else, and the mode in
+/// which a stream passes before it has. The guardrail is the operator's.
+///
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-tagging.html>
+pub(crate) const GUARDRAIL_CONFIG: &str = "amazon-bedrock-guardrailConfig";
+
 /// The version of InvokeModel's format.
 pub(super) const ANTHROPIC_VERSION: &str = "bedrock-2023-05-31";
 

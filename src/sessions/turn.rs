@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
@@ -193,11 +192,8 @@ async fn precede<H: Host>(
     for turn in turns {
         opened.push(open(turn, place, &config.sessions.keys, host).await?);
     }
-    let parse = |json: &'_ Bytes| Stored::parse(json).is_some();
-    if !opened.iter().all(parse) {
-        return Err(unreadable("it has another form"));
-    }
-    let earlier: Vec<Stored<'_>> = opened.iter().filter_map(|json| Stored::parse(json)).collect();
+    let earlier: Option<Vec<_>> = opened.iter().map(|json| Stored::parse(json)).collect();
+    let earlier = earlier.ok_or_else(|| unreadable("it has another form"))?;
     let sizes: Vec<_> = earlier.iter().map(|turn| (turn.len(), turn.continues_tools())).collect();
     let most_bytes =
         config.sessions.max_bytes - messages.get().len().min(config.sessions.max_bytes);

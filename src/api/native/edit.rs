@@ -11,6 +11,7 @@ use http::HeaderValue;
 use serde_json::value::RawValue;
 
 use crate::bedrock::{Operation, Subject};
+use crate::claude::GUARDRAIL_CONFIG;
 use crate::config::{Config, Endpoint, Guardrail};
 use crate::error::Error;
 use crate::host::KeptBody;
@@ -23,12 +24,6 @@ const MODEL: &str = "model";
 ///
 /// <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-use-converse-api.html>
 const GUARDED: &str = "guardContent";
-
-/// The member of InvokeModel's bodies that names the tags of what a guardrail looks at in place of all else, and the mode in
-/// which a stream passes before it has.
-///
-/// <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-tagging.html>
-const GUARDRAIL_OF_INVOKE: &str = "amazon-bedrock-guardrailConfig";
 
 /// Reports whether the body of a request to a path may need an edit, and is read for it.
 pub(crate) fn is_edited(path: &str, config: &Config) -> bool {
@@ -83,15 +78,15 @@ pub(super) fn with_model(body: &Bytes, endpoint: &Endpoint) -> Result<KeptBody, 
 ///
 /// If it does, or if it is not JSON in UTF-8, of which one cannot tell.
 pub(super) fn check_guarded(body: &KeptBody) -> Result<(), Error> {
-    let mut scan = Scan::new(&[GUARDRAIL_OF_INVOKE], 0);
+    let mut scan = Scan::new(&[GUARDRAIL_CONFIG], 0);
     body.scan(|part| {
         scan.push(part);
         !scan.is_over()
     });
-    match scan.found(GUARDRAIL_OF_INVOKE) {
+    match scan.found(GUARDRAIL_CONFIG) {
         Found::Missing if scan.is_complete() => Ok(()),
         Found::Missing => Err(not_an_object()),
-        Found::Once(_) | Found::Unclear => Err(weakened(GUARDRAIL_OF_INVOKE)),
+        Found::Once(_) | Found::Unclear => Err(weakened(GUARDRAIL_CONFIG)),
     }
 }
 

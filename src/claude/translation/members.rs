@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Format, Translation};
+use super::{Format, GUARDRAIL_CONFIG, Translation};
 use crate::claude::betas::{Beta, PAIRS, PER_TURN_CONTROL, stem};
 use crate::claude::models::Feature;
 use crate::error::{Code, Error};
@@ -51,11 +51,8 @@ const MEMBERS: [(&str, Fate); 28] = [
     ("container", Fate::Refused("null")),
     ("thread", Fate::Refused("null")),
     ("inference_geo", Fate::Refused(r#""global""#)),
-    (GUARDRAIL, Fate::Refused("null")),
+    (GUARDRAIL_CONFIG, Fate::Refused("null")),
 ];
-
-/// The member of InvokeModel's bodies that limits what a guardrail looks at. The guardrail is the operator's.
-const GUARDRAIL: &str = "amazon-bedrock-guardrailConfig";
 
 fn fate(name: &str) -> Fate {
     MEMBERS.iter().find(|(known, _)| *known == name).map_or(Fate::Sent, |(_, fate)| *fate)
@@ -145,7 +142,7 @@ impl Translation<'_, '_> {
                 }
                 Fate::Refused(_) => {
                     let problem = match &**name {
-                        GUARDRAIL => "the operator of this gateway chooses the guardrail",
+                        GUARDRAIL_CONFIG => "the operator of this gateway chooses the guardrail",
                         _ => "Bedrock does not have it",
                     };
                     let message = format!("{name}: {problem}: remove it from the request");
