@@ -78,7 +78,7 @@ export default {
       return bedrock({ basePath: "/copied", auth: "open", model }).fetch(request, { ...own }, context);
     }
 
-    // What a Worker does that changes a body: the Content-Length stays that of the client.
+    // A Worker that changes a body leaves the client's Content-Length.
     if (name === "rewritten") {
       const body = (await request.text()).replace("short", "long ".repeat(Number(request.headers.get("x-repeat"))));
       const rewritten = new Request(request.url, { method: "POST", headers: request.headers, body });
